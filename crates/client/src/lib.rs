@@ -1,0 +1,1 @@
+//! SFTP client library: connect, host keys, files, transfers

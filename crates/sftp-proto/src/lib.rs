@@ -1,0 +1,1 @@
+//! SFTP codec and sans-IO client and server

@@ -1,0 +1,1 @@
+//! SSH algorithms behind tables: ciphers, MACs, key exchange, keys, signatures, digests

@@ -1,0 +1,1 @@
+//! The SSH-2 core, sans-IO, client and server

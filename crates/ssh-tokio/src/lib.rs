@@ -1,0 +1,1 @@
+//! Drives the sans-IO SSH core with tokio sockets and timers

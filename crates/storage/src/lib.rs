@@ -1,0 +1,12 @@
+//! Where bytes rest: one small contract, [`Backend`], and what implements it.
+//!
+//! The crate knows no SFTP words and no users. Calls may block; whoever calls from an asynchronous
+//! task does so on threads of its own (see `server`'s I/O pool).
+
+mod backend;
+mod error;
+
+pub use backend::{
+    Attrs, Backend, Dir, DirEntry, File, FileKind, OpenHow, Owner, SetAttrs, Space, Time,
+};
+pub use error::{Error, ErrorKind, Result};

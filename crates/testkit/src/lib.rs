@@ -1,0 +1,1 @@
+//! Virtual clock, in-memory link, pairs, hostile peers, real OpenSSH programs

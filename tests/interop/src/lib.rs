@@ -1,0 +1,1 @@
+//! What the interop tests share: fixtures, digests, trees of odd files.
