@@ -1,0 +1,123 @@
+//! What a transfer tells while it runs: the events behind the progress bar and `--json`.
+
+use crate::Error;
+
+/// Hears every [`Event`]. Called from the transfer's task: be quick, never block.
+pub trait Progress: Send + Sync {
+    fn event(&self, event: &Event<'_>);
+}
+
+/// Listens to nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quiet;
+
+impl Progress for Quiet {
+    fn event(&self, _: &Event<'_>) {}
+}
+
+/// One thing that happened. `path` is always the *source* path, as bytes.
+#[derive(Debug)]
+pub enum Event<'e> {
+    /// A file begins. `bytes`: its size, if it is known.
+    Start { path: &'e [u8], bytes: Option<u64> },
+    /// `done` bytes of the file are in place (the resumed part included).
+    Progress { path: &'e [u8], done: u64, total: Option<u64> },
+    /// The part that was there could not be used; the file starts again from byte 0.
+    Retry { path: &'e [u8], why: &'e str },
+    /// A file is complete.
+    Done(&'e FileReport),
+    /// A file, directory or link is not there, and why.
+    Error { path: &'e [u8], error: &'e Error },
+    /// Left out on purpose (a link, a socket, `--links=skip`), and why.
+    Skipped { path: &'e [u8], why: &'e str },
+    /// The end of everything.
+    Summary(&'e Summary),
+}
+
+/// How one file ended well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileReport {
+    /// Source path.
+    pub path: Vec<u8>,
+    /// Size of the file.
+    pub bytes: u64,
+    /// Bytes of content that travelled.
+    pub bytes_sent: u64,
+    /// First byte that travelled; 0 if from the start.
+    pub resumed_from: u64,
+    pub verified: Verified,
+    /// The target was removed before the new one was renamed into place: it was missing for a moment.
+    pub replaced_in_two_steps: bool,
+}
+
+/// How it is known that the content arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verified {
+    /// Digests of both sides are equal, by this algorithm (`"blake3"`, `"sha256"`, …).
+    Digest(&'static str),
+    /// Only the sizes were compared.
+    Size,
+    /// Nothing was compared.
+    None,
+}
+
+impl Verified {
+    /// The word of the JSON contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Digest(name) => name,
+            Self::Size => "size",
+            Self::None => "none",
+        }
+    }
+}
+
+/// How everything ended.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Files that are complete.
+    pub files: u64,
+    /// Files, directories and links that failed.
+    pub failed: u64,
+    pub skipped: u64,
+    /// Sum of the sizes of the complete files.
+    pub bytes: u64,
+    /// Bytes of content that travelled.
+    pub bytes_sent: u64,
+    pub seconds: f64,
+    /// Complete files by how they were verified.
+    pub verified_by_digest: u64,
+    pub verified_by_size: u64,
+    pub unverified: u64,
+    /// What failed, at most `limits::SUMMARY_ERRORS_MAX` entries; `failed` counts all.
+    pub errors: Vec<(Vec<u8>, Error)>,
+}
+
+impl Summary {
+    /// 0 if everything asked for was done, else the most telling status: 7 interrupted, 6 content
+    /// differs, 1 anything else.
+    pub fn exit_code(&self) -> u8 {
+        let codes = || self.errors.iter().map(|(_, error)| error.exit_code());
+        match () {
+            () if self.failed == 0 => 0,
+            () if codes().any(|c| c == 7) => 7,
+            () if codes().any(|c| c == 6) => 6,
+            () => 1,
+        }
+    }
+
+    /// Adds another transfer's result to this one.
+    pub fn merge(&mut self, other: Summary) {
+        self.files += other.files;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+        self.bytes += other.bytes;
+        self.bytes_sent += other.bytes_sent;
+        self.seconds += other.seconds;
+        self.verified_by_digest += other.verified_by_digest;
+        self.verified_by_size += other.verified_by_size;
+        self.unverified += other.unverified;
+        let room = crate::limits::SUMMARY_ERRORS_MAX.saturating_sub(self.errors.len());
+        self.errors.extend(other.errors.into_iter().take(room));
+    }
+}
