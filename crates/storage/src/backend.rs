@@ -80,11 +80,7 @@ pub trait File: Send + Sync {
     fn read_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> Result<usize>;
 
     /// The same if it can be done without blocking, else `None`: then nothing was read.
-    fn try_read_at(
-        &self,
-        _buffers: &mut [IoSliceMut<'_>],
-        _offset: u64,
-    ) -> Option<Result<usize>> {
+    fn try_read_at(&self, _buffers: &mut [IoSliceMut<'_>], _offset: u64) -> Option<Result<usize>> {
         None
     }
 
@@ -108,13 +104,7 @@ pub trait File: Send + Sync {
     /// Copies `len` bytes (to the end of `self` if `0`) from `self` at `from` to `target` at `to`
     /// inside the backend. Returns the bytes copied; fewer only if `self` ends early. `None` if
     /// there is no way better than reading and writing.
-    fn copy_to(
-        &self,
-        _from: u64,
-        _len: u64,
-        _target: &dyn File,
-        _to: u64,
-    ) -> Option<Result<u64>> {
+    fn copy_to(&self, _from: u64, _len: u64, _target: &dyn File, _to: u64) -> Option<Result<u64>> {
         None
     }
 

@@ -78,7 +78,11 @@ impl ErrorKind {
             Errno::LOOP => Self::LinkLoop,
             Errno::INVAL | Errno::OVERFLOW => Self::Invalid,
             Errno::NOSYS | Errno::OPNOTSUPP => Self::Unsupported,
-            Errno::BUSY | Errno::TXTBSY => Self::Busy,
+            Errno::BUSY | Errno::TXTBSY | Errno::AGAIN => Self::Busy,
+            // A FIFO nobody reads, a socket, a device without driver.
+            Errno::NXIO | Errno::NODEV => Self::WrongKind,
+            // The handle is open, but not for that: read-only or write-only.
+            Errno::BADF => Self::PermissionDenied,
             Errno::MFILE | Errno::NFILE => Self::TooManyOpen,
             _ => Self::Other,
         }

@@ -4,9 +4,17 @@
 //! task does so on threads of its own (see `server`'s I/O pool).
 
 mod backend;
+pub mod conformance;
 mod error;
+pub mod limits;
+mod local;
+mod memory;
+mod read_only;
 
 pub use backend::{
     Attrs, Backend, Dir, DirEntry, File, FileKind, OpenHow, Owner, SetAttrs, Space, Time,
 };
 pub use error::{Error, ErrorKind, Result};
+pub use local::{Local, Resolver};
+pub use memory::Memory;
+pub use read_only::ReadOnly;

@@ -1,0 +1,472 @@
+//! One suite that every backend has to pass, so that what stands above behaves the same over all.
+//!
+//! Call [`run`] from a test of the backend. It panics at the first promise that is broken.
+
+use std::io::IoSliceMut;
+use std::sync::Arc;
+
+use crate::{Attrs, Backend, DirEntry, ErrorKind, File, FileKind, OpenHow, Result, SetAttrs, Time};
+
+/// Runs every case, each on a fresh and empty backend from `make`.
+///
+/// # Panics
+/// If the backend breaks the contract; the message says where.
+pub fn run(make: &dyn Fn() -> Arc<dyn Backend>) {
+    let cases: &[fn(&dyn Backend)] = &[
+        open_creates_truncates_and_refuses,
+        reads_end_at_the_end_of_the_file,
+        writes_land_at_their_offsets,
+        appending_ignores_the_offset,
+        a_removed_file_stays_readable_while_open,
+        attributes_are_kept,
+        set_id_bits_are_dropped,
+        directories_are_made_listed_and_removed,
+        large_directories_come_in_batches,
+        rename_replaces_only_when_asked,
+        rename_moves_directories,
+        symlinks_keep_their_text_and_stay_inside,
+        link_loops_end,
+        hardlinks_are_the_same_file,
+        realpath_is_canonical,
+        dots_and_slashes_mean_what_posix_says,
+        bad_paths_are_errors,
+        names_are_bytes,
+    ];
+    for case in cases {
+        case(&*make());
+    }
+}
+
+const CREATE: OpenHow = OpenHow {
+    read: true,
+    write: true,
+    append: false,
+    create: true,
+    truncate: false,
+    exclusive: false,
+    mode: Some(0o644),
+};
+
+const READ: OpenHow = OpenHow { write: false, create: false, mode: None, ..CREATE };
+
+fn put(b: &dyn Backend, path: &str, bytes: &[u8]) {
+    let how = OpenHow { truncate: true, ..CREATE };
+    let file = b.open(path.as_bytes(), &how).expect("open for writing");
+    file.write_at(bytes, 0).expect("write");
+    file.close().expect("close");
+}
+
+fn get(b: &dyn Backend, path: &str) -> Vec<u8> {
+    read(&*b.open(path.as_bytes(), &READ).expect("open for reading"), 0, 1 << 16)
+}
+
+fn read(file: &dyn File, offset: u64, len: usize) -> Vec<u8> {
+    let mut buffer = vec![0; len];
+    let read = file.read_at(&mut [IoSliceMut::new(&mut buffer)], offset).expect("read");
+    buffer.truncate(read);
+    buffer
+}
+
+fn list(b: &dyn Backend, path: &str, batch: usize) -> Vec<DirEntry> {
+    let mut dir = b.open_dir(path.as_bytes()).expect("opendir");
+    let mut entries = Vec::new();
+    while dir.next_entries(batch, &mut entries).expect("readdir") {}
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    entries
+}
+
+fn stat(b: &dyn Backend, path: &str) -> Attrs {
+    b.stat(path.as_bytes(), true).unwrap_or_else(|e| panic!("stat of {path}: {e}"))
+}
+
+#[track_caller]
+fn refused<T>(result: Result<T>, kinds: &[ErrorKind]) {
+    match result {
+        Ok(_) => panic!("succeeded, expected {kinds:?}"),
+        Err(error) => assert!(kinds.contains(&error.kind), "{:?}, expected {kinds:?}", error.kind),
+    }
+}
+
+fn open_creates_truncates_and_refuses(b: &dyn Backend) {
+    refused(b.open(b"/f", &READ), &[ErrorKind::NotFound]);
+    put(b, "/f", b"12345");
+    assert_eq!(get(b, "/f"), b"12345");
+
+    b.open(b"/f", &CREATE).expect("an existing file is opened, not truncated");
+    assert_eq!(get(b, "/f"), b"12345");
+    let exclusive = OpenHow { exclusive: true, ..CREATE };
+    refused(b.open(b"/f", &exclusive), &[ErrorKind::AlreadyExists]);
+    b.symlink(b"nowhere", b"/dangling").expect("symlink");
+    refused(b.open(b"/dangling", &exclusive), &[ErrorKind::AlreadyExists]);
+    b.open(b"/new", &exclusive).expect("a free name");
+    b.open(b"/f", &OpenHow { truncate: true, ..CREATE }).expect("truncate");
+    assert_eq!(stat(b, "/f").size, 0);
+
+    b.mkdir(b"/d", None).expect("mkdir");
+    refused(b.open(b"/d", &READ), &[ErrorKind::IsADirectory]);
+    refused(b.open(b"/d", &CREATE), &[ErrorKind::IsADirectory]);
+    refused(b.open(b"/missing/f", &CREATE), &[ErrorKind::NotFound]);
+    refused(b.open(b"/f/x", &CREATE), &[ErrorKind::NotADirectory]);
+}
+
+fn reads_end_at_the_end_of_the_file(b: &dyn Backend) {
+    put(b, "/f", b"0123456789");
+    let file = b.open(b"/f", &READ).expect("open");
+
+    assert_eq!(read(&*file, 4, 3), b"456");
+    assert_eq!(read(&*file, 9, 5), b"9");
+    assert_eq!(read(&*file, 3, 0), b"");
+    for offset in [10, 11, 1 << 40, i64::MAX as u64, 1 << 63, u64::MAX] {
+        assert_eq!(read(&*file, offset, 5), b"", "at {offset}");
+        if let Some(tried) = file.try_read_at(&mut [IoSliceMut::new(&mut [0; 5])], offset) {
+            assert_eq!(tried.expect("try_read"), 0, "at {offset}");
+        }
+    }
+    let (mut first, mut second) = ([0; 4], [0; 4]);
+    let mut both = [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)];
+    assert_eq!(file.read_at(&mut both, 4).expect("read"), 6);
+    assert_eq!((&first, &second[..2]), (b"4567", &b"89"[..]));
+    refused(file.write_at(b"x", 0), &[ErrorKind::PermissionDenied]);
+}
+
+fn writes_land_at_their_offsets(b: &dyn Backend) {
+    let file = b.open(b"/f", &CREATE).expect("open");
+
+    file.write_at(b"tail", 6).expect("write");
+    file.write_at(b"head", 0).expect("write");
+    file.write_at(b"", 1 << 20).expect("nothing is written, nothing grows");
+
+    assert_eq!(read(&*file, 0, 99), b"head\0\0tail");
+    assert_eq!(file.stat().expect("fstat").size, 10);
+    for offset in [i64::MAX as u64, 1 << 63, u64::MAX - 1, u64::MAX] {
+        refused(file.write_at(b"xx", offset), &[ErrorKind::NoSpace, ErrorKind::Invalid]);
+    }
+    assert_eq!(file.stat().expect("fstat").size, 10);
+    file.sync().expect("fsync");
+    let write_only = OpenHow { read: false, ..CREATE };
+    let file = b.open(b"/f", &write_only).expect("open");
+    let answer = file.read_at(&mut [IoSliceMut::new(&mut [0; 1])], 0);
+    refused(answer, &[ErrorKind::PermissionDenied]);
+}
+
+fn appending_ignores_the_offset(b: &dyn Backend) {
+    put(b, "/f", b"abc");
+    let file = b.open(b"/f", &OpenHow { append: true, ..CREATE }).expect("open");
+
+    file.write_at(b"def", 0).expect("write");
+    file.write_at(b"ghi", 1 << 60).expect("write");
+
+    assert_eq!(read(&*file, 0, 99), b"abcdefghi");
+}
+
+fn a_removed_file_stays_readable_while_open(b: &dyn Backend) {
+    put(b, "/f", b"still here");
+    let file = b.open(b"/f", &READ).expect("open");
+
+    b.remove(b"/f").expect("remove");
+
+    refused(b.stat(b"/f", false), &[ErrorKind::NotFound]);
+    assert_eq!(read(&*file, 0, 99), b"still here");
+}
+
+fn attributes_are_kept(b: &dyn Backend) {
+    put(b, "/f", b"0123456789");
+    let times = (
+        Time { seconds: 1_000_000_000, nanos: 123_456_789 },
+        Time { seconds: -5, nanos: 999_999_999 },
+    );
+    let change =
+        SetAttrs { size: Some(4), mode: Some(0o640), times: Some(times), ..SetAttrs::default() };
+
+    b.set_attrs(b"/f", &change, true).expect("setstat");
+
+    let attrs = stat(b, "/f");
+    assert_eq!(attrs.kind, FileKind::Regular);
+    assert_eq!((attrs.size, attrs.mode), (4, 0o640));
+    assert_eq!((attrs.accessed, attrs.modified), times);
+    assert_eq!(get(b, "/f"), b"0123");
+
+    let file = b.open(b"/f", &CREATE).expect("open");
+    let owner = crate::Owner { uid: Some(attrs.uid), gid: Some(attrs.gid) };
+    let longer =
+        SetAttrs { size: Some(6), mode: Some(0o600), owner: Some(owner), ..Default::default() };
+    file.set_attrs(&longer).expect("fsetstat");
+    assert_eq!(file.stat().expect("fstat").mode, 0o600);
+    assert_eq!(get(b, "/f"), b"0123\0\0");
+
+    refused(b.set_attrs(b"/none", &SetAttrs::default(), true), &[ErrorKind::NotFound]);
+    let now = Time { seconds: 0, nanos: (1 << 30) - 1 }; // UTIME_NOW of the kernel
+    let change = SetAttrs { mode: Some(0o604), times: Some((now, now)), ..Default::default() };
+    refused(b.set_attrs(b"/f", &change, true), &[ErrorKind::Invalid]);
+    assert_eq!(stat(b, "/f").mode, 0o604, "what can be done is done, whatever fails");
+    b.mkdir(b"/d", Some(0o700)).expect("mkdir");
+    let resize = SetAttrs { size: Some(0), ..Default::default() };
+    refused(b.set_attrs(b"/d", &resize, true), &[ErrorKind::IsADirectory]);
+    refused(
+        b.set_attrs(b"/f", &SetAttrs { size: Some(u64::MAX), ..Default::default() }, true),
+        &[ErrorKind::NoSpace, ErrorKind::Invalid],
+    );
+
+    b.symlink(b"f", b"/l").expect("symlink");
+    let mode = SetAttrs { mode: Some(0o444), ..Default::default() };
+    b.set_attrs(b"/l", &mode, true).expect("setstat through a link");
+    assert_eq!(stat(b, "/f").mode, 0o444);
+    let own_times = SetAttrs { times: Some(times), ..Default::default() };
+    b.set_attrs(b"/l", &own_times, false).expect("lsetstat");
+    assert_eq!(b.stat(b"/l", false).expect("lstat").modified, times.1);
+    assert_ne!(stat(b, "/f").modified, times.1);
+}
+
+fn set_id_bits_are_dropped(b: &dyn Backend) {
+    b.open(b"/f", &OpenHow { mode: Some(0o6755), ..CREATE }).expect("open");
+    b.mkdir(b"/d", Some(0o6755)).expect("mkdir");
+    assert_eq!(stat(b, "/f").mode & 0o6000, 0);
+    assert_eq!(stat(b, "/d").mode & 0o6000, 0);
+
+    let change = SetAttrs { mode: Some(0o7711), ..Default::default() };
+    b.set_attrs(b"/f", &change, true).expect("setstat");
+    assert_eq!(stat(b, "/f").mode, 0o1711);
+    b.open(b"/f", &CREATE).expect("open").set_attrs(&change).expect("fsetstat");
+    assert_eq!(stat(b, "/f").mode, 0o1711);
+}
+
+fn directories_are_made_listed_and_removed(b: &dyn Backend) {
+    b.mkdir(b"/d", Some(0o750)).expect("mkdir");
+    refused(b.mkdir(b"/d", None), &[ErrorKind::AlreadyExists]);
+    refused(b.mkdir(b"/x/y", None), &[ErrorKind::NotFound]);
+    put(b, "/d/file", b"123");
+    b.mkdir(b"/d/sub", None).expect("mkdir");
+    b.symlink(b"file", b"/d/link").expect("symlink");
+
+    let entries = list(b, "/d", 100);
+    let names: Vec<&[u8]> = entries.iter().map(|e| e.name.as_slice()).collect();
+    assert_eq!(names, [&b"."[..], b"..", b"file", b"link", b"sub"]);
+    let kinds: Vec<FileKind> = entries.iter().map(|e| e.attrs.kind).collect();
+    use FileKind::{Directory, Regular, Symlink};
+    assert_eq!(kinds, [Directory, Directory, Regular, Symlink, Directory]);
+    assert_eq!(entries[0].attrs.id, stat(b, "/d").id);
+    assert_eq!(entries[1].attrs.id, stat(b, "/").id);
+    assert_eq!(entries[2].attrs.size, 3);
+    let root = list(b, "/", 100);
+    assert_eq!(root[1].name, b"..");
+    assert_eq!(root[1].attrs.id, stat(b, "/").id, "above the root is the root");
+
+    refused(b.rmdir(b"/d"), &[ErrorKind::DirectoryNotEmpty]);
+    refused(b.rmdir(b"/d/file"), &[ErrorKind::NotADirectory]);
+    refused(b.rmdir(b"/d/link"), &[ErrorKind::NotADirectory]);
+    refused(b.remove(b"/d/sub"), &[ErrorKind::IsADirectory]);
+    refused(b.remove(b"/d/none"), &[ErrorKind::NotFound]);
+    refused(b.open_dir(b"/d/file"), &[ErrorKind::NotADirectory]);
+    refused(b.open_dir(b"/d/none"), &[ErrorKind::NotFound]);
+    b.remove(b"/d/link").expect("remove a link");
+    assert_eq!(get(b, "/d/file"), b"123", "the link went, not the file");
+    b.remove(b"/d/file").expect("remove");
+    b.rmdir(b"/d/sub").expect("rmdir");
+    b.rmdir(b"/d").expect("rmdir");
+    refused(b.stat(b"/d", true), &[ErrorKind::NotFound]);
+}
+
+fn large_directories_come_in_batches(b: &dyn Backend) {
+    for i in 0..300 {
+        put(b, &format!("/file-{i:03}"), b"");
+    }
+    let mut dir = b.open_dir(b"/").expect("opendir");
+    let mut entries = Vec::new();
+
+    assert!(dir.next_entries(100, &mut entries).expect("readdir"));
+    let first = entries.len();
+    while dir.next_entries(100, &mut entries).expect("readdir") {}
+
+    assert!((1..=110).contains(&first), "{first} entries for 100");
+    assert_eq!(entries.len(), 302);
+    assert!(!dir.next_entries(100, &mut entries).expect("readdir"), "the end stays the end");
+    assert_eq!(list(b, "/", 1).len(), 302);
+    assert_eq!(dir.stat().expect("fstat").id, stat(b, "/").id);
+    dir.sync().expect("sync");
+}
+
+fn rename_replaces_only_when_asked(b: &dyn Backend) {
+    put(b, "/a", b"a");
+    put(b, "/b", b"b");
+    b.symlink(b"nowhere", b"/l").expect("symlink");
+
+    refused(b.rename(b"/a", b"/b", false), &[ErrorKind::AlreadyExists]);
+    refused(b.rename(b"/a", b"/l", false), &[ErrorKind::AlreadyExists]);
+    refused(b.rename(b"/none", b"/c", false), &[ErrorKind::NotFound]);
+    refused(b.rename(b"/a", b"/a", false), &[ErrorKind::AlreadyExists]);
+    b.rename(b"/a", b"/a", true).expect("onto itself");
+    assert_eq!(get(b, "/a"), b"a");
+    b.rename(b"/a", b"/b", true).expect("replace");
+    assert_eq!(get(b, "/b"), b"a");
+    refused(b.stat(b"/a", false), &[ErrorKind::NotFound]);
+    b.rename(b"/b", b"/c", false).expect("a free name");
+    assert_eq!(get(b, "/c"), b"a");
+    b.rename(b"/l", b"/m", false).expect("the link itself moves");
+    assert_eq!(b.readlink(b"/m").expect("readlink"), b"nowhere");
+}
+
+fn rename_moves_directories(b: &dyn Backend) {
+    b.mkdir(b"/d", None).expect("mkdir");
+    b.mkdir(b"/e", None).expect("mkdir");
+    put(b, "/d/f", b"f");
+
+    refused(b.rename(b"/d", b"/d/inside", false), &[ErrorKind::Invalid]);
+    refused(
+        b.rename(b"/e", b"/d", true),
+        &[ErrorKind::DirectoryNotEmpty, ErrorKind::AlreadyExists],
+    );
+    b.rename(b"/d", b"/e/d", false).expect("rename");
+    assert_eq!(get(b, "/e/d/f"), b"f");
+    assert_eq!(b.realpath(b"/e/d/..").expect("realpath"), b"/e");
+    put(b, "/g", b"");
+    refused(b.rename(b"/g", b"/e", true), &[ErrorKind::IsADirectory]);
+    refused(b.rename(b"/e", b"/g", true), &[ErrorKind::NotADirectory]);
+    refused(b.rename(b"/g", b"/h/", false), &[ErrorKind::NotADirectory, ErrorKind::NotFound]);
+    b.rename(b"/e/", b"/h/", false).expect("slashes behind a directory");
+    assert_eq!(get(b, "/h/d/f"), b"f");
+}
+
+fn symlinks_keep_their_text_and_stay_inside(b: &dyn Backend) {
+    b.mkdir(b"/d", None).expect("mkdir");
+    put(b, "/d/f", b"inside");
+    for (text, link) in [
+        ("d/f", "/relative"),
+        ("/d/f", "/absolute"),
+        ("../../../d/f", "/d/up"),
+        ("//d//./f", "/odd"),
+    ] {
+        b.symlink(text.as_bytes(), link.as_bytes()).expect("symlink");
+        assert_eq!(b.readlink(link.as_bytes()).expect("readlink"), text.as_bytes());
+        assert_eq!(get(b, link), b"inside", "{link}");
+        let own = b.stat(link.as_bytes(), false).expect("lstat");
+        assert_eq!((own.kind, own.size), (FileKind::Symlink, text.len() as u64));
+    }
+    refused(b.symlink(b"x", b"/relative"), &[ErrorKind::AlreadyExists]);
+    refused(b.readlink(b"/d/f"), &[ErrorKind::WrongKind]);
+    refused(b.readlink(b"/none"), &[ErrorKind::NotFound]);
+    b.symlink(b"/d/made-through-link", b"/maker").expect("symlink");
+    put(b, "/maker", b"new");
+    assert_eq!(get(b, "/d/made-through-link"), b"new");
+    refused(b.mkdir(b"/maker", None), &[ErrorKind::AlreadyExists]);
+}
+
+fn link_loops_end(b: &dyn Backend) {
+    b.symlink(b"b", b"/a").expect("symlink");
+    b.symlink(b"a", b"/b").expect("symlink");
+    refused(b.stat(b"/a", true), &[ErrorKind::LinkLoop]);
+    refused(b.open(b"/a", &CREATE), &[ErrorKind::LinkLoop]);
+    refused(b.open(b"/a/x", &CREATE), &[ErrorKind::LinkLoop]);
+    refused(b.realpath(b"/a"), &[ErrorKind::LinkLoop]);
+    b.stat(b"/a", false).expect("the link itself is fine");
+}
+
+fn hardlinks_are_the_same_file(b: &dyn Backend) {
+    put(b, "/f", b"one");
+    b.hardlink(b"/f", b"/g").expect("hardlink");
+    put(b, "/g", b"two");
+    assert_eq!(get(b, "/f"), b"two");
+    assert_eq!(stat(b, "/f").id, stat(b, "/g").id);
+    assert_eq!(stat(b, "/f").links, 2);
+    refused(b.hardlink(b"/f", b"/g"), &[ErrorKind::AlreadyExists]);
+    refused(b.hardlink(b"/none", b"/h"), &[ErrorKind::NotFound]);
+    refused(b.hardlink(b"/", b"/h"), &[ErrorKind::PermissionDenied]);
+    b.symlink(b"f", b"/l").expect("symlink");
+    b.hardlink(b"/l", b"/m").expect("hardlink of a link");
+    assert_eq!(b.readlink(b"/m").expect("readlink"), b"f", "the link was not followed");
+}
+
+fn realpath_is_canonical(b: &dyn Backend) {
+    b.mkdir(b"/d", None).expect("mkdir");
+    b.mkdir(b"/d/e", None).expect("mkdir");
+    put(b, "/d/f", b"");
+    b.symlink(b"/d/e", b"/l").expect("symlink");
+    b.symlink(b"d/none", b"/dangling").expect("symlink");
+    for (path, canonical) in [
+        ("/", "/"),
+        ("/..", "/"),
+        ("/../../..", "/"),
+        ("//", "/"),
+        ("/.", "/"),
+        ("//d///e/", "/d/e"),
+        ("/d/./e/../f", "/d/f"),
+        ("/l", "/d/e"),
+        ("/l/..", "/d"),
+        ("/l/../f", "/d/f"),
+        ("/l/missing", "/d/e/missing"),
+        ("/missing", "/missing"),
+        ("/missing/", "/missing"),
+        ("/dangling", "/d/none"),
+    ] {
+        let answer = b.realpath(path.as_bytes()).unwrap_or_else(|e| panic!("{path}: {e}"));
+        assert_eq!(String::from_utf8_lossy(&answer), canonical, "realpath of {path}");
+    }
+    refused(b.realpath(b"/missing/x"), &[ErrorKind::NotFound]);
+    refused(b.realpath(b"/dangling/x"), &[ErrorKind::NotFound]);
+    refused(b.realpath(b"/d/f/x"), &[ErrorKind::NotADirectory]);
+    refused(b.realpath(b"/d/f/"), &[ErrorKind::NotADirectory]);
+}
+
+fn dots_and_slashes_mean_what_posix_says(b: &dyn Backend) {
+    put(b, "/f", b"f");
+    b.mkdir(b"/d", None).expect("mkdir");
+    b.symlink(b"d", b"/l").expect("symlink");
+    refused(b.stat(b"/f/", true), &[ErrorKind::NotADirectory]);
+    refused(b.open(b"/f/", &READ), &[ErrorKind::NotADirectory]);
+    refused(b.open(b"/new/", &CREATE), &[ErrorKind::IsADirectory]);
+    refused(b.remove(b"/f/"), &[ErrorKind::NotADirectory]);
+    assert_eq!(b.stat(b"/l/", false).expect("lstat").kind, FileKind::Directory);
+    b.mkdir(b"/new/", None).expect("mkdir with a slash");
+    b.rmdir(b"/new//").expect("rmdir with slashes");
+    refused(b.symlink(b"x", b"/new/"), &[ErrorKind::NotFound]);
+    refused(b.hardlink(b"/f", b"/new/"), &[ErrorKind::NotFound]);
+    assert_eq!(get(b, "/d/../../f"), b"f");
+
+    for path in [&b"/"[..], b"/.", b"/..", b"/d/.", b"/d/..", b"//"] {
+        refused(b.mkdir(path, None), &[ErrorKind::AlreadyExists]);
+        refused(b.remove(path), &[ErrorKind::IsADirectory]);
+        refused(b.rmdir(path), &[ErrorKind::Invalid]);
+        refused(b.symlink(b"x", path), &[ErrorKind::AlreadyExists]);
+        refused(b.hardlink(b"/f", path), &[ErrorKind::AlreadyExists]);
+        refused(b.rename(path, b"/x", true), &[ErrorKind::Invalid]);
+        refused(b.rename(b"/f", path, true), &[ErrorKind::Invalid]);
+        refused(b.rename(b"/f", path, false), &[ErrorKind::AlreadyExists]);
+        refused(b.open(path, &CREATE), &[ErrorKind::IsADirectory]);
+        assert_eq!(stat(b, &String::from_utf8_lossy(path)).kind, FileKind::Directory);
+    }
+    assert_eq!(get(b, "/f"), b"f");
+}
+
+fn bad_paths_are_errors(b: &dyn Backend) {
+    let long_name = [b"/".as_slice(), &[b'n'; 256]].concat();
+    let long_path = b"/.".repeat(2100);
+    for (path, kind) in [
+        (&b""[..], ErrorKind::NotFound),
+        (b"/a\0b", ErrorKind::Invalid),
+        (&long_name, ErrorKind::NameTooLong),
+        (&long_path, ErrorKind::NameTooLong),
+    ] {
+        refused(b.open(path, &CREATE), &[kind]);
+        refused(b.stat(path, true), &[kind]);
+        refused(b.open_dir(path), &[kind]);
+        refused(b.set_attrs(path, &SetAttrs::default(), true), &[kind]);
+        refused(b.remove(path), &[kind]);
+        refused(b.mkdir(path, None), &[kind]);
+        refused(b.rmdir(path), &[kind]);
+        refused(b.rename(path, b"/x", true), &[kind]);
+        refused(b.symlink(b"x", path), &[kind]);
+        refused(b.realpath(path), &[kind]);
+        refused(b.readlink(path), &[kind]);
+        refused(b.hardlink(path, b"/x"), &[kind]);
+        refused(b.statvfs(path), &[kind]);
+    }
+    refused(b.symlink(b"a\0b", b"/l"), &[ErrorKind::Invalid]);
+    b.statvfs(b"/").expect("statvfs");
+}
+
+fn names_are_bytes(b: &dyn Backend) {
+    let name = [b'/', 0xff, 0xfe, b'\n', b'\\', 0x80];
+    b.open(&name, &CREATE).expect("open").close().expect("close");
+    let entries = list(b, "/", 10);
+    assert!(entries.iter().any(|e| e.name == name[1..]));
+    assert_eq!(b.realpath(&name).expect("realpath"), name);
+}

@@ -1,0 +1,32 @@
+//! Every bound of this crate, with its reason.
+
+/// Bytes of a path. Linux refuses longer ones (`PATH_MAX` counts the closing NUL).
+pub const PATH_LEN_MAX: usize = 4095;
+
+/// Bytes of one name in a path (`NAME_MAX` of every common file system).
+pub const NAME_LEN_MAX: usize = 255;
+
+/// Symbolic links followed while one path is resolved; as the Linux kernel.
+pub const LINKS_MAX: u32 = 40;
+
+/// Times a lookup is tried again when the kernel saw the tree move under it. A tree that moves this
+/// often in a row is being moved on purpose; the component walk then gives the answer.
+pub(crate) const MOVED_RETRIES_MAX: u32 = 64;
+
+/// Directories that one component walk keeps open for `..`. Deeper ones are opened again by name
+/// when they are needed, so that a deep path cannot use up the process's descriptors.
+pub(crate) const WALK_OPEN_MAX: usize = 32;
+
+/// Bytes that one `copy_file_range` call may move: some file systems really copy, and cannot be
+/// interrupted meanwhile.
+pub(crate) const COPY_STEP_LEN_MAX: u64 = 16 << 20;
+
+/// Buffers that one `preadv` takes (`IOV_MAX`).
+pub(crate) const BUFFERS_MAX: usize = 1024;
+
+/// Names that one `Dir::next_entries` call appends, whatever its caller asks for.
+pub(crate) const ENTRIES_MAX: usize = 4096;
+
+/// Bytes that all files of one `Memory` may hold together unless set: a test or an embedded
+/// example needs less, and a stray `setstat` of a tebibyte must not take the machine down.
+pub const MEMORY_LEN_DEFAULT: u64 = 256 << 20;
