@@ -1,0 +1,61 @@
+//! Just enough DER to take an RSA private key apart: the library gives it back in no other form.
+
+use zeroize::Zeroizing;
+
+use crate::key::RsaPrivateParts;
+
+const INTEGER: u8 = 0x02;
+const OCTET_STRING: u8 = 0x04;
+const SEQUENCE: u8 = 0x30;
+
+/// The numbers inside an unencrypted PKCS#8 block that holds `RSAPrivateKey` (RFC 5208 §5, RFC 8017
+/// §A.1.2).
+pub(crate) fn rsa_parts_of_pkcs8(der: &[u8]) -> Option<RsaPrivateParts> {
+    let mut info = Der(der).take(SEQUENCE)?;
+    let _version = info.take(INTEGER)?;
+    let _algorithm = info.take(SEQUENCE)?;
+    let mut key = info.take(OCTET_STRING)?.take(SEQUENCE)?;
+    let _version = key.take(INTEGER)?;
+    let n = key.number()?.to_vec();
+    let e = key.number()?.to_vec();
+    let [d, p, q] = [key.secret()?, key.secret()?, key.secret()?];
+    let [_dp, _dq] = [key.number()?, key.number()?];
+    let iqmp = key.secret()?;
+    Some(RsaPrivateParts { n, e, d, p, q, iqmp })
+}
+
+/// DER values one after the other.
+struct Der<'a>(&'a [u8]);
+
+impl<'a> Der<'a> {
+    /// The content of the next value, which must have this tag.
+    fn take(&mut self, tag: u8) -> Option<Self> {
+        let (head, rest) = self.0.split_first_chunk::<2>()?;
+        if head[0] != tag {
+            return None;
+        }
+        let (len, rest) = match head[1] {
+            short @ 0..=0x7f => (usize::from(short), rest),
+            0x81 => rest.split_first().map(|(len, rest)| (usize::from(*len), rest))?,
+            0x82 => rest
+                .split_first_chunk()
+                .map(|(len, rest)| (usize::from(u16::from_be_bytes(*len)), rest))?,
+            // 64 KiB and more: no RSA key is that long.
+            _ => return None,
+        };
+        let (content, left) = rest.split_at_checked(len)?;
+        self.0 = left;
+        Some(Der(content))
+    }
+
+    /// The magnitude of the next INTEGER, without leading zeros.
+    fn number(&mut self) -> Option<&'a [u8]> {
+        let bytes = self.take(INTEGER)?.0;
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        Some(&bytes[zeros..])
+    }
+
+    fn secret(&mut self) -> Option<Zeroizing<Vec<u8>>> {
+        self.number().map(|number| Zeroizing::new(number.to_vec()))
+    }
+}
