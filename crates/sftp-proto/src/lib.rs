@@ -12,11 +12,15 @@
 //! frame. Whatever a peer sends: no panic, no memory beyond `limits.rs`.
 
 pub mod attrs;
+pub mod client;
 pub mod extension;
 pub mod frame;
 pub mod limits;
+pub mod longname;
 pub mod messages;
 mod open_flags;
+pub mod order;
+pub mod server;
 mod status;
 
 pub use attrs::{Attrs, Owner, Times};
