@@ -1,1 +1,11 @@
-//! Drives the sans-IO SSH core with tokio sockets and timers
+//! Drives the sans-IO SSH core: the only place where it meets sockets, timers and tasks.
+//!
+//! One task owns one connection: [`Driver`] reads, lets the core open packets in place, hands each
+//! event to a [`Service`], and writes what both produced. The service runs inside that task; it never
+//! blocks and never awaits, so no file byte crosses a task on its way.
+
+mod driver;
+mod service;
+
+pub use driver::{DriveError, Driver, End};
+pub use service::{Link, Service};

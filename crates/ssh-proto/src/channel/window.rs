@@ -1,0 +1,101 @@
+//! Credit between us and the peer for one channel, in bytes (RFC 4254 §5.2).
+//!
+//! The peer may send what we granted. We grant again only when bytes were *consumed*, not when they
+//! arrived, so a slow reader slows its own sender and nothing else.
+
+use crate::error::PeerError;
+use crate::limits::WINDOW_GRANT_LEN;
+
+/// What the peer may still send us.
+#[derive(Debug)]
+pub(crate) struct ReceiveWindow {
+    left: u32,
+    /// Consumed and not yet given back.
+    owed: u32,
+    grant_len: u32,
+}
+
+impl ReceiveWindow {
+    pub fn new(len: u32) -> Self {
+        Self { left: len, owed: 0, grant_len: WINDOW_GRANT_LEN.min(len / 4).max(1) }
+    }
+
+    /// `len` bytes arrived.
+    pub fn receive(&mut self, len: usize) -> Result<(), PeerError> {
+        let len = u32::try_from(len).map_err(|_| PeerError::WindowExceeded)?;
+        self.left = self.left.checked_sub(len).ok_or(PeerError::WindowExceeded)?;
+        Ok(())
+    }
+
+    /// `len` bytes were consumed. Returns what to grant now, once it is worth a message.
+    pub fn consume(&mut self, len: usize) -> Option<u32> {
+        let len = u32::try_from(len).expect("never more than a window");
+        self.owed = self.owed.checked_add(len).expect("never more than a window");
+        if self.owed < self.grant_len {
+            return None;
+        }
+        let grant = std::mem::take(&mut self.owed);
+        self.left = self.left.checked_add(grant).expect("only consumed bytes are granted again");
+        Some(grant)
+    }
+}
+
+/// What we may still send.
+#[derive(Debug)]
+pub(crate) struct SendWindow {
+    left: u32,
+}
+
+impl SendWindow {
+    pub fn new(len: u32) -> Self {
+        Self { left: len }
+    }
+
+    pub fn left(&self) -> usize {
+        self.left as usize
+    }
+
+    /// We sent `len` bytes, at most [`left`](Self::left).
+    pub fn send(&mut self, len: usize) {
+        let len = u32::try_from(len).expect("within the window");
+        self.left = self.left.checked_sub(len).expect("within the window");
+    }
+
+    /// WINDOW_ADJUST: never over 2^32-1.
+    pub fn add(&mut self, len: u32) -> Result<(), PeerError> {
+        self.left = self.left.checked_add(len).ok_or(PeerError::WindowOverflow)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credit_returns_when_bytes_are_consumed_not_when_they_arrive() {
+        let mut window = ReceiveWindow::new(1000);
+        window.receive(1000).unwrap();
+        assert_eq!(window.receive(1), Err(PeerError::WindowExceeded));
+        assert_eq!(window.consume(249), None);
+        assert_eq!(window.consume(1), Some(250));
+        window.receive(250).unwrap();
+        assert_eq!(window.receive(1), Err(PeerError::WindowExceeded));
+    }
+
+    #[test]
+    fn a_window_of_one_byte_still_moves() {
+        let mut window = ReceiveWindow::new(1);
+        for _ in 0..5 {
+            window.receive(1).unwrap();
+            assert_eq!(window.consume(1), Some(1));
+        }
+    }
+
+    #[test]
+    fn credit_over_four_gigabytes_is_the_peers_fault_and_no_panic() {
+        let mut window = SendWindow::new(u32::MAX - 5);
+        assert_eq!(window.add(5), Ok(()));
+        assert_eq!(window.add(u32::MAX), Err(PeerError::WindowOverflow));
+    }
+}

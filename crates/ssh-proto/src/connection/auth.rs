@@ -1,0 +1,199 @@
+//! Services, EXT_INFO and authentication on a connection: routing, and what success switches on.
+
+use std::time::Instant;
+
+use sterna_sshwire::{NameList, Reader};
+
+use super::{Auth, Config, Connection};
+use crate::auth::{ClientOutcome, ServerOutcome};
+use crate::error::{Error, PeerError};
+use crate::event::{AuthAnswer, ClientAuth, Event};
+use crate::messages::auth::{SERVICE_USERAUTH, decode_banner, encode_banner, signed_bytes};
+use crate::messages::transport::{
+    decode_ext_info, encode_ext_info, encode_service_accept, peer_text,
+};
+use crate::messages::{USERAUTH_BANNER, global};
+use crate::packet::{Deflate, Inflate, OutputBuffer};
+use crate::phase::Phase;
+
+/// EXT_INFO messages that one side may send (RFC 8308 §2.4; a server may send a second one).
+const EXT_INFO_COUNT_MAX: u32 = 2;
+
+impl Connection {
+    /// SERVICE_REQUEST to a server, SERVICE_ACCEPT to a client.
+    pub(super) fn handle_service(
+        &mut self,
+        service: &[u8],
+        out: &mut OutputBuffer,
+    ) -> Result<(), Error> {
+        if service != SERVICE_USERAUTH.as_bytes() {
+            return Err(PeerError::UnknownService.into());
+        }
+        self.phase = Phase::Auth;
+        match &self.config {
+            Config::Server(config) => {
+                let banner = config.banner.clone();
+                self.send_with(out, |p| encode_service_accept(p, SERVICE_USERAUTH))?;
+                if let Some(banner) = banner {
+                    self.send_with(out, |p| encode_banner(p, &banner))?;
+                }
+            }
+            Config::Client(_) => {
+                let turn = Event::AuthTurn { can_continue: Vec::new(), partial: false };
+                self.events.push_back(turn);
+            }
+        }
+        Ok(())
+    }
+
+    /// Our EXT_INFO: what signatures we take, and what else we can do.
+    pub(super) fn send_ext_info(&mut self, out: &mut OutputBuffer) {
+        let Config::Server(config) = &self.config else { return };
+        let algorithms = config.common.algorithms.user_signatures.join(",");
+        let entries: [(&str, &[u8]); 3] = [
+            ("server-sig-algs", algorithms.as_bytes()),
+            ("publickey-hostbound@openssh.com", b"0"),
+            ("ping@openssh.com", b"0"),
+        ];
+        let mut payload = Vec::with_capacity(512);
+        encode_ext_info(&mut payload, &entries);
+        self.writer.seal(out, &mut *self.random, &payload);
+    }
+
+    pub(super) fn handle_ext_info(&mut self, r: &mut Reader<'_>) -> Result<(), Error> {
+        self.globals.ext_infos += 1;
+        if self.globals.ext_infos > EXT_INFO_COUNT_MAX {
+            return Err(PeerError::Flood.into());
+        }
+        let mut signatures = None;
+        decode_ext_info(r, |name, value| {
+            if name == b"server-sig-algs" {
+                let names = NameList::new(value).iter().map(str::to_owned).collect::<Vec<_>>();
+                signatures = Some(names);
+            }
+        })
+        .map_err(Error::malformed("EXT_INFO"))?;
+        if signatures.is_some() {
+            self.globals.server_signatures = signatures;
+        }
+        Ok(())
+    }
+
+    /// The signature algorithms that the server takes from users, if it said so.
+    pub fn server_signature_algorithms(&self) -> Option<&[String]> {
+        self.globals.server_signatures.as_deref()
+    }
+
+    /// Messages 50 to 79.
+    pub(super) fn handle_auth(
+        &mut self,
+        number: u8,
+        payload: &[u8],
+        now: Instant,
+        out: &mut OutputBuffer,
+    ) -> Result<(), Error> {
+        let r = &mut Reader::new(&payload[1..]);
+        match (&mut self.auth, &self.config) {
+            (Auth::Server(auth), Config::Server(config)) => {
+                let session_id = self.kex.session_id().unwrap_or_default();
+                let host_key = self.kex.host_key().unwrap_or_default();
+                let algorithms = &config.common.algorithms.user_signatures;
+                let request = auth.handle_request(r, session_id, host_key, algorithms)?;
+                self.events.push_back(Event::AuthRequest(request));
+                Ok(())
+            }
+            (Auth::Client(_), Config::Client(_)) if number == USERAUTH_BANNER => {
+                let text = decode_banner(r).map_err(Error::malformed("USERAUTH_BANNER"))?;
+                self.events.push_back(Event::Banner(peer_text(text)));
+                Ok(())
+            }
+            (Auth::Client(auth), Config::Client(_)) => match auth.handle_answer(number, r)? {
+                ClientOutcome::Success(user) => self.logged_in(user, now, out),
+                ClientOutcome::Turn { can_continue, partial } => {
+                    self.events.push_back(Event::AuthTurn { can_continue, partial });
+                    Ok(())
+                }
+                ClientOutcome::KeyAccepted { algorithm, key_blob } => {
+                    self.events.push_back(Event::PublicKeyAccepted { algorithm, key_blob });
+                    Ok(())
+                }
+            },
+            (Auth::Server(_), Config::Client(_)) | (Auth::Client(_), Config::Server(_)) => {
+                unreachable!("both are made together")
+            }
+        }
+    }
+
+    /// The server's answer to [`Event::AuthRequest`].
+    ///
+    /// # Errors
+    /// The attempts are used up: the connection is over, our DISCONNECT is in `out`.
+    ///
+    /// # Panics
+    /// If nothing was asked, or on a client.
+    pub fn answer_auth(
+        &mut self,
+        answer: AuthAnswer,
+        now: Instant,
+        out: &mut OutputBuffer,
+    ) -> Result<(), Error> {
+        let Auth::Server(auth) = &mut self.auth else { panic!("answer_auth on a client") };
+        let result = match auth.answer(answer) {
+            Ok(ServerOutcome::Continue(payload)) => self.send(&payload, out),
+            Ok(ServerOutcome::Success(payload, user)) => {
+                self.send(&payload, out).and_then(|()| self.logged_in(user, now, out))
+            }
+            Err(error) => Err(error),
+        };
+        self.fail_if(result, out)
+    }
+
+    /// One attempt of the client, after [`Event::AuthTurn`] or [`Event::PublicKeyAccepted`].
+    ///
+    /// # Panics
+    /// If an attempt is still unanswered, or on a server.
+    pub fn try_auth(&mut self, attempt: ClientAuth, out: &mut OutputBuffer) {
+        let Auth::Client(auth) = &mut self.auth else { panic!("try_auth on a server") };
+        let payload = auth.try_auth(attempt);
+        // Held back at most, never refused: there is one attempt at a time.
+        let _ = self.send(&payload, out);
+    }
+
+    /// The bytes that a public key attempt must sign (RFC 4252 §7).
+    pub fn public_key_signed_bytes(&self, algorithm: &str, key_blob: &[u8]) -> Vec<u8> {
+        let user = match &self.config {
+            Config::Client(config) => &config.user[..],
+            Config::Server(_) => &[],
+        };
+        signed_bytes(self.session_id(), user, algorithm, key_blob, None)
+    }
+
+    /// Login is over: compression starts, the host keys are announced.
+    fn logged_in(
+        &mut self,
+        user: Vec<u8>,
+        now: Instant,
+        out: &mut OutputBuffer,
+    ) -> Result<(), Error> {
+        self.phase = Phase::Open;
+        self.timers.logged_in(now);
+        self.writer.set_deflate(self.globals.compress_out.then(Deflate::new));
+        self.reader.set_inflate(self.globals.compress_in.then(Inflate::new));
+        self.events.push_back(Event::Authenticated { user });
+        let Config::Server(config) = &self.config else { return Ok(()) };
+        if self.ident.dislikes_host_key_update() {
+            return Ok(());
+        }
+        let blobs: Vec<_> = config.host_keys.iter().map(|key| key.to_wire()).collect();
+        self.send_with(out, |p| global::encode_request(p, global::HOST_KEYS, false, &blobs))
+    }
+
+    /// The negotiated compression, switched on by login.
+    pub(super) fn auth_compression_out(&mut self, compress: bool) {
+        self.globals.compress_out = compress;
+    }
+
+    pub(super) fn auth_compression_in(&mut self, compress: bool) {
+        self.globals.compress_in = compress;
+    }
+}

@@ -1,0 +1,157 @@
+//! Which message may come now: asked with its number alone, before anything is parsed (RFC 4250
+//! §4.1, RFC 4252 §5-6, RFC 4253 §7.1; the table is `protocol` item DIS-3).
+
+use crate::Role;
+use crate::messages::kex::GEX_REQUEST;
+use crate::messages::{
+    CHANNEL_FAILURE, CHANNEL_OPEN, DEBUG, DISCONNECT, EXT_INFO, GLOBAL_REQUEST, KEX_METHOD_FIRST,
+    KEX_METHOD_LAST, KEXINIT, NEWKEYS, PING, PONG, REQUEST_FAILURE, SERVICE_ACCEPT,
+    SERVICE_REQUEST, USERAUTH_BANNER, USERAUTH_FAILURE, USERAUTH_PK_OK, USERAUTH_REQUEST,
+    USERAUTH_SUCCESS,
+};
+
+/// How far the connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The peer's version line is awaited.
+    Version,
+    /// The first key exchange runs.
+    InitialKex,
+    /// Encrypted; no service yet.
+    Service,
+    /// The authentication service runs.
+    Auth,
+    /// Logged in.
+    Open,
+    /// Over; nothing is read any more.
+    Ended,
+}
+
+/// What happens to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Process,
+    /// Legal and without meaning now.
+    Ignore,
+    /// Not known: say so and go on (RFC 4253 §11.4).
+    Unimplemented,
+    /// A violation: the connection ends.
+    Refuse,
+}
+
+/// Judges `number`. `exchange_only`: the peer's KEXINIT came, its NEWKEYS not yet. `strict`: both
+/// sides agreed on the strict exchange, and this is the first one.
+pub(crate) fn judge(
+    role: Role,
+    phase: Phase,
+    exchange_only: bool,
+    strict: bool,
+    number: u8,
+) -> Verdict {
+    use Verdict::{Ignore, Process, Refuse, Unimplemented};
+
+    let transport = (DISCONNECT..=DEBUG).contains(&number);
+    if exchange_only {
+        return match number {
+            DISCONNECT | NEWKEYS | KEX_METHOD_FIRST..=KEX_METHOD_LAST => Process,
+            _ if transport && !strict => Process,
+            _ => Refuse,
+        };
+    }
+    if transport || number == KEXINIT {
+        return Process;
+    }
+    match (phase, role, number) {
+        (Phase::Version | Phase::InitialKex | Phase::Ended, _, _) => Refuse,
+
+        (Phase::Service, Role::Server, SERVICE_REQUEST | EXT_INFO) => Process,
+        (Phase::Service, Role::Client, SERVICE_ACCEPT | EXT_INFO) => Process,
+
+        (Phase::Auth, Role::Server, USERAUTH_REQUEST) => Process,
+        (
+            Phase::Auth,
+            Role::Client,
+            USERAUTH_FAILURE | USERAUTH_SUCCESS | USERAUTH_BANNER | USERAUTH_PK_OK..=79 | EXT_INFO,
+        ) => Process,
+
+        (Phase::Open, Role::Server, USERAUTH_REQUEST) => Ignore,
+        (
+            Phase::Open,
+            _,
+            GLOBAL_REQUEST..=REQUEST_FAILURE | CHANNEL_OPEN..=CHANNEL_FAILURE | PING | PONG,
+        ) => Process,
+
+        // Known numbers outside their phase: the ways around authentication lead through here.
+        (
+            Phase::Service | Phase::Auth,
+            _,
+            SERVICE_REQUEST..=EXT_INFO
+            | NEWKEYS..=KEX_METHOD_LAST
+            | USERAUTH_REQUEST..=127
+            | PING
+            | PONG,
+        ) => Refuse,
+        (Phase::Open, _, NEWKEYS | KEX_METHOD_FIRST..=GEX_REQUEST | USERAUTH_SUCCESS) => Refuse,
+        (Phase::Service | Phase::Auth | Phase::Open, _, _) => Unimplemented,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepted(role: Role, phase: Phase, exchange_only: bool, strict: bool) -> Vec<u8> {
+        (0..=255)
+            .filter(|n| judge(role, phase, exchange_only, strict, *n) == Verdict::Process)
+            .collect()
+    }
+
+    #[test]
+    fn a_strict_first_exchange_takes_nothing_but_its_own_messages() {
+        let mut only: Vec<u8> = vec![1, 21];
+        only.extend(30..=49);
+        for role in [Role::Client, Role::Server] {
+            assert_eq!(accepted(role, Phase::InitialKex, true, true), only);
+        }
+    }
+
+    #[test]
+    fn before_login_no_channel_or_global_message_is_processed() {
+        for role in [Role::Client, Role::Server] {
+            for phase in [Phase::InitialKex, Phase::Service, Phase::Auth] {
+                for number in (80..=127).chain([192, 193]) {
+                    assert_eq!(judge(role, phase, false, false, number), Verdict::Refuse);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_side_takes_only_the_other_sides_half_of_authentication() {
+        assert_eq!(accepted(Role::Server, Phase::Auth, false, false), [1, 2, 3, 4, 20, 50]);
+        let mut client = vec![1, 2, 3, 4, 7, 20, 51, 52, 53];
+        client.extend(60..=79);
+        assert_eq!(accepted(Role::Client, Phase::Auth, false, false), client);
+        // CVE-2018-10933: success from a client.
+        assert_eq!(judge(Role::Server, Phase::Auth, false, false, 52), Verdict::Refuse);
+        assert_eq!(judge(Role::Server, Phase::Open, false, false, 52), Verdict::Refuse);
+    }
+
+    #[test]
+    fn nothing_in_clear_text_but_the_exchange() {
+        for role in [Role::Client, Role::Server] {
+            assert_eq!(accepted(role, Phase::InitialKex, false, false), [1, 2, 3, 4, 20]);
+        }
+    }
+
+    #[test]
+    fn unknown_numbers_after_login_are_answered_and_harmless() {
+        for number in [0, 42, 79, 101, 191, 194, 250] {
+            assert_eq!(
+                judge(Role::Server, Phase::Open, false, false, number),
+                Verdict::Unimplemented,
+                "{number}"
+            );
+        }
+    }
+}
