@@ -1,7 +1,7 @@
 //! The `ls -l`-like line inside NAME replies, which several clients take owner, group and file
 //! type from (the draft leaves its form open; this is OpenSSH's).
 //!
-//! `-rw-r--r--   1 alice    users          12 Nov 14 22:13 notes.txt`
+//! `-rw-r--r--    1 alice    users          12 Nov 14 22:13 notes.txt`
 //!
 //! Dates are in UTC and in English: the crate has no clock and no time zone, `now` comes in.
 
@@ -41,7 +41,7 @@ impl Longname<'_> {
     /// the time of day, older ones and those from the future the year.
     pub fn encode(&self, now: i64, out: &mut Vec<u8>) {
         out.extend_from_slice(&mode_text(self.permissions));
-        put_text(out, format_args!(" {:>3} ", self.links));
+        put_text(out, format_args!("  {:>3} ", self.links));
         put_who(out, self.owner);
         put_who(out, self.group);
         put_text(out, format_args!("{:>8} ", self.size));
@@ -183,7 +183,7 @@ mod tests {
     fn a_line_has_the_columns_of_openssh() {
         assert_eq!(
             line(plain(), NOVEMBER_14),
-            "-rw-r--r--   1 alice    users          12 Nov 14 22:13 f"
+            "-rw-r--r--    1 alice    users          12 Nov 14 22:13 f"
         );
     }
 
@@ -198,7 +198,7 @@ mod tests {
 
         assert_eq!(
             line(longname, NOVEMBER_14),
-            "-rw-r--r--   1 an_owner_of_20_chars 4242           12 Nov 14 22:13 a b\u{fffd}"
+            "-rw-r--r--    1 an_owner_of_20_chars 4242           12 Nov 14 22:13 a b\u{fffd}"
         );
     }
 

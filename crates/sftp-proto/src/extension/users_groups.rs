@@ -1,4 +1,4 @@
-//! `users-groups-by-id@openssh.com`: names of numeric ids (OpenSSH `PROTOCOL` §4.11).
+//! `users-groups-by-id@openssh.com`: names of numeric ids (OpenSSH `PROTOCOL`).
 
 use sterna_sshwire::{DecodeError, Reader, Why, put_string, put_string_with, put_u32};
 

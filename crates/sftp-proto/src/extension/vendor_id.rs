@@ -1,4 +1,4 @@
-//! `vendor-id`: who made the peer (draft-ietf-secsh-filexfer-09 §4.4). It is only read.
+//! `vendor-id`: who made the peer (draft-ietf-secsh-filexfer-09). It is only read.
 
 use sterna_sshwire::{DecodeError, Reader, put_string, put_u64};
 
