@@ -19,6 +19,8 @@ mod mac;
 pub mod names;
 mod nist;
 mod random;
+#[cfg(test)]
+mod vectors;
 
 pub use cipher::{
     CipherRow, DirectionKeys, GcmLibrary, OpenError, OpenPacket, PacketShape, SealPacket, cipher,

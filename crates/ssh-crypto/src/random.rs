@@ -17,3 +17,20 @@ impl Random for SystemRandom {
         aws_lc_rs::rand::fill(out).expect("the system's random source works");
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Random sources for tests.
+
+    use super::Random;
+
+    /// Gives these bytes, in order, and nothing else.
+    pub(crate) struct Bytes(pub(crate) Vec<u8>);
+
+    impl Random for Bytes {
+        fn fill(&mut self, out: &mut [u8]) {
+            out.copy_from_slice(&self.0[..out.len()]);
+            self.0.drain(..out.len());
+        }
+    }
+}

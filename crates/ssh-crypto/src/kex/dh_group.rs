@@ -133,7 +133,7 @@ impl DhGroup {
         above_one && below_p && !is_p_minus_1
     }
 
-    /// `base ^ exponent mod p`, in time that depends on the lengths only. As long as p.
+    /// `base ^ exponent mod p`, in time that depends on the lengths only. May have leading zeros.
     fn power(&self, base: &[u8], exponent: &BoxedUint) -> Result<Zeroizing<Vec<u8>>, KexError> {
         let precision = u32::try_from(self.p.len() * 8).map_err(|_| KexError::Internal)?;
         let number =
@@ -196,4 +196,28 @@ fn trimmed(magnitude: &[u8]) -> &[u8] {
 fn bits(magnitude: &[u8]) -> u32 {
     let len_bits = u32::try_from(magnitude.len()).unwrap_or(u32::MAX).saturating_mul(8);
     len_bits - magnitude.first().map_or(0, |first| first.leading_zeros())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2 is a square modulo each of these primes, so `2^((p-1)/2) = 1`: one wrong digit breaks it.
+    #[test]
+    fn our_primes_pass_eulers_criterion() {
+        for (group, bits) in [(&GROUP14, 2048), (&GROUP16, 4096), (&GROUP18, 8192)] {
+            assert_eq!(group.bits(), bits);
+            let p = BoxedUint::from_be_slice(group.p(), bits).unwrap();
+            let power = group.power(&[2], &p.shr(1)).unwrap();
+            assert_eq!(trimmed(&power), [1], "{bits} bits");
+        }
+    }
+
+    /// Small enough to check by hand: 5^6 mod 23 = 8.
+    #[test]
+    fn powers_are_right() {
+        let group = DhGroup { p: vec![23].into(), g: vec![5].into() };
+        let exponent = BoxedUint::from_be_slice(&[6], 64).unwrap();
+        assert_eq!(trimmed(&group.power(&[5], &exponent).unwrap()), [8]);
+    }
 }

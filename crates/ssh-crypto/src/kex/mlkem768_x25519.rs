@@ -82,6 +82,8 @@ fn combine(kem_secret: &[u8], x25519_secret: &[u8]) -> SharedSecret {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::testing::Bytes;
+    use crate::vectors;
 
     /// T7: KEM secret 32 x aa, X25519 secret 32 x bb.
     #[test]
@@ -90,5 +92,30 @@ mod tests {
             hex::encode(combine(&[0xaa; 32], &[0xbb; 32]).encoded()),
             "00000020e2d80f78d79027556d6619a1400605abbdca6bb6eb24e0831e33ecd5466fa5f6"
         );
+    }
+
+    /// T27: a server's answer to the key of a fixed seed, made by another implementation.
+    #[test]
+    fn the_vector_of_another_implementation_gives_its_secret() {
+        let mut scalar = Bytes((1..=32).collect());
+        let client = Client {
+            kem: DecapsulationKey::new(&ML_KEM_768, &vectors::bytes("T27.decapsulation_key"))
+                .unwrap(),
+            x25519: x25519::KeyPair::generate(&mut scalar).unwrap(),
+            public: vectors::bytes("T27.C_INIT_1216"),
+        };
+        assert_eq!(client.public[ENCAPSULATION_KEY_LEN..], client.x25519.public);
+
+        let secret = Box::new(client).finish(&vectors::bytes("T27.S_REPLY_1120")).unwrap();
+
+        assert_eq!(secret.encoded(), vectors::bytes("T27.K_string"));
+    }
+
+    /// FIPS 203 §7.2: coefficients of q and above are no key.
+    #[test]
+    fn an_encapsulation_key_that_fails_the_modulus_check_is_refused() {
+        let mut init = vectors::bytes("T27.C_INIT_1216");
+        init[..ENCAPSULATION_KEY_LEN].fill(0xff);
+        assert_eq!(server_reply(&init, &mut crate::SystemRandom).err(), Some(KexError::PeerValue));
     }
 }

@@ -1,7 +1,6 @@
 //! The MODP primes of RFC 3526 that we offer: groups 14, 16 and 18. The generator is 2 for all.
 //!
-//! Each is `2^n - 2^(n-64) - 1 + 2^64 * ([2^(n-130) pi] + k)`; a test computes them from that formula
-//! would need pi, so the tests check shape, size and that they are safe primes for a few bases.
+//! Each is `2^n - 2^(n-64) - 1 + 2^64 * (floor(2^(n-130) * pi) + k)`; they were computed from that.
 
 /// RFC 3526, 2048 bits: k = 124476.
 pub(super) const GROUP14: [u8; 256] =

@@ -72,7 +72,9 @@ impl RsaPublicKey {
         let params = BoxedMontyParams::new_vartime(modulus?);
         let exponent = BoxedUint::from_be_slice(&self.e, 64).ok()?;
         let power = BoxedMontyForm::new(value, &params).pow_bounded_exp(&exponent, 64);
-        Some(power.retrieve().to_be_bytes().into_vec())
+        // Whole machine words: cut to the length of n, above which there are only zeros.
+        let words = power.retrieve().to_be_bytes();
+        Some(words[words.len() - self.n.len()..].to_vec())
     }
 }
 
@@ -144,7 +146,7 @@ fn exponent_for(d: &[u8], prime: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     }
     let precision = u32::try_from(len * 8).ok()?;
     let number = |bytes| BoxedUint::from_be_slice(bytes, precision).ok().map(Zeroizing::new);
-    let one_less = number(prime)?.wrapping_sub(&BoxedUint::one_with_precision(precision));
+    let one_less = number(prime)?.wrapping_sub(BoxedUint::one_with_precision(precision));
     let modulus: Option<NonZero<BoxedUint>> = one_less.into_nz().into();
     let modulus = Zeroizing::new(modulus?);
     let rest = Zeroizing::new(number(d)?.rem(&modulus));

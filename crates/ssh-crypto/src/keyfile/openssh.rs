@@ -92,7 +92,7 @@ fn decrypt(
     if !(1..=BCRYPT_ROUNDS_MAX).contains(&rounds) {
         return Err(KeyFileError::Unsupported("its number of bcrypt rounds is"));
     }
-    if section.len() % cipher.block_size() != 0 {
+    if !section.len().is_multiple_of(cipher.block_size()) {
         return Err(KeyFileError::Malformed("private section"));
     }
     let tag: Option<[u8; TAG_LEN]> = match (cipher.has_tag(), tag) {
@@ -117,7 +117,7 @@ fn private_section(
     block_len: usize,
     no_match: KeyFileError,
 ) -> Result<PrivateKey, KeyFileError> {
-    if section.len() % block_len != 0 {
+    if !section.len().is_multiple_of(block_len) {
         return Err(KeyFileError::Malformed("private section"));
     }
     let mut reader = Reader::new(section);
