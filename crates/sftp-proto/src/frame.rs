@@ -49,7 +49,6 @@ pub struct FrameAssembler {
     body: Vec<u8>,
     /// `body` was handed out and its content is over.
     handed_out: bool,
-    failed: Option<FrameError>,
 }
 
 impl FrameAssembler {
@@ -72,7 +71,6 @@ impl FrameAssembler {
             head_len: 0,
             body: Vec::new(),
             handed_out: false,
-            failed: None,
         }
     }
 
@@ -80,14 +78,11 @@ impl FrameAssembler {
     /// when all of `input` is used up and the frame is not complete.
     ///
     /// # Errors
-    /// The stream cannot be understood from here on: every later call returns the same error.
+    /// The stream cannot be understood from here on: every later call fails too.
     pub fn next<'a, 'i: 'a>(
         &'a mut self,
         input: &mut &'i [u8],
     ) -> Result<Option<Frame<'a>>, FrameError> {
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
-        }
         if self.handed_out {
             self.body.clear();
             self.handed_out = false;
@@ -100,10 +95,8 @@ impl FrameAssembler {
             return Ok(None);
         }
         let len = u32::from_be_bytes(self.head) as usize;
-        if let Err(error) = self.check_len(len, input) {
-            self.failed = Some(error.clone());
-            return Err(error);
-        }
+        // The head stays as it is after an error, so that the next call fails as well.
+        self.check_len(len, input)?;
 
         if self.body.is_empty() && input.len() >= len {
             let (frame, rest) = input.split_at(len);
