@@ -104,6 +104,9 @@ pub trait File: Send + Sync {
     /// Copies `len` bytes (to the end of `self` if `0`) from `self` at `from` to `target` at `to`
     /// inside the backend. Returns the bytes copied; fewer only if `self` ends early. `None` if
     /// there is no way better than reading and writing.
+    ///
+    /// Ranges of one file must not overlap: whoever calls compares [`Attrs::id`] and refuses that.
+    /// A call blocks until all is copied; pass a `len` that suits cancelling and progress.
     fn copy_to(&self, _from: u64, _len: u64, _target: &dyn File, _to: u64) -> Option<Result<u64>> {
         None
     }

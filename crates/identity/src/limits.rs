@@ -1,0 +1,40 @@
+//! Every bound of this crate, with its reason.
+
+/// Bytes of a password. Hashing cost grows with it and anybody may send one; people type less.
+pub const PASSWORD_LEN_MAX: usize = 1024;
+
+/// Bytes of a password hash as text; the longest that we read is below 200.
+pub const PASSWORD_HASH_LEN_MAX: usize = 512;
+
+/// KiB of memory that one Argon2 check may take (256 MiB): each parallel login takes it again.
+pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 << 10;
+
+/// KiB that one Argon2 check may go through in all passes (2 GiB, about two seconds of one core).
+pub const ARGON2_WORK_KIB_MAX: u64 = 2 << 20;
+
+/// Lanes of Argon2; more than machines have cores is a mistake.
+pub const ARGON2_LANES_MAX: u32 = 64;
+
+/// Cost of bcrypt as a power of two: 15 takes about two seconds.
+pub const BCRYPT_COST_MAX: u32 = 15;
+
+/// Rounds of sha256-crypt and sha512-crypt; the largest usual default (passlib's) is 656000.
+pub const SHA_CRYPT_ROUNDS_MAX: u32 = 1_000_000;
+
+/// Bytes of one line of an authorized keys file: the largest key and generous options.
+pub const AUTHORIZED_KEYS_LINE_LEN_MAX: usize = 16 << 10;
+
+/// Bytes of a whole authorized keys file.
+pub const AUTHORIZED_KEYS_LEN_MAX: usize = 4 << 20;
+
+/// Keys of one user: each login looks at all of them.
+pub const USER_KEYS_MAX: usize = 4096;
+
+/// Bytes of a user's name.
+pub const USER_NAME_LEN_MAX: usize = 255;
+
+/// Alternative chains of login methods of one user.
+pub const CHAINS_MAX: usize = 16;
+
+/// Methods in one chain: nobody has more to prove.
+pub const CHAIN_LEN_MAX: usize = 4;
