@@ -152,3 +152,39 @@ fn exponent_for(d: &[u8], prime: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let rest = Zeroizing::new(number(d)?.rem(&modulus));
     Some(Zeroizing::new(rest.to_be_bytes().into_vec()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Secret;
+    use crate::{KeyType, PrivateKey, PublicKey, SystemRandom, names};
+    use sterna_sshwire::put_string;
+
+    /// Goal: `ssh-rsa` with SHA-1 verifies where it is asked for, since we cannot sign with it.
+    /// Method: `block ^ d mod n` by hand.
+    #[test]
+    fn a_legacy_sha1_signature_verifies_when_asked_for_by_name() {
+        let key = PrivateKey::generate(KeyType::Rsa { bits: 2048 }, &mut SystemRandom).unwrap();
+        let (Secret::Rsa { parts, .. }, PublicKey::Rsa(public)) = (key.secret(), key.public())
+        else {
+            unreachable!()
+        };
+        let block = padded_block(HashAlgorithm::Sha1, b"message", 256).unwrap();
+        let number = |bytes: &[u8]| BoxedUint::from_be_slice(bytes, 2048).unwrap();
+        let n = number(&parts.n).into_odd().unwrap();
+        let params = BoxedMontyParams::new_vartime(n);
+        let signature =
+            BoxedMontyForm::new(number(&block), &params).pow(&number(&parts.d)).retrieve();
+        let signature = signature.to_be_bytes();
+        assert_eq!(public.verify_large(HashAlgorithm::Sha1, b"message", &signature), Ok(()));
+
+        let mut blob = Vec::new();
+        put_string(&mut blob, names::SSH_RSA.as_bytes());
+        put_string(&mut blob, &signature);
+        assert_eq!(key.public().verify(names::SSH_RSA, b"message", &blob), Ok(()));
+        assert_eq!(
+            key.public().verify(names::RSA_SHA2_256, b"message", &blob),
+            Err(SignatureError::WrongAlgorithm)
+        );
+    }
+}

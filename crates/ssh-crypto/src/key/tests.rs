@@ -407,6 +407,14 @@ fn private_keys_do_not_show_in_debug_output() {
     assert_eq!(shown, format!("PrivateKey(ssh-ed25519 {})", vectors::text("T3.fingerprint")));
 }
 
+/// A server shares its host keys between tasks.
+#[test]
+fn keys_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    shared(&seeded(0));
+    shared(seeded(0).public());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
