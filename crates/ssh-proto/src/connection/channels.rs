@@ -251,7 +251,7 @@ impl Connection {
     /// Bytes that [`send_data`](Self::send_data) would take now: 0 without credit, during a key
     /// exchange, while too much waits for the socket, or if the channel is closed to us.
     pub fn sendable(&self, id: ChannelId, out: &OutputBuffer) -> usize {
-        if self.phase != Phase::Open || self.kex.blocks_sending() {
+        if self.phase != Phase::Open || self.kex.blocks_sending() || self.keys_are_used_up() {
             return 0;
         }
         let Some(channel) = self.channels.get(id) else { return 0 };

@@ -53,21 +53,23 @@ impl Connection {
         self.carry_out(actions, now, out)
     }
 
-    /// After anything was sealed or opened: are the keys used up?
+    /// Starts an exchange if the keys are used up.
     pub(super) fn rekey_if_due(
         &mut self,
         now: Instant,
         out: &mut OutputBuffer,
     ) -> Result<(), Error> {
+        if self.keys_are_used_up() { self.start_exchange(now, out) } else { Ok(()) }
+    }
+
+    /// An exchange is due: until it has started no more data is taken.
+    pub(super) fn keys_are_used_up(&self) -> bool {
         if self.phase != Phase::Open || !self.kex.is_idle() {
-            return Ok(());
+            return false;
         }
         let bytes = self.writer.bytes_since_keys().max(self.reader.bytes_since_keys());
         let packets = self.writer.packets_since_keys().max(self.reader.packets_since_keys());
-        if bytes >= self.config.common().rekey_bytes || packets >= REKEY_PACKETS {
-            self.start_exchange(now, out)?;
-        }
-        Ok(())
+        bytes >= self.config.common().rekey_bytes || packets >= REKEY_PACKETS
     }
 
     /// Messages 20 to 49; `phase.rs` let nothing else through.

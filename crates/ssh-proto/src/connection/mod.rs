@@ -326,6 +326,12 @@ impl Connection {
         }
     }
 
+    /// Seals any payload at all, in any phase: how tests play a peer that breaks the rules.
+    #[doc(hidden)]
+    pub fn inject(&mut self, payload: &[u8], out: &mut OutputBuffer) {
+        self.writer.seal(out, &mut *self.random, payload);
+    }
+
     /// Ends the connection; `text` is for people.
     pub fn disconnect(&mut self, reason: Reason, text: &str, out: &mut OutputBuffer) {
         if matches!(self.phase, Phase::Ended) {

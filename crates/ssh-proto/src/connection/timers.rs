@@ -25,6 +25,8 @@ pub(super) struct Timers {
     keepalive_after: Option<Duration>,
     keepalive_count_max: u32,
     unanswered: u32,
+    /// Long over: the deadline of what is due at once.
+    born: Instant,
     /// Kept here because it changes when the exchange's timer does.
     pub(super) exchanges_done: u64,
 }
@@ -40,6 +42,7 @@ impl Timers {
             keepalive_after: config.keepalive,
             keepalive_count_max: config.keepalive_count_max,
             unanswered: 0,
+            born: now,
             exchanges_done: 0,
         }
     }
@@ -76,6 +79,9 @@ impl Connection {
             return None;
         }
         let timers = &self.timers;
+        if self.keys_are_used_up() {
+            return Some(timers.born);
+        }
         // Keys are renewed after login only, and while nothing else is asked.
         let rekey = timers.rekey.filter(|_| self.phase == Phase::Open);
         [timers.login, timers.exchange, rekey, timers.keepalive].into_iter().flatten().min()
@@ -107,6 +113,7 @@ impl Connection {
         if due(self.timers.rekey) && self.phase == Phase::Open {
             self.start_exchange(now, out)?;
         }
+        self.rekey_if_due(now, out)?;
         if due(self.timers.keepalive) {
             if self.timers.unanswered >= self.timers.keepalive_count_max {
                 return Err(Error::TimedOut(Deadline::KeepAlive));

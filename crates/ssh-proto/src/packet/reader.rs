@@ -107,7 +107,7 @@ impl Reader {
         let packet = &mut input.unread()[..total];
         self.opener.open(self.sequence, packet).map_err(|_| PeerError::BadMac)?;
         let padding_len = packet[4] as usize;
-        let payload_len = (packet_len - 1).checked_sub(padding_len).unwrap_or(0);
+        let payload_len = (packet_len - 1).saturating_sub(padding_len);
         if padding_len < 4 || payload_len == 0 {
             return Err(PeerError::BadPacket);
         }

@@ -1,0 +1,90 @@
+//! Keys change while data flows: nothing is lost, nothing is sent early (RFC 4253 §9).
+
+use std::time::Duration;
+
+use sterna_testkit::{Link, Pair, PairConfig, Seed};
+
+/// Goal: bytes survive any number of key exchanges, started by either side or both at once.
+/// Method: tiny limits on both sides, both directions busy, odd chunks, delay; compare all bytes.
+#[test]
+fn data_both_ways_survives_constant_rekeying() {
+    for seed in 0..4 {
+        let mut config = PairConfig::new(seed);
+        config.client.common.rekey_bytes = 50_000;
+        config.server.common.rekey_bytes = 70_000;
+        config.to_server = Link::new(Duration::from_millis(5), 5_000, seed);
+        config.to_client = Link::new(Duration::from_millis(5), 5_000, seed + 1);
+        let (mut pair, channel) = Pair::connected(config);
+        let up = Seed::new(seed).bytes(1_000_000);
+        let down = Seed::new(seed + 9).bytes(1_500_000);
+
+        pair.client.write(channel, &up);
+        pair.server.write(channel, &down);
+        pair.run_until_idle();
+
+        assert!(pair.server.received[&channel] == up, "seed {seed}: {:?}", pair.server.error);
+        assert!(pair.client.received[&channel] == down, "seed {seed}: {:?}", pair.client.error);
+        assert!(pair.client.connection.exchanges_done() > 5, "seed {seed}");
+    }
+}
+
+#[test]
+fn data_written_during_an_exchange_arrives_once_and_after_it() {
+    let mut config = PairConfig::new(7);
+    (config.to_server, config.to_client) = (Link::slow(), Link::slow());
+    let (mut pair, channel) = Pair::connected(config);
+
+    let client = &mut pair.client;
+    client.connection.start_rekey(pair.clock.now(), &mut client.output);
+    assert_eq!(client.connection.sendable(channel, &client.output), 0);
+    client.write(channel, &[0xAB; 32_768]);
+    pair.run_until_idle();
+
+    assert_eq!(pair.server.received[&channel], [0xAB; 32_768]);
+    assert_eq!(pair.client.connection.exchanges_done(), 2);
+}
+
+#[test]
+fn the_clock_alone_renews_keys() {
+    let mut config = PairConfig::new(8);
+    config.server.common.rekey_time = Duration::from_secs(60);
+    let (mut pair, channel) = Pair::connected(config);
+
+    pair.run_next_timer();
+    pair.client.write(channel, b"still here");
+    pair.run_until_idle();
+
+    assert_eq!(pair.server.connection.exchanges_done(), 2);
+    assert_eq!(pair.server.received[&channel], b"still here");
+}
+
+#[test]
+fn the_session_id_stays_when_the_hash_changes_its_size() {
+    let mut config = PairConfig::new(9);
+    config.client.common.algorithms.kex =
+        vec!["diffie-hellman-group16-sha512".to_owned(), "curve25519-sha256".to_owned()];
+    let (mut pair, channel) = Pair::connected(config);
+    let id = pair.client.connection.session_id().to_vec();
+
+    for _ in 0..3 {
+        pair.client.connection.start_rekey(pair.clock.now(), &mut pair.client.output);
+        pair.run_until_idle();
+    }
+    pair.client.write(channel, b"x");
+    pair.run_until_idle();
+
+    assert_eq!(pair.client.connection.session_id(), id);
+    assert_eq!(pair.server.received[&channel], b"x");
+}
+
+#[test]
+fn a_peer_that_stalls_the_exchange_is_cut_off() {
+    let (mut pair, _) = Pair::connected(PairConfig::new(10));
+    pair.to_server.cut_after(0);
+    pair.server.connection.start_rekey(pair.clock.now(), &mut pair.server.output);
+    pair.run_until_idle();
+
+    pair.run_next_timer();
+
+    assert!(pair.server.error.is_some());
+}
