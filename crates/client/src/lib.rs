@@ -43,8 +43,8 @@ pub use connect::SessionBuilder;
 pub use destination::{Destination, Place};
 pub use display::display_name;
 pub use error::{Error, Refusal};
-pub use host_key::{HostKeyPolicy, StrictHostKeyChecking};
-pub use known_hosts::{KnownHosts, Lookup};
+pub use host_key::StrictHostKeyChecking;
+pub use known_hosts::{KnownHosts, Lookup, record_name};
 pub use prompt::{HostKeyQuestion, NoPrompt, Prompt};
 pub use session::{ExecOutput, Session};
 pub use sftp::{

@@ -1,0 +1,171 @@
+//! The agent's protocol, as far as a login needs it: list the keys, sign (AGT-1, AGT-2; RFC 9987).
+
+use std::path::Path;
+
+use sterna_ssh_crypto::PublicKey;
+use sterna_sshwire::{Reader, put_string, put_u8, put_u32};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use crate::limits::{AGENT_COMMENT_LEN_MAX, AGENT_KEYS_MAX, AGENT_MESSAGE_LEN_MAX, AGENT_TIMEOUT};
+
+const REQUEST_IDENTITIES: u8 = 11;
+const IDENTITIES_ANSWER: u8 = 12;
+const SIGN_REQUEST: u8 = 13;
+const SIGN_RESPONSE: u8 = 14;
+const FLAG_RSA_SHA2_256: u32 = 2;
+const FLAG_RSA_SHA2_512: u32 = 4;
+
+/// A connection to an agent. After any fault it is not used again: answers come strictly in order,
+/// and a late one would be taken for the next.
+pub(crate) struct Agent {
+    stream: Mutex<Option<UnixStream>>,
+}
+
+/// A key that the agent holds.
+pub(crate) struct AgentKey {
+    pub(crate) blob: Vec<u8>,
+    pub(crate) comment: String,
+}
+
+impl Agent {
+    /// Connects to the agent's socket.
+    pub(crate) async fn connect(socket: &Path) -> std::io::Result<Self> {
+        Ok(Self { stream: Mutex::new(Some(UnixStream::connect(socket).await?)) })
+    }
+
+    /// The keys that the agent offers; those that we cannot use are left out.
+    pub(crate) async fn keys(&self) -> Result<Vec<AgentKey>, String> {
+        let reply = self.exchange(&[REQUEST_IDENTITIES]).await?;
+        let bad = |e: sterna_sshwire::DecodeError| format!("the agent's answer cannot be read: {e}");
+        let mut r = Reader::new(&reply);
+        if r.u8("type").map_err(bad)? != IDENTITIES_ANSWER {
+            return Err("the agent does not list its keys".into());
+        }
+        let count = r.u32("count").map_err(bad)?;
+        let mut keys = Vec::new();
+        for _ in 0..count {
+            let blob = r.string("key", AGENT_MESSAGE_LEN_MAX).map_err(bad)?;
+            let comment = r.string("comment", AGENT_MESSAGE_LEN_MAX).map_err(bad)?;
+            if PublicKey::from_wire(blob).is_ok() && keys.len() < AGENT_KEYS_MAX {
+                let comment = &comment[..comment.len().min(AGENT_COMMENT_LEN_MAX)];
+                keys.push(AgentKey { blob: blob.to_vec(), comment: crate::display_name(comment) });
+            }
+        }
+        Ok(keys)
+    }
+
+    /// A signature blob over `message`, by exactly `algorithm`.
+    pub(crate) async fn sign(&self, blob: &[u8], algorithm: &str, message: &[u8]) -> Result<Vec<u8>, String> {
+        let mut request = Vec::with_capacity(message.len() + blob.len() + 16);
+        put_u8(&mut request, SIGN_REQUEST);
+        put_string(&mut request, blob);
+        put_string(&mut request, message);
+        put_u32(
+            &mut request,
+            match algorithm {
+                "rsa-sha2-256" => FLAG_RSA_SHA2_256,
+                "rsa-sha2-512" => FLAG_RSA_SHA2_512,
+                _ => 0,
+            },
+        );
+        let reply = self.exchange(&request).await?;
+        let mut r = Reader::new(&reply);
+        if r.u8("type") != Ok(SIGN_RESPONSE) {
+            return Err("the agent did not sign".into());
+        }
+        let signature = r.string("signature", AGENT_MESSAGE_LEN_MAX).map_err(|e| e.to_string())?;
+        // An agent that ignores the flags signs by SHA-1: that is not what was agreed (AGT-2).
+        let by = Reader::new(signature).string("algorithm", 64).unwrap_or_default();
+        if by != algorithm.as_bytes() {
+            return Err(format!("the agent signed by \"{}\" instead of {algorithm}", crate::display_name(by)));
+        }
+        Ok(signature.to_vec())
+    }
+
+    async fn exchange(&self, request: &[u8]) -> Result<Vec<u8>, String> {
+        let mut guard = self.stream.lock().await;
+        let mut stream = guard.take().ok_or("the agent failed before")?;
+        let reply = timeout(AGENT_TIMEOUT, talk(&mut stream, request)).await;
+        let reply = reply.map_err(|_| "the agent does not answer".to_owned())?;
+        let reply = reply.map_err(|e| format!("the agent: {e}"))?;
+        *guard = Some(stream);
+        Ok(reply)
+    }
+}
+
+async fn talk(stream: &mut UnixStream, request: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut message = Vec::with_capacity(request.len() + 4);
+    put_string(&mut message, request);
+    stream.write_all(&message).await?;
+    let len = stream.read_u32().await? as usize;
+    if len == 0 || len > AGENT_MESSAGE_LEN_MAX {
+        return Err(std::io::Error::other(format!("an answer of {len} bytes")));
+    }
+    let mut reply = vec![0; len];
+    stream.read_exact(&mut reply).await?;
+    Ok(reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    /// An agent that answers each request with the next of `replies`.
+    async fn scripted(replies: Vec<Vec<u8>>) -> (Agent, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("agent");
+        let listener = UnixListener::bind(&socket).unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for reply in replies {
+                let len = stream.read_u32().await.unwrap();
+                let mut request = vec![0; len as usize];
+                stream.read_exact(&mut request).await.unwrap();
+                stream.write_all(&reply).await.unwrap();
+            }
+        });
+        (Agent::connect(&socket).await.unwrap(), directory)
+    }
+
+    fn framed(body: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_string(&mut out, body);
+        out
+    }
+
+    #[tokio::test]
+    async fn a_lying_count_or_length_is_an_error_and_allocates_nothing() {
+        let (agent, _dir) = scripted(vec![framed(&[IDENTITIES_ANSWER, 0xff, 0xff, 0xff, 0xff])]).await;
+        assert!(agent.keys().await.is_err());
+
+        let (agent, _dir) = scripted(vec![vec![0xff; 8]]).await;
+        assert!(agent.keys().await.is_err());
+        assert_eq!(agent.keys().await.err().unwrap(), "the agent failed before");
+    }
+
+    #[tokio::test]
+    async fn a_success_where_keys_or_signatures_belong_is_an_error() {
+        let (agent, _dir) = scripted(vec![framed(&[6]), framed(&[6])]).await;
+        assert!(agent.keys().await.is_err());
+        assert!(agent.sign(b"k", "ssh-ed25519", b"m").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_signature_by_another_algorithm_is_refused() {
+        let mut blob = Vec::new();
+        put_string(&mut blob, b"ssh-rsa");
+        put_string(&mut blob, b"sig");
+        let mut body = vec![SIGN_RESPONSE];
+        put_string(&mut body, &blob);
+        let (agent, _dir) = scripted(vec![framed(&body)]).await;
+
+        let error = agent.sign(b"k", "rsa-sha2-512", b"m").await.unwrap_err();
+
+        assert!(error.contains("ssh-rsa"), "{error}");
+    }
+}

@@ -1,0 +1,117 @@
+//! Every bound of the client, with unit and reason.
+
+use std::time::Duration;
+
+/// Longest part of a peer's sentence that is shown, in characters (AUT-9, CLI-5).
+pub const PEER_TEXT_LEN_MAX: usize = 4096;
+
+/// Failures that a [`Summary`](crate::transfer::Summary) keeps; it counts the others.
+pub const SUMMARY_ERRORS_MAX: usize = 1000;
+
+// ---- files that people write ----
+
+/// Longest user or host name that is accepted from a person, in bytes (DNS allows 253).
+pub const DESTINATION_NAME_LEN_MAX: usize = 255;
+/// Largest ssh_config file that is read, in bytes.
+pub const CONFIG_FILE_LEN_MAX: u64 = 1 << 20;
+/// Nested `Include` depth (OpenSSH: 16).
+pub const CONFIG_INCLUDE_DEPTH_MAX: usize = 16;
+/// Files that all `Include` lines together may bring.
+pub const CONFIG_INCLUDE_FILES_MAX: usize = 256;
+/// Largest known_hosts file that is read, in bytes: about 200,000 lines.
+pub const KNOWN_HOSTS_FILE_LEN_MAX: u64 = 32 << 20;
+/// Largest private key file, in bytes; a 16384-bit RSA key takes 13 KiB.
+pub const KEY_FILE_LEN_MAX: u64 = 64 << 10;
+
+// ---- login ----
+
+/// Longest message to or from the agent, in bytes (AGT-1, as OpenSSH's agent).
+pub const AGENT_MESSAGE_LEN_MAX: usize = 256 << 10;
+/// Keys taken from the agent.
+pub const AGENT_KEYS_MAX: usize = 1024;
+/// How long the agent may think; a person may have to touch a token.
+pub const AGENT_TIMEOUT: Duration = Duration::from_secs(120);
+/// Longest agent comment kept, in bytes.
+pub const AGENT_COMMENT_LEN_MAX: usize = 1024;
+/// Login attempts of all methods together; servers allow 6, a hostile one could go on for ever.
+pub const AUTH_ATTEMPTS_MAX: usize = 64;
+/// Passwords asked for in one login (OpenSSH's NumberOfPasswordPrompts).
+pub const PASSWORD_PROMPTS_MAX: u32 = 3;
+/// Passphrases asked for one key file.
+pub const PASSPHRASE_PROMPTS_MAX: u32 = 3;
+/// Banner bytes shown before a login; the rest is dropped (AUT-9).
+pub const BANNER_LEN_MAX: usize = 32 << 10;
+/// Host keys of one announcement that are looked at (ROT-2).
+pub const ANNOUNCED_KEYS_MAX: usize = 32;
+
+// ---- connection ----
+
+/// TCP connection to all addresses together, when ConnectTimeout says nothing.
+pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+/// Silence after which the next address is tried beside the first (RFC 8305 §5).
+pub const CONNECT_STAGGER: Duration = Duration::from_millis(250);
+/// Addresses of one name that are tried.
+pub const CONNECT_ADDRESSES_MAX: usize = 16;
+/// Commands that may wait for the connection task.
+pub const SESSION_QUEUE_LEN: usize = 64;
+/// Output of an `exec` that is kept, in bytes, for each of stdout and stderr.
+pub const EXEC_OUTPUT_LEN_MAX: usize = 1 << 20;
+
+// ---- SFTP ----
+
+/// Longest SFTP packet that is accepted, in bytes: what servers send by themselves is below
+/// 256 KiB, but the NAME replies of some are larger (FRM-3).
+pub const PACKET_LEN_MAX: usize = (1 << 20) + 1024;
+/// Bytes of a DATA reply around the data: type, id, length.
+pub const DATA_OVERHEAD_LEN: usize = 1 + 4 + 4;
+/// Read or write length that every server takes (draft-02 §3).
+pub const IO_LEN_SAFE: u32 = 32 << 10;
+/// Largest read or write length that is used, as OpenSSH: 256 KiB packet less 1 KiB of header.
+pub const IO_LEN_MAX: u32 = 261_120;
+/// Announced lengths below this are nonsense and ignored (CLT-2).
+pub const IO_LEN_MIN: u64 = 64;
+/// Requests in a channel's queue that are not yet taken by its task.
+pub const SFTP_QUEUE_LEN: usize = 64;
+/// Bytes of requests that the task holds unsent before it stops taking more.
+pub const SFTP_UNSENT_LEN_MAX: usize = 1 << 20;
+/// Requests without a reply on one channel. The server sees back-pressure before that.
+pub const SFTP_OUTSTANDING_MAX: usize = 4096;
+/// Silence of the server with requests outstanding after which the channel is given up.
+pub const SFTP_SILENCE_MAX: Duration = Duration::from_secs(120);
+/// How often silence is looked at; the deadline is kept to within this.
+pub const SILENCE_CHECK_PERIOD: Duration = Duration::from_secs(5);
+/// Longest path that is accepted from a server, in bytes.
+pub const PATH_LEN_MAX: usize = 64 << 10;
+/// Entries that [`Sftp::list`](crate::Sftp::list) collects; larger directories are read in batches.
+pub const LIST_ENTRIES_MAX: usize = 4_000_000;
+/// READDIR replies without any entry before a directory counts as broken.
+pub const EMPTY_BATCHES_MAX: usize = 3;
+/// Paths that a glob may match.
+pub const GLOB_MATCHES_MAX: usize = 1_000_000;
+
+// ---- transfers ----
+
+/// Bytes in flight when a transfer begins: fills 100 ms at 40 MB/s.
+pub const WINDOW_START_LEN: usize = 4 << 20;
+/// Bytes in flight at most: 100 ms at 160 MB/s (CLT-3; above it OpenSSH servers collapse).
+pub const WINDOW_MAX_LEN: usize = 16 << 20;
+/// Buffers kept for reuse; with [`IO_LEN_MAX`] each this is the largest window.
+pub const POOL_BUFFERS_MAX: usize = WINDOW_MAX_LEN / IO_LEN_MAX as usize + 2;
+/// Files of a tree that are in flight at once.
+pub const FILES_IN_FLIGHT_DEFAULT: usize = 16;
+/// Depth of a tree (CLT-8, as OpenSSH).
+pub const TREE_DEPTH_MAX: usize = 64;
+/// Replies without a byte of data to one read before the file counts as unreadable (CLT-4).
+pub const EMPTY_READS_MAX: u32 = 2;
+/// Bytes compared before a part that cannot be proven by digest is continued.
+pub const RESUME_COMPARE_LEN: u64 = 1 << 20;
+/// A part shorter than this is not worth proving.
+pub const RESUME_MIN_LEN: u64 = 64 << 10;
+/// Largest journal beside a part, in bytes.
+pub const JOURNAL_LEN_MAX: u64 = 4096;
+/// Bytes between two writes of the journal.
+pub const JOURNAL_STEP_LEN: u64 = 32 << 20;
+/// Bytes between two progress events of one file.
+pub const PROGRESS_STEP_LEN: u64 = 1 << 20;
+/// Longest local file name (Linux NAME_MAX), in bytes.
+pub const LOCAL_NAME_LEN_MAX: usize = 255;

@@ -1,0 +1,111 @@
+//! One authenticated SSH connection: a cloneable handle to the task that runs it.
+
+pub(crate) mod login;
+mod service;
+
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::connect::SessionBuilder;
+use crate::sftp::{Engine, Sftp, SftpOptions};
+use crate::ssh_config::HostSettings;
+use crate::{Destination, Error};
+
+pub(crate) use service::{ClientService, Command, NOTICES_MAX, Notice};
+
+/// A connection that is logged in. Clones share it; it ends when all of them and every [`Sftp`] on
+/// it are dropped.
+#[derive(Clone)]
+pub struct Session {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    commands: mpsc::Sender<Command>,
+    end: Arc<OnceLock<String>>,
+    settings: HostSettings,
+    peer_software: String,
+}
+
+/// What a command at the server has said.
+#[derive(Clone, Debug, Default)]
+pub struct ExecOutput {
+    /// `None` if it was killed or the server did not tell.
+    pub status: Option<u32>,
+    /// At most [`EXEC_OUTPUT_LEN_MAX`](crate::limits::EXEC_OUTPUT_LEN_MAX) bytes each.
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+}
+
+impl Session {
+    /// Begins to describe a connection to the server of `destination`.
+    pub fn builder(destination: &Destination) -> SessionBuilder {
+        SessionBuilder::new(destination)
+    }
+
+    pub(crate) fn new(
+        commands: mpsc::Sender<Command>,
+        end: Arc<OnceLock<String>>,
+        settings: HostSettings,
+        peer_software: String,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { commands, end, settings, peer_software }) }
+    }
+
+    /// Opens an SFTP channel. Several may be open; servers limit their number (OpenSSH: 10).
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the server has no SFTP; [`Error::Interrupted`] if the connection ended.
+    pub async fn sftp(&self) -> Result<Sftp, Error> {
+        let options = SftpOptions::default();
+        let (engine, handle) = Engine::new(options.silence_max);
+        let (opened, reply) = oneshot::channel();
+        self.send(Command::OpenSftp { engine: Box::new(engine), opened }).await?;
+        reply.await.unwrap_or_else(|_| Err(self.ended()))?;
+        Sftp::start(handle, &options).await
+    }
+
+    /// Runs a command at the server with empty input and collects what it says.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the server runs no commands.
+    pub async fn exec(&self, command: &[u8]) -> Result<ExecOutput, Error> {
+        let (done, reply) = oneshot::channel();
+        self.send(Command::Exec { command: command.to_vec(), done }).await?;
+        reply.await.unwrap_or_else(|_| Err(self.ended()))
+    }
+
+    /// What the server calls itself, made safe to print.
+    pub fn peer_software(&self) -> &str {
+        &self.inner.peer_software
+    }
+
+    /// The settings that the connection was made with.
+    pub fn settings(&self) -> &HostSettings {
+        &self.inner.settings
+    }
+
+    pub fn user(&self) -> &str {
+        &self.inner.settings.user
+    }
+
+    pub fn host(&self) -> &str {
+        &self.inner.settings.host
+    }
+
+    /// Says goodbye and ends the connection, whatever is still in flight on it.
+    pub async fn close(self) {
+        let _ = self.inner.commands.send(Command::Disconnect).await;
+        self.inner.commands.closed().await;
+    }
+
+    async fn send(&self, command: Command) -> Result<(), Error> {
+        self.inner.commands.send(command).await.map_err(|_| self.ended())
+    }
+
+    fn ended(&self) -> Error {
+        let why = self.inner.end.get().cloned().unwrap_or_else(|| "the connection is closed".into());
+        Error::Interrupted { doing: "use the connection", why }
+    }
+}

@@ -1,0 +1,99 @@
+//! The conversation between the login and the connection's task: one question, one answer.
+
+use std::sync::{Arc, OnceLock};
+
+use sterna_ssh_crypto::PublicKey;
+use sterna_ssh_proto::ClientAuth;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Command, Notice};
+use crate::Error;
+use crate::display::display_text;
+use crate::prompt::Prompt;
+
+/// What the server said to an attempt.
+pub(crate) enum Turn {
+    LoggedIn,
+    Refused { can_continue: Vec<String>, partial: bool },
+    KeyAccepted { algorithm: String, key_blob: Vec<u8> },
+}
+
+/// The login's end of the conversation.
+pub(crate) struct Login {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) notices: mpsc::Receiver<Notice>,
+    pub(crate) end: Arc<OnceLock<String>>,
+    pub(crate) prompt: Arc<dyn Prompt>,
+    pub(crate) host: String,
+}
+
+impl Login {
+    /// The key that the server shows.
+    pub(crate) async fn host_key(&mut self) -> Result<PublicKey, Error> {
+        loop {
+            match self.notice().await? {
+                Notice::HostKey(key) => return Ok(*key),
+                Notice::Banner(text) => self.show(&text),
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits for the server's next word on the login.
+    pub(crate) async fn next_turn(&mut self) -> Result<Turn, Error> {
+        loop {
+            match self.notice().await? {
+                Notice::Banner(text) => self.show(&text),
+                Notice::AuthTurn { can_continue, partial } => return Ok(Turn::Refused { can_continue, partial }),
+                Notice::KeyAccepted { algorithm, key_blob } => return Ok(Turn::KeyAccepted { algorithm, key_blob }),
+                Notice::LoggedIn => return Ok(Turn::LoggedIn),
+                Notice::HostKey(_) | Notice::HostKeysAnnounced(_) | Notice::HostKeysProved(_) => {}
+            }
+        }
+    }
+
+    pub(crate) async fn try_auth(&mut self, auth: ClientAuth) -> Result<Turn, Error> {
+        self.send(Command::TryAuth(auth)).await?;
+        self.next_turn().await
+    }
+
+    /// What `server-sig-algs` lists; empty if it did not come.
+    pub(crate) async fn server_signature_algorithms(&self) -> Result<Vec<String>, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::SignatureAlgorithms { reply }).await?;
+        answer.await.map_err(|_| self.ended())
+    }
+
+    pub(crate) async fn signed_bytes(&self, algorithm: &str, key_blob: &[u8]) -> Result<Vec<u8>, Error> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::SignedBytes { algorithm: algorithm.to_owned(), key_blob: key_blob.to_vec(), reply };
+        self.send(command).await?;
+        answer.await.map_err(|_| self.ended())
+    }
+
+    pub(crate) async fn peer_software(&self) -> Result<Vec<u8>, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::PeerSoftware { reply }).await?;
+        answer.await.map_err(|_| self.ended())
+    }
+
+    pub(crate) async fn send(&self, command: Command) -> Result<(), Error> {
+        self.commands.send(command).await.map_err(|_| self.ended())
+    }
+
+    async fn notice(&mut self) -> Result<Notice, Error> {
+        let notice = self.notices.recv().await;
+        notice.ok_or_else(|| self.ended())
+    }
+
+    fn ended(&self) -> Error {
+        let why = self.end.get().cloned().unwrap_or_else(|| "the server closed the connection".into());
+        Error::Connect { host: self.host.clone(), why }
+    }
+
+    fn show(&self, banner: &str) {
+        for line in banner.lines() {
+            self.prompt.inform(&display_text(line));
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! What runs above the SSH core inside the connection's task: commands in, events out, channels.
+//!
+//! Questions that take time (a person, a key file, an agent) leave as a [`Notice`] and come back as
+//! a [`Command`]; nothing here waits. Credit goes back as soon as bytes are in the buffer of whoever
+//! asked for them: what the server may send is bounded by what was requested.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use sterna_ssh_crypto::PublicKey;
+use sterna_ssh_proto::{ChannelId, ChannelRequest, ClientAuth, Error as SshError, Event, Reason};
+use sterna_ssh_tokio::{Link, Service};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::ExecOutput;
+use crate::Error;
+use crate::display::display_text;
+use crate::limits::{BANNER_LEN_MAX, EXEC_OUTPUT_LEN_MAX, SILENCE_CHECK_PERIOD};
+use crate::sftp::Engine;
+
+/// What the handles ask of the task.
+pub(crate) enum Command {
+    HostKeyAnswer(bool),
+    TryAuth(ClientAuth),
+    SignatureAlgorithms { reply: oneshot::Sender<Vec<String>> },
+    SignedBytes { algorithm: String, key_blob: Vec<u8>, reply: oneshot::Sender<Vec<u8>> },
+    PeerSoftware { reply: oneshot::Sender<Vec<u8>> },
+    ProveHostKeys(Vec<Vec<u8>>),
+    OpenSftp { engine: Box<Engine>, opened: oneshot::Sender<Result<(), Error>> },
+    Exec { command: Vec<u8>, done: oneshot::Sender<Result<ExecOutput, Error>> },
+    Disconnect,
+}
+
+/// What the task tells the login.
+pub(crate) enum Notice {
+    HostKey(Box<PublicKey>),
+    Banner(String),
+    AuthTurn { can_continue: Vec<String>, partial: bool },
+    KeyAccepted { algorithm: String, key_blob: Vec<u8> },
+    LoggedIn,
+    HostKeysAnnounced(Vec<Vec<u8>>),
+    HostKeysProved(Vec<Vec<u8>>),
+}
+
+/// Notices that may wait. The login reads each before it causes the next, so only banners pile up,
+/// and those are dropped.
+pub(crate) const NOTICES_MAX: usize = 64;
+
+/// See the module.
+pub(crate) struct ClientService {
+    commands: mpsc::Receiver<Command>,
+    commands_ended: bool,
+    notices: mpsc::Sender<Notice>,
+    host_key: Option<Vec<u8>>,
+    banner_len: usize,
+    announced: bool,
+    channels: HashMap<ChannelId, Channel>,
+    check: Pin<Box<Sleep>>,
+    end: Arc<OnceLock<String>>,
+}
+
+enum Channel {
+    Sftp { engine: Box<Engine>, opened: Option<oneshot::Sender<Result<(), Error>>>, running: bool },
+    Exec { command: Vec<u8>, output: ExecOutput, done: Option<oneshot::Sender<Result<ExecOutput, Error>>> },
+    /// We have closed it; the peer's last words are dropped.
+    Closing,
+}
+
+impl ClientService {
+    pub(crate) fn new(
+        commands: mpsc::Receiver<Command>,
+        notices: mpsc::Sender<Notice>,
+        end: Arc<OnceLock<String>>,
+    ) -> Self {
+        Self {
+            commands,
+            commands_ended: false,
+            notices,
+            host_key: None,
+            banner_len: 0,
+            announced: false,
+            channels: HashMap::new(),
+            check: Box::pin(sleep(SILENCE_CHECK_PERIOD)),
+            end,
+        }
+    }
+
+    /// Tells everybody who waits why the connection is over.
+    pub(crate) fn finish(&mut self, why: &str) {
+        let _ = self.end.set(why.to_owned());
+        let why = self.end.get().cloned().unwrap_or_default();
+        let error = Error::Interrupted { doing: "use the connection", why };
+        for (_, channel) in self.channels.drain() {
+            match channel {
+                Channel::Sftp { mut engine, opened, .. } => {
+                    engine.fail(&error);
+                    let _ = opened.map(|o| o.send(Err(error.clone())));
+                }
+                Channel::Exec { done, .. } => {
+                    let _ = done.map(|d| d.send(Err(error.clone())));
+                }
+                Channel::Closing => {}
+            }
+        }
+    }
+
+    fn tell(&self, notice: Notice) {
+        // Full or nobody listening: see NOTICES_MAX.
+        let _ = self.notices.try_send(notice);
+    }
+
+    fn command(&mut self, command: Command, link: &mut Link<'_>) -> Result<(), SshError> {
+        let (connection, out) = (&mut *link.connection, &mut *link.output);
+        match command {
+            Command::HostKeyAnswer(accepted) => return connection.answer_host_key(accepted, link.now, out),
+            Command::TryAuth(auth) => connection.try_auth(auth, out),
+            Command::SignatureAlgorithms { reply } => {
+                let algorithms = connection.server_signature_algorithms().unwrap_or_default().to_vec();
+                let _ = reply.send(algorithms);
+            }
+            Command::SignedBytes { algorithm, key_blob, reply } => {
+                let _ = reply.send(connection.public_key_signed_bytes(&algorithm, &key_blob));
+            }
+            Command::PeerSoftware { reply } => {
+                let _ = reply.send(connection.peer_software().to_vec());
+            }
+            Command::ProveHostKeys(keys) => connection.prove_host_keys(keys, out),
+            Command::OpenSftp { engine, opened } => match connection.open_session(out) {
+                Some(id) => {
+                    let channel = Channel::Sftp { engine, opened: Some(opened), running: false };
+                    self.channels.insert(id, channel);
+                }
+                None => drop(opened.send(Err(no_more_channels()))),
+            },
+            Command::Exec { command, done } => match connection.open_session(out) {
+                Some(id) => {
+                    let channel = Channel::Exec { command, output: ExecOutput::default(), done: Some(done) };
+                    self.channels.insert(id, channel);
+                }
+                None => drop(done.send(Err(no_more_channels()))),
+            },
+            Command::Disconnect => connection.disconnect(Reason::ByApplication, "", out),
+        }
+        Ok(())
+    }
+
+    /// Writes what a channel's engine has, as far as the window and the output buffer let it.
+    fn pump(channel: &mut Channel, id: ChannelId, cx: &mut Context<'_>, link: &mut Link<'_>) {
+        let Channel::Sftp { engine, running: true, .. } = channel else { return };
+        engine.poll_calls(cx);
+        while let Some(parts) = engine.front() {
+            let len = link.connection.send_data(id, &parts, link.output);
+            if len == 0 {
+                break;
+            }
+            engine.advance(len);
+            engine.poll_calls(cx);
+        }
+        if engine.is_finished() {
+            link.connection.send_eof(id, link.output);
+            link.connection.close(id, link.output);
+            *channel = Channel::Closing;
+        }
+    }
+
+    fn opened(&mut self, id: ChannelId, link: &mut Link<'_>) {
+        match self.channels.get(&id) {
+            Some(Channel::Sftp { .. }) => link.connection.request_subsystem(id, "sftp", link.output),
+            Some(Channel::Exec { command, .. }) => link.connection.request_exec(id, command, link.output),
+            Some(Channel::Closing) | None => {}
+        }
+    }
+
+    fn request_done(&mut self, id: ChannelId, accepted: bool, link: &mut Link<'_>) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let refused = match channel {
+            Channel::Sftp { opened, running, .. } => {
+                *running = accepted;
+                let result = if accepted { Ok(()) } else { Err(unsupported("start SFTP", "the subsystem sftp")) };
+                let _ = opened.take().map(|o| o.send(result));
+                !accepted
+            }
+            Channel::Exec { done, .. } if !accepted => {
+                let _ = done.take().map(|d| d.send(Err(unsupported("run a command", "commands"))));
+                true
+            }
+            Channel::Exec { .. } => {
+                link.connection.send_eof(id, link.output);
+                false
+            }
+            Channel::Closing => false,
+        };
+        if refused {
+            link.connection.close(id, link.output);
+            *channel = Channel::Closing;
+        }
+    }
+
+    fn data(&mut self, id: ChannelId, data: &[u8], link: &mut Link<'_>) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        match channel {
+            Channel::Sftp { engine, .. } => {
+                if let Err(error) = engine.receive(data) {
+                    engine.fail(&error);
+                    link.connection.close(id, link.output);
+                    *channel = Channel::Closing;
+                }
+            }
+            Channel::Exec { output, .. } => keep(&mut output.stdout, data),
+            Channel::Closing => {}
+        }
+        link.connection.consume(id, data.len(), link.output);
+    }
+
+    fn closed(&mut self, id: ChannelId) {
+        let error = Error::Interrupted { doing: "use SFTP", why: "the server closed the channel".into() };
+        match self.channels.remove(&id) {
+            Some(Channel::Sftp { mut engine, opened, .. }) => {
+                engine.fail(&error);
+                let _ = opened.map(|o| o.send(Err(error)));
+            }
+            Some(Channel::Exec { output, done, .. }) => {
+                let _ = done.map(|d| d.send(Ok(output)));
+            }
+            Some(Channel::Closing) | None => {}
+        }
+    }
+
+    fn open_failed(&mut self, id: ChannelId, text: &str) {
+        let why = format!("the server opens no channel: {}", display_text(text));
+        let error = Error::Interrupted { doing: "open a channel", why };
+        match self.channels.remove(&id) {
+            Some(Channel::Sftp { mut engine, opened, .. }) => {
+                engine.fail(&error);
+                let _ = opened.map(|o| o.send(Err(error)));
+            }
+            Some(Channel::Exec { done, .. }) => {
+                let _ = done.map(|d| d.send(Err(error)));
+            }
+            Some(Channel::Closing) | None => {}
+        }
+    }
+
+    /// Channels whose server has fallen silent are given up.
+    fn check_silence(&mut self, cx: &mut Context<'_>, link: &mut Link<'_>) {
+        while self.check.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            self.check.as_mut().reset(now + SILENCE_CHECK_PERIOD);
+            for (id, channel) in &mut self.channels {
+                let Channel::Sftp { engine, .. } = channel else { continue };
+                if engine.silence_deadline().is_some_and(|deadline| deadline <= now) {
+                    let error = engine.silence_error();
+                    engine.fail(&error);
+                    link.connection.close(*id, link.output);
+                    *channel = Channel::Closing;
+                }
+            }
+        }
+    }
+}
+
+impl Service for ClientService {
+    fn handle_event(&mut self, event: Event<'_>, link: &mut Link<'_>) -> Result<(), SshError> {
+        match event {
+            Event::HostKey(question) => {
+                let blob = question.key.to_wire();
+                match &self.host_key {
+                    None => {
+                        self.host_key = Some(blob);
+                        self.tell(Notice::HostKey(Box::new(question.key)));
+                    }
+                    // At a re-key: the key that was accepted, and no other.
+                    Some(accepted) => {
+                        let same = *accepted == blob;
+                        return link.connection.answer_host_key(same, link.now, link.output);
+                    }
+                }
+            }
+            Event::AuthTurn { can_continue, partial } => self.tell(Notice::AuthTurn { can_continue, partial }),
+            Event::PublicKeyAccepted { algorithm, key_blob } => self.tell(Notice::KeyAccepted { algorithm, key_blob }),
+            Event::Banner(text) => {
+                self.banner_len = self.banner_len.saturating_add(text.len().max(1 << 10));
+                if self.banner_len <= BANNER_LEN_MAX {
+                    self.tell(Notice::Banner(text));
+                }
+            }
+            Event::Authenticated { .. } => self.tell(Notice::LoggedIn),
+            Event::HostKeysAnnounced(keys) => {
+                // Only the first announcement counts (ROT-2).
+                if !std::mem::replace(&mut self.announced, true) {
+                    self.tell(Notice::HostKeysAnnounced(keys));
+                }
+            }
+            Event::HostKeysProved(keys) => self.tell(Notice::HostKeysProved(keys)),
+            Event::ChannelOpened(id) => self.opened(id, link),
+            Event::ChannelOpenFailed { channel, text, .. } => self.open_failed(channel, &text),
+            Event::ChannelRequestDone { channel, accepted } => self.request_done(channel, accepted, link),
+            Event::ChannelRequest { channel, request: ChannelRequest::ExitStatus(status) } => {
+                if let Some(Channel::Exec { output, .. }) = self.channels.get_mut(&channel) {
+                    output.status = Some(status);
+                }
+            }
+            Event::ChannelData { channel, data } => self.data(channel, data, link),
+            Event::ChannelStderr { channel, data } => match self.channels.get_mut(&channel) {
+                Some(Channel::Exec { output, .. }) => keep(&mut output.stderr, data),
+                _ => tracing::debug!(text = crate::display_name(data), "server's standard error"),
+            },
+            Event::ChannelEof(id) => {
+                // SFTP never ends one direction only: without the server there is nothing to say.
+                if let Some(channel @ Channel::Sftp { .. }) = self.channels.get_mut(&id) {
+                    if let Channel::Sftp { engine, .. } = channel {
+                        engine.fail(&Error::Interrupted { doing: "use SFTP", why: "the server ended SFTP".into() });
+                    }
+                    link.connection.close(id, link.output);
+                    *channel = Channel::Closing;
+                }
+            }
+            Event::ChannelClosed(id) => self.closed(id),
+            Event::Disconnected { text, .. } => {
+                let _ = self.end.set(format!("the server ended the connection: {}", display_text(&text)));
+            }
+            // Room to write is taken in `poll`; the rest is for servers or already answered.
+            Event::ChannelWritable(_)
+            | Event::ChannelRequest { .. }
+            | Event::AuthRequest(_)
+            | Event::Sign(_) => {}
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, link: &mut Link<'_>) -> Result<(), SshError> {
+        while !self.commands_ended {
+            match self.commands.poll_recv(cx) {
+                Poll::Ready(Some(command)) => self.command(command, link)?,
+                Poll::Ready(None) => self.commands_ended = true,
+                Poll::Pending => break,
+            }
+        }
+        self.check_silence(cx, link);
+        for (id, channel) in &mut self.channels {
+            Self::pump(channel, *id, cx, link);
+        }
+        if self.commands_ended && self.channels.values().all(|c| matches!(c, Channel::Closing)) {
+            link.connection.disconnect(Reason::ByApplication, "", link.output);
+        }
+        Ok(())
+    }
+}
+
+fn keep(output: &mut Vec<u8>, data: &[u8]) {
+    let room = EXEC_OUTPUT_LEN_MAX.saturating_sub(output.len());
+    output.extend_from_slice(&data[..data.len().min(room)]);
+}
+
+fn no_more_channels() -> Error {
+    Error::Interrupted { doing: "open a channel", why: "no more channels on this connection".into() }
+}
+
+fn unsupported(doing: &'static str, extension: &'static str) -> Error {
+    Error::Unsupported { doing, extension }
+}

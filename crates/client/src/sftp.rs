@@ -1,0 +1,258 @@
+//! One SFTP channel: every operation of version 3 and of the extensions, as async methods.
+//!
+//! [`Sftp`] is a cheap handle; clones share the channel, and any number of requests may be in flight.
+//! Dropping a future is always safe: what it asked for may still happen, its late reply is dropped.
+//! Paths are bytes; relative ones count from where the login starts.
+
+mod buffer;
+mod dir;
+mod engine;
+mod extensions;
+mod file;
+mod glob;
+mod over;
+mod paths;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use sterna_sftp_proto::extension::{Extended, Extension, ExtensionSet, Limits as LimitsRequest, LimitsReply};
+use sterna_sftp_proto::messages::Version;
+use sterna_sftp_proto::{Reply, Request, StatusCode};
+use sterna_sshwire::Reader;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Duration;
+
+pub use buffer::Buffer;
+pub use dir::{Dir, Entry, FileKind};
+pub use extensions::{BlockDigests, SpaceAvailable, StatVfs};
+pub use file::{File, OpenOptions};
+pub use paths::RenameOutcome;
+
+pub(crate) use buffer::BufferPool;
+pub(crate) use dir::check_name;
+pub(crate) use engine::{Call, Engine, EngineHandle, Frame, ReplyTo};
+
+use crate::limits::{IO_LEN_MAX, IO_LEN_MIN, IO_LEN_SAFE, PACKET_LEN_MAX, SFTP_SILENCE_MAX};
+use crate::{Error, Refusal};
+
+/// Attributes of a remote file; see [`sterna_sftp_proto::Attrs`].
+pub type Attrs = sterna_sftp_proto::Attrs<'static>;
+
+/// How an SFTP channel is used.
+#[derive(Clone, Debug)]
+pub struct SftpOptions {
+    /// Silence of the server, with requests outstanding, after which the channel is given up.
+    pub silence_max: Duration,
+    /// Bytes of one READ or WRITE at most; less if the server says so.
+    pub io_len_max: u32,
+}
+
+impl Default for SftpOptions {
+    fn default() -> Self {
+        Self { silence_max: SFTP_SILENCE_MAX, io_len_max: IO_LEN_MAX }
+    }
+}
+
+/// What one request may ask for (CLT-2), in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub read_len: u32,
+    pub write_len: u32,
+    /// 0: not said.
+    pub open_handles: u64,
+}
+
+/// A handle to one SFTP channel.
+#[derive(Clone)]
+pub struct Sftp {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    calls: mpsc::Sender<Call>,
+    pool: BufferPool,
+    failure: Arc<OnceLock<Error>>,
+    offered: ExtensionSet,
+    announced: HashMap<Vec<u8>, Vec<u8>>,
+    limits: Limits,
+}
+
+impl Sftp {
+    /// Starts SFTP on any byte stream that an SFTP server serves, for example the pipes of
+    /// `sftp-server`. Spawns a task on the current tokio runtime; it ends when the last handle is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Peer`] if it is not SFTP version 3 or later, [`Error::Interrupted`] if it ends.
+    pub async fn over<IO>(io: IO, options: SftpOptions) -> Result<Self, Error>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (engine, handle) = Engine::new(options.silence_max);
+        tokio::spawn(over::run(io, engine));
+        Self::start(handle, &options).await
+    }
+
+    /// Waits for VERSION, then asks for the limits if they are offered (CLT-1, CLT-2).
+    pub(crate) async fn start(handle: EngineHandle, options: &SftpOptions) -> Result<Self, Error> {
+        let lost = || Error::Interrupted { doing: "start SFTP", why: "the connection ended".into() };
+        let frame = handle.version.await.map_err(|_| lost())??;
+        let (offered, announced) = read_version(&frame)?;
+        let ours = options.io_len_max.clamp(IO_LEN_MIN as u32, IO_LEN_MAX);
+        let safe = ours.min(IO_LEN_SAFE);
+        let mut inner = Inner {
+            calls: handle.calls,
+            pool: handle.pool,
+            failure: handle.failure,
+            offered,
+            announced,
+            limits: Limits { read_len: safe, write_len: safe, open_handles: 0 },
+        };
+        if offered.contains(Extension::Limits) {
+            let frame = inner.ask(Extended::Limits(LimitsRequest::new()).into()).await?;
+            // A refusal here only means that we stay careful.
+            if let Reply::ExtendedReply(reply) = frame.reply()? {
+                let theirs = LimitsReply::decode(&mut Reader::new(reply.data)).map_err(unreadable)?;
+                inner.limits = Limits {
+                    read_len: theirs.usable_read_len().min(ours),
+                    write_len: theirs.usable_write_len().min(ours),
+                    open_handles: theirs.open_handles_max,
+                };
+            }
+        }
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    pub fn limits(&self) -> Limits {
+        self.inner.limits
+    }
+
+    /// Whether the server announced this extension in the version that we know (XTN-2), for
+    /// example `posix-rename@openssh.com`.
+    pub fn offers(&self, name: &str) -> bool {
+        let mut rows = sterna_sftp_proto::extension::EXTENSIONS.iter();
+        rows.any(|row| row.announced == name && self.inner.offered.contains(row.extension))
+    }
+
+    /// Everything that the server announced: names and values, as bytes, in no particular order.
+    pub fn announced(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.inner.announced.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
+    }
+
+    pub(crate) fn has(&self, extension: Extension) -> bool {
+        self.inner.offered.contains(extension)
+    }
+
+    pub(crate) fn pool(&self) -> &BufferPool {
+        &self.inner.pool
+    }
+
+    /// Sends one request and waits for its reply.
+    async fn ask(&self, request: Request<'_>) -> Result<Frame, Error> {
+        self.inner.ask(request).await
+    }
+
+    /// Queues a call whose reply goes elsewhere.
+    pub(crate) async fn submit(&self, call: Call) -> Result<(), Error> {
+        self.inner.submit(call).await
+    }
+
+    /// Sends without waiting, for what is dropped: a full queue loses it, the channel's end frees it.
+    pub(crate) fn send_and_forget(&self, request: Request<'_>) {
+        let head = encoded(request);
+        let call = Call { head, body: None, reply_len_max: PACKET_LEN_MAX, reply_to: ReplyTo::Nobody };
+        let _ = self.inner.calls.try_send(call);
+    }
+
+    /// A request whose answer is a bare STATUS.
+    async fn ask_status(&self, request: Request<'_>, doing: &'static str, path: &[u8]) -> Result<(), Error> {
+        let frame = self.ask(request).await?;
+        match frame.reply()? {
+            Reply::Status(status) if status.code == StatusCode::Ok => Ok(()),
+            other => Err(refused(other, doing, path)),
+        }
+    }
+
+    /// A request of an extension; it must be offered.
+    async fn ask_extended(
+        &self,
+        extension: Extension,
+        request: Extended<'_>,
+        doing: &'static str,
+    ) -> Result<Frame, Error> {
+        if !self.has(extension) {
+            return Err(Error::Unsupported { doing, extension: extension.row().announced });
+        }
+        self.ask(request.into()).await
+    }
+}
+
+impl Inner {
+    async fn ask(&self, request: Request<'_>) -> Result<Frame, Error> {
+        let (reply_to, reply) = oneshot::channel();
+        let head = encoded(request);
+        let reply_to = ReplyTo::One(reply_to);
+        self.submit(Call { head, body: None, reply_len_max: PACKET_LEN_MAX, reply_to }).await?;
+        reply.await.unwrap_or_else(|_| Err(self.ended()))
+    }
+
+    async fn submit(&self, call: Call) -> Result<(), Error> {
+        self.calls.send(call).await.map_err(|_| self.ended())
+    }
+
+    fn ended(&self) -> Error {
+        let closed = || Error::Interrupted { doing: "use SFTP", why: "the connection is closed".into() };
+        self.failure.get().cloned().unwrap_or_else(closed)
+    }
+}
+
+/// The packet of `request` with id 0; the engine puts the real one in.
+pub(crate) fn encoded(request: Request<'_>) -> Vec<u8> {
+    let mut head = Vec::with_capacity(64);
+    request.encode(0, &mut head);
+    head
+}
+
+/// A reply that is not what was asked for: a refusal, or nonsense.
+pub(crate) fn refused(reply: Reply<'_>, doing: &'static str, path: &[u8]) -> Error {
+    match reply {
+        Reply::Status(status) if status.code != StatusCode::Ok => Error::Refused {
+            doing,
+            path: path.to_vec(),
+            refusal: Refusal {
+                code: status.code.number(),
+                text: String::from_utf8_lossy(&status.message[..status.message.len().min(4096)]).into_owned(),
+            },
+        },
+        Reply::Status(_) => Error::peer(format!("{doing}: success without a result")),
+        _ => Error::peer(format!("{doing}: a reply of another kind")),
+    }
+}
+
+pub(crate) fn unreadable(error: sterna_sshwire::DecodeError) -> Error {
+    Error::peer(format!("a reply that cannot be read: {error}"))
+}
+
+type Announced = (ExtensionSet, HashMap<Vec<u8>, Vec<u8>>);
+
+fn read_version(frame: &Frame) -> Result<Announced, Error> {
+    // VERSION has no request id: the version number stands there.
+    let (wire_type, body) = frame.0.split_first().map_or((0, &[][..]), |(t, rest)| (*t, rest));
+    if wire_type != Version::TYPE {
+        return Err(Error::peer(format!("packet type {wire_type} instead of a version")));
+    }
+    let version = Version::decode(&mut Reader::new(body)).map_err(unreadable)?;
+    if version.version < sterna_sftp_proto::messages::VERSION {
+        return Err(Error::peer(format!(
+            "it speaks SFTP version {}; version 3 is needed",
+            version.version
+        )));
+    }
+    // A higher version than we asked for is a known fault of ProFTPD: it speaks what we asked.
+    let offered = ExtensionSet::from_announcement(&version.extensions);
+    let announced = version.extensions.iter().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
+    Ok((offered, announced))
+}

@@ -1,0 +1,94 @@
+//! Large buffers that are used again: fresh ones above 128 KiB cost page faults each time.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::limits::{IO_LEN_MAX, POOL_BUFFERS_MAX};
+
+/// Room for the largest DATA reply with its header.
+const POOLED_CAPACITY: usize = IO_LEN_MAX as usize + 1024;
+
+/// Below this a fresh allocation is cheaper than holding a large buffer.
+const POOLED_FROM_LEN: usize = 16 << 10;
+
+/// The buffers of one SFTP channel that wait for their next use.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BufferPool {
+    free: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl BufferPool {
+    /// An empty buffer for about `len` bytes; it may hold room for less if `len` is beyond what is
+    /// pooled, so that a peer's word alone reserves nothing.
+    pub(crate) fn take(&self, len: usize) -> Buffer {
+        if len < POOLED_FROM_LEN {
+            return Buffer { bytes: Vec::with_capacity(len), home: None };
+        }
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let bytes = free.unwrap_or_else(|| Vec::with_capacity(POOLED_CAPACITY));
+        Buffer { bytes, home: Some(self.clone()) }
+    }
+}
+
+/// Bytes that go back to their pool when dropped.
+#[derive(Debug)]
+pub struct Buffer {
+    bytes: Vec<u8>,
+    home: Option<BufferPool>,
+}
+
+impl From<Vec<u8>> for Buffer {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, home: None }
+    }
+}
+
+impl Deref for Buffer {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let Some(home) = self.home.take() else { return };
+        let mut bytes = std::mem::take(&mut self.bytes);
+        // A buffer that a large reply has grown is not kept: the pool stays as large as it says.
+        if bytes.capacity() < POOLED_CAPACITY || bytes.capacity() > 2 * POOLED_CAPACITY {
+            return;
+        }
+        bytes.clear();
+        let mut free = home.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.len() < POOL_BUFFERS_MAX {
+            free.push(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_buffer_comes_back_empty_and_is_the_same_memory() {
+        let pool = BufferPool::default();
+        let mut first = pool.take(100_000);
+        first.extend_from_slice(b"abc");
+        let place = first.as_ptr();
+        drop(first);
+
+        let second = pool.take(50_000);
+
+        assert!(second.is_empty());
+        assert_eq!(second.as_ptr(), place);
+        assert_eq!(pool.take(10).capacity(), 10);
+    }
+}

@@ -1,0 +1,299 @@
+//! An open remote file: positioned reads and writes, attributes, sync, close.
+
+use std::sync::Arc;
+
+use sterna_sftp_proto::extension::{CopyData, Extended, Extension, Fsync};
+use sterna_sftp_proto::messages::{Close, Fsetstat, Fstat, Open, Read};
+use sterna_sftp_proto::{OpenFlags, Reply, StatusCode};
+use sterna_sshwire::{put_string, put_u32, put_u64};
+use tokio::sync::oneshot;
+
+use super::buffer::Buffer;
+use super::engine::{Call, Frame, ReplyTo};
+use super::{Attrs, Sftp, encoded, refused};
+use crate::Error;
+use crate::limits::{DATA_OVERHEAD_LEN, PACKET_LEN_MAX};
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenOptions {
+    flags: OpenFlags,
+    permissions: Option<u32>,
+}
+
+impl OpenOptions {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    #[must_use]
+    pub fn read(self, on: bool) -> Self {
+        self.with(OpenFlags::READ, on)
+    }
+
+    #[must_use]
+    pub fn write(self, on: bool) -> Self {
+        self.with(OpenFlags::WRITE, on)
+    }
+
+    /// Every write goes to the end, whatever its offset.
+    #[must_use]
+    pub fn append(self, on: bool) -> Self {
+        self.with(OpenFlags::APPEND, on)
+    }
+
+    #[must_use]
+    pub fn create(self, on: bool) -> Self {
+        self.with(OpenFlags::CREATE, on)
+    }
+
+    #[must_use]
+    pub fn truncate(self, on: bool) -> Self {
+        self.with(OpenFlags::TRUNCATE, on)
+    }
+
+    /// With `create`: an existing name is an error.
+    #[must_use]
+    pub fn exclusive(self, on: bool) -> Self {
+        self.with(OpenFlags::EXCLUSIVE, on)
+    }
+
+    /// Mode of a file that is made by opening it; the server's umask applies.
+    #[must_use]
+    pub fn permissions(mut self, mode: u32) -> Self {
+        self.permissions = Some(mode & 0o7777);
+        self
+    }
+
+    fn with(mut self, flag: OpenFlags, on: bool) -> Self {
+        self.flags = OpenFlags(if on { self.flags.0 | flag.0 } else { self.flags.0 & !flag.0 });
+        self
+    }
+}
+
+/// An open remote file. Dropping it closes it without telling how that went; [`File::close`] tells.
+pub struct File {
+    sftp: Sftp,
+    handle: Arc<[u8]>,
+    path: Vec<u8>,
+    open: bool,
+}
+
+impl Sftp {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], for example if it does not exist.
+    pub async fn open(&self, path: impl AsRef<[u8]>, options: OpenOptions) -> Result<File, Error> {
+        let path = path.as_ref();
+        let attrs = Attrs { permissions: options.permissions, ..Attrs::default() };
+        let frame = self.ask(Open { path, flags: options.flags, attrs }.into()).await?;
+        match frame.reply()? {
+            Reply::Handle(reply) => {
+                Ok(File { sftp: self.clone(), handle: reply.handle.into(), path: path.to_vec(), open: true })
+            }
+            other => Err(refused(other, "open", path)),
+        }
+    }
+}
+
+impl File {
+    /// The path that it was opened by.
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    /// The server's name for the open file; opaque.
+    pub fn handle(&self) -> &[u8] {
+        &self.handle
+    }
+
+    pub(crate) fn sftp(&self) -> &Sftp {
+        &self.sftp
+    }
+
+    /// Reads up to `len` bytes at byte `offset`; less may come. Empty only at or past the end.
+    ///
+    /// `len` is cut to what one request may ask for ([`Sftp::limits`]); `0` reads nothing.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]; [`Error::Peer`] if more comes than was asked for.
+    pub async fn read_at(&self, offset: u64, len: usize) -> Result<ReadData, Error> {
+        let len = u32::try_from(len).unwrap_or(u32::MAX).min(self.sftp.limits().read_len);
+        if len == 0 {
+            return Ok(ReadData::end());
+        }
+        let (reply_to, reply) = oneshot::channel();
+        self.sftp.submit(self.read_call(offset, len, ReplyTo::One(reply_to))).await?;
+        let frame = reply.await.unwrap_or_else(|_| Err(self.sftp.inner.ended()))?;
+        self.read_result(frame, len)
+    }
+
+    /// A READ whose reply goes to `reply_to`; [`read_result`](Self::read_result) reads it.
+    pub(crate) fn read_call(&self, offset: u64, len: u32, reply_to: ReplyTo) -> Call {
+        // A STATUS with a long text may come instead of little data.
+        let reply_len_max = (len as usize + DATA_OVERHEAD_LEN).max(64 << 10);
+        let head = encoded(Read { handle: &self.handle, offset, len }.into());
+        Call { head, body: None, reply_len_max, reply_to }
+    }
+
+    pub(crate) fn read_result(&self, frame: Frame, asked_len: u32) -> Result<ReadData, Error> {
+        let len = match frame.reply()? {
+            Reply::Data(reply) if reply.data.len() > asked_len as usize => {
+                return Err(Error::peer(format!("{} bytes where {asked_len} were asked for", reply.data.len())));
+            }
+            Reply::Data(reply) => reply.data.len(),
+            Reply::Status(status) if status.code == StatusCode::Eof => return Ok(ReadData::end()),
+            other => return Err(refused(other, "read", &self.path)),
+        };
+        Ok(ReadData { frame: Some(frame), len })
+    }
+
+    /// Writes all of `data` at byte `offset`, in as many requests as it takes, all in flight at once.
+    ///
+    /// # Errors
+    /// The first that happened; what else was written is then unknown.
+    pub async fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), Error> {
+        let step = self.sftp.limits().write_len as usize;
+        let mut replies = Vec::new();
+        for (index, chunk) in data.chunks(step).enumerate() {
+            let mut buffer = self.sftp.pool().take(chunk.len());
+            buffer.extend_from_slice(chunk);
+            let (reply_to, reply) = oneshot::channel();
+            let at = offset + (index * step) as u64;
+            self.sftp.submit(self.write_call(at, buffer, ReplyTo::One(reply_to))).await?;
+            replies.push(reply);
+        }
+        let mut first_error = None;
+        for reply in replies {
+            let frame = reply.await.unwrap_or_else(|_| Err(self.sftp.inner.ended()));
+            if let Err(error) = frame.and_then(|frame| self.write_result(&frame)) {
+                first_error.get_or_insert(error);
+            }
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+
+    /// A WRITE of a whole buffer, which is not copied again on the way to the stream.
+    pub(crate) fn write_call(&self, offset: u64, data: Buffer, reply_to: ReplyTo) -> Call {
+        const WRITE: u8 = sterna_sftp_proto::messages::Write::TYPE;
+        let fields = 1 + 4 + 4 + self.handle.len() + 8 + 4;
+        let mut head = Vec::with_capacity(4 + fields);
+        put_u32(&mut head, (fields + data.len()) as u32);
+        head.push(WRITE);
+        put_u32(&mut head, 0);
+        put_string(&mut head, &self.handle);
+        put_u64(&mut head, offset);
+        put_u32(&mut head, data.len() as u32);
+        Call { head, body: Some(data), reply_len_max: 64 << 10, reply_to }
+    }
+
+    pub(crate) fn write_result(&self, frame: &Frame) -> Result<(), Error> {
+        match frame.reply()? {
+            Reply::Status(status) if status.code == StatusCode::Ok => Ok(()),
+            other => Err(refused(other, "write", &self.path)),
+        }
+    }
+
+    /// Attributes of the open file.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub async fn stat(&self) -> Result<Attrs, Error> {
+        let frame = self.sftp.ask(Fstat { handle: &self.handle }.into()).await?;
+        super::paths::attrs_of(&frame, "stat", &self.path)
+    }
+
+    /// Sets those attributes that are there; a size truncates or extends.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub async fn set_attrs(&self, attrs: &Attrs) -> Result<(), Error> {
+        let request = Fsetstat { handle: &self.handle, attrs: *attrs };
+        self.sftp.ask_status(request.into(), "set attributes of", &self.path).await
+    }
+
+    /// Asks the server to bring the file to stable storage (`fsync@openssh.com`).
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if it is not offered.
+    pub async fn sync(&self) -> Result<(), Error> {
+        let request = Extended::Fsync(Fsync { handle: &self.handle });
+        let frame = self.sftp.ask_extended(Extension::Fsync, request, "sync").await?;
+        self.status(&frame, "sync")
+    }
+
+    /// Copies `len` bytes (0: to the end) at the server, without sending them (`copy-data`).
+    ///
+    /// Some servers answer success although the source ended early: compare sizes where it matters.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if it is not offered.
+    pub async fn copy_data(&self, offset: u64, len: u64, target: &File, target_offset: u64) -> Result<(), Error> {
+        let request = Extended::CopyData(CopyData {
+            read_handle: &self.handle,
+            read_offset: offset,
+            len,
+            write_handle: &target.handle,
+            write_offset: target_offset,
+        });
+        let frame = self.sftp.ask_extended(Extension::CopyData, request, "copy").await?;
+        self.status(&frame, "copy")
+    }
+
+    /// Closes the file and tells how that went: a server may report a lost write only now.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub async fn close(mut self) -> Result<(), Error> {
+        self.open = false;
+        let request = Close { handle: &self.handle };
+        self.sftp.ask_status(request.into(), "close", &self.path).await
+    }
+
+    fn status(&self, frame: &Frame, doing: &'static str) -> Result<(), Error> {
+        match frame.reply()? {
+            Reply::Status(status) if status.code == StatusCode::Ok => Ok(()),
+            other => Err(refused(other, doing, &self.path)),
+        }
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        if self.open {
+            self.sftp.send_and_forget(Close { handle: &self.handle }.into());
+        }
+    }
+}
+
+/// Bytes of a READ reply, still in the buffer in which they arrived.
+pub struct ReadData {
+    frame: Option<Frame>,
+    len: usize,
+}
+
+impl ReadData {
+    fn end() -> Self {
+        Self { frame: None, len: 0 }
+    }
+
+    /// Whether the server said "end of file" rather than sending nothing.
+    pub(crate) fn is_end(&self) -> bool {
+        self.frame.is_none()
+    }
+}
+
+impl std::ops::Deref for ReadData {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.frame {
+            // Type, id and the length word stand before the data; PACKET_LEN_MAX bounds it all.
+            Some(frame) => &frame.0[DATA_OVERHEAD_LEN..DATA_OVERHEAD_LEN + self.len],
+            None => &[],
+        }
+    }
+}
+
+const _: () = assert!(DATA_OVERHEAD_LEN + (crate::limits::IO_LEN_MAX as usize) < PACKET_LEN_MAX);

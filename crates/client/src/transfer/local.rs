@@ -1,0 +1,206 @@
+//! Local files, always beneath a directory that is held open: names from a server cannot lead out.
+//!
+//! Every step takes one component and refuses symbolic links (`O_NOFOLLOW`), so neither `..` nor a
+//! link that appears meanwhile changes where bytes go. All calls block: they are for threads that may.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
+use rustix::io::Errno;
+
+use crate::Error;
+use crate::limits::LOCAL_NAME_LEN_MAX;
+use crate::sftp::check_name;
+
+/// A directory that is held open, and its path for messages.
+#[derive(Debug)]
+pub(super) struct LocalDir {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// One entry of a local directory.
+#[derive(Debug)]
+pub(super) struct LocalEntry {
+    pub(super) name: Vec<u8>,
+    pub(super) kind: FileType,
+}
+
+impl LocalDir {
+    /// Opens a directory that the user named: links on the way are the user's own choice.
+    pub(super) fn open(path: &Path) -> Result<Arc<Self>, Error> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(CWD, path, flags, Mode::empty());
+        let fd = fd.map_err(|e| Error::local("open directory", path, e))?;
+        Ok(Arc::new(Self { fd, path: path.to_owned() }))
+    }
+
+    /// Opens a directory in this one.
+    pub(super) fn open_dir(&self, name: &[u8]) -> Result<Arc<Self>, Error> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty());
+        let fd = fd.map_err(|e| self.failed("open directory", name, e))?;
+        Ok(Arc::new(Self { fd, path: self.path_of(name) }))
+    }
+
+    /// Makes a directory in this one unless it is there, and opens it.
+    pub(super) fn make_dir(&self, name: &[u8]) -> Result<Arc<Self>, Error> {
+        check_local(name)?;
+        match rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o777)) {
+            Ok(()) | Err(Errno::EXIST) => self.open_dir(name),
+            Err(error) => Err(self.failed("make directory", name, error)),
+        }
+    }
+
+    /// Opens a file in this directory.
+    pub(super) fn open_file(&self, name: &[u8], flags: OFlags, mode: u32) -> Result<OwnedFd, Error> {
+        check_local(name)?;
+        // NONBLOCK: a pipe in place of the file must not hold us up.
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode));
+        fd.map_err(|e| self.failed("open", name, e))
+    }
+
+    /// Attributes of an entry, a link not followed; `None` if there is none.
+    pub(super) fn stat(&self, name: &[u8]) -> Result<Option<Stat>, Error> {
+        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(self.failed("stat", name, error)),
+        }
+    }
+
+    /// Replaces `to` by `from`, both in this directory.
+    pub(super) fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), Error> {
+        rustix::fs::renameat(&self.fd, from, &self.fd, to).map_err(|e| self.failed("rename", to, e))
+    }
+
+    /// Removes a file; that it is not there is fine.
+    pub(super) fn remove(&self, name: &[u8]) -> Result<(), Error> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(self.failed("remove", name, error)),
+        }
+    }
+
+    /// Makes a symbolic link; an existing link of that name is replaced, anything else is kept.
+    pub(super) fn symlink(&self, target: &[u8], name: &[u8]) -> Result<(), Error> {
+        check_local(name)?;
+        if let Some(stat) = self.stat(name)?
+            && FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
+        {
+            self.remove(name)?;
+        }
+        rustix::fs::symlinkat(target, &self.fd, name).map_err(|e| self.failed("make link", name, e))
+    }
+
+    /// Where a link in this directory points.
+    pub(super) fn read_link(&self, name: &[u8]) -> Result<Vec<u8>, Error> {
+        let target = rustix::fs::readlinkat(&self.fd, name, Vec::new());
+        target.map(std::ffi::CString::into_bytes).map_err(|e| self.failed("read link", name, e))
+    }
+
+    /// All entries but `.` and `..`, sorted by name.
+    pub(super) fn entries(&self) -> Result<Vec<LocalEntry>, Error> {
+        let failed = |e: Errno| Error::local("read directory", &self.path, e);
+        let mut entries = Vec::new();
+        for entry in Dir::read_from(&self.fd).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_bytes().to_vec();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                FileType::Unknown => self.stat(&name)?.map_or(FileType::Unknown, |s| FileType::from_raw_mode(s.st_mode)),
+                kind => kind,
+            };
+            entries.push(LocalEntry { name, kind });
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    /// Sets mode and times of this directory itself.
+    pub(super) fn set_attrs(&self, mode: Option<u32>, times: Option<(u32, u32)>) -> Result<(), Error> {
+        set_attrs(&self.fd, mode, times).map_err(|e| Error::local("set attributes of", &self.path, e))
+    }
+
+    pub(super) fn own_stat(&self) -> Result<Stat, Error> {
+        rustix::fs::fstat(&self.fd).map_err(|e| Error::local("stat", &self.path, e))
+    }
+
+    /// Brings renames in this directory to stable storage. Not every file system can; then it is as good
+    /// as it gets.
+    pub(super) fn sync(&self) {
+        let _ = rustix::fs::fsync(&self.fd);
+    }
+
+    pub(super) fn path_of(&self, name: &[u8]) -> PathBuf {
+        self.path.join(OsStr::from_bytes(name))
+    }
+
+    fn failed(&self, doing: &'static str, name: &[u8], error: Errno) -> Error {
+        Error::local(doing, self.path_of(name), error)
+    }
+}
+
+/// Sets mode and (access, modification) times of an open file.
+pub(super) fn set_attrs(fd: &OwnedFd, mode: Option<u32>, times: Option<(u32, u32)>) -> io::Result<()> {
+    if let Some(mode) = mode {
+        rustix::fs::fchmod(fd, Mode::from_raw_mode(mode))?;
+    }
+    if let Some((accessed, modified)) = times {
+        let at = |seconds: u32| Timespec { tv_sec: seconds.into(), tv_nsec: 0 };
+        rustix::fs::futimens(fd, &Timestamps { last_access: at(accessed), last_modification: at(modified) })?;
+    }
+    Ok(())
+}
+
+/// Writes all of `data` at `offset`.
+pub(super) fn write_all_at(fd: &OwnedFd, mut data: &[u8], mut offset: u64) -> io::Result<()> {
+    while !data.is_empty() {
+        match rustix::io::pwrite(fd, data, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(len) => {
+                data = &data[len..];
+                offset += len as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Appends up to `len` bytes from `offset` on to `out`; fewer only at the end of the file.
+pub(super) fn read_at(fd: &OwnedFd, out: &mut Vec<u8>, mut offset: u64, len: usize) -> io::Result<()> {
+    let end = out.len() + len;
+    out.reserve(len);
+    while out.len() < end {
+        let start = out.len();
+        out.resize(end, 0);
+        let read = rustix::io::pread(fd, &mut out[start..], offset);
+        out.truncate(start + *read.as_ref().unwrap_or(&0));
+        match read {
+            Ok(0) => break,
+            Ok(len) => offset += len as u64,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// A name that this machine can hold and that stays where it is put.
+fn check_local(name: &[u8]) -> Result<(), Error> {
+    check_name(name)?;
+    if name.len() > LOCAL_NAME_LEN_MAX {
+        return Err(Error::local("create", OsStr::from_bytes(&name[..64]), io::Error::from(Errno::NAMETOOLONG)));
+    }
+    Ok(())
+}
