@@ -3,9 +3,9 @@
 use std::any::Any;
 use std::io::IoSliceMut;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
-use rustix::fs::{FileType, Mode, OFlags, copy_file_range, fstat, fsync};
+use rustix::fs::{FileType, Mode, OFlags, copy_file_range, fstat, fstatfs, fsync};
 use rustix::io::{
     Errno, ReadWriteFlags, Result as IoResult, preadv, preadv2, pwrite, retry_on_intr, write,
 };
@@ -23,11 +23,25 @@ const MODE_DEFAULT: u32 = 0o666;
 /// the kernel's signed 64 bits, which it answers by an error where "end of file" is meant.
 const OFFSET_END: u64 = i64::MAX as u64 - u32::MAX as u64;
 
+/// File systems whose bytes are in memory (`statfs(2)`): tmpfs and ramfs. They have no way to ask
+/// for a read that does not block, and none of their reads waits for a disk.
+const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+
+/// How a read that must not block is tried. Found out at the first one, then remembered.
+mod trying {
+    /// `RWF_NOWAIT` asks the kernel.
+    pub const ASK: u8 = 0;
+    /// The file system is in memory: a plain read is one.
+    pub const PLAIN: u8 = 1;
+    /// There is no such read here.
+    pub const NEVER: u8 = 2;
+}
+
 /// A regular file, open.
 pub(super) struct LocalFile {
     fd: OwnedFd,
     append: bool,
-    try_without_blocking: AtomicBool,
+    trying: AtomicU8,
 }
 
 impl LocalFile {
@@ -48,7 +62,8 @@ impl LocalFile {
             false => Mode::empty(),
         };
         let fd = open_regular(root, path, flags, mode)?;
-        Ok(Self { fd, append: how.append, try_without_blocking: AtomicBool::new(no_wait) })
+        let trying = if no_wait { trying::ASK } else { trying::NEVER };
+        Ok(Self { fd, append: how.append, trying: AtomicU8::new(trying) })
     }
 }
 
@@ -81,8 +96,10 @@ impl File for LocalFile {
         if offset >= OFFSET_END {
             return Some(Ok(0));
         }
-        if !self.try_without_blocking.load(Ordering::Relaxed) {
-            return None;
+        match self.trying.load(Ordering::Relaxed) {
+            trying::ASK => {}
+            trying::PLAIN => return Some(self.read_at(buffers, offset)),
+            _ => return None,
         }
         let count = buffers.len().min(BUFFERS_MAX);
         let buffers = &mut buffers[..count];
@@ -96,10 +113,14 @@ impl File for LocalFile {
                 (offset.saturating_add(len as u64) >= size).then_some(Ok(len))
             }
             Err(Errno::AGAIN | Errno::INTR) => None,
-            // This file system (or kernel) cannot; it will not learn it.
+            // This file system (or kernel) cannot be asked; it will not learn it.
             Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => {
-                self.try_without_blocking.store(false, Ordering::Relaxed);
-                None
+                // The field's type differs between architectures.
+                let in_memory = fstatfs(&self.fd)
+                    .is_ok_and(|fs| u64::try_from(fs.f_type).is_ok_and(|t| IN_MEMORY.contains(&t)));
+                let found = if in_memory { trying::PLAIN } else { trying::NEVER };
+                self.trying.store(found, Ordering::Relaxed);
+                in_memory.then(|| self.read_at(buffers, offset))
             }
             Err(error) => Some(Err(io("read", error))),
         }
