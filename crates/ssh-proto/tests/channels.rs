@@ -44,6 +44,21 @@ fn eof_leaves_the_other_direction_open_and_close_frees_the_number() {
 }
 
 #[test]
+fn standard_error_never_uses_up_the_window() {
+    let (mut pair, channel) = Pair::connected(PairConfig::new(11));
+    let mut sent = 0;
+    while sent < 5 << 20 {
+        let server = &mut pair.server;
+        let taken = server.connection.send_stderr(channel, &[b'e'; 32_768], &mut server.output);
+        assert!(taken > 0, "stuck after {sent} bytes");
+        sent += taken;
+        pair.run_until_idle();
+    }
+
+    assert!(pair.client.has("stderr"));
+}
+
+#[test]
 fn both_sides_may_close_at_once() {
     let (mut pair, channel) = Pair::connected(PairConfig::new(3));
 

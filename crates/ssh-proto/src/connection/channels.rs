@@ -40,6 +40,7 @@ impl Connection {
         number: u8,
         payload: &[u8],
         place: &Payload,
+        out: &mut OutputBuffer,
     ) -> Result<Step, Error> {
         let r = &mut Reader::new(&payload[1..]);
         let stderr = number != CHANNEL_DATA;
@@ -59,8 +60,13 @@ impl Connection {
         if data.is_empty() {
             return Ok(Step::Handled);
         }
+        let len = data.len();
+        if stderr {
+            // Text for people: nobody holds it, so its credit goes back at once.
+            self.consume(id, len, out);
+        }
         let start = place.range.start + head_len;
-        let range = start..start + data.len();
+        let range = start..start + len;
         Ok(Step::Data { channel: id, stderr, inflated: place.inflated, range })
     }
 

@@ -273,7 +273,7 @@ impl Connection {
         }
 
         if number == messages::CHANNEL_DATA || number == messages::CHANNEL_EXTENDED_DATA {
-            let step = self.handle_channel_data(number, payload, &place)?;
+            let step = self.handle_channel_data(number, payload, &place, out)?;
             self.rekey_if_due(now, out)?;
             return Ok(step);
         }
