@@ -1,0 +1,82 @@
+//! Every bound of the server: unit, number, reason. Those of the wire itself are in `sftp-proto`.
+
+/// Requests of one session that are accepted and not yet answered. Further ones stay unparsed in
+/// the session's input, where the channel window bounds them. As many as fill a long, fat link at
+/// 32 KiB each: 8 MiB.
+pub const REQUESTS_MAX: usize = 256;
+
+/// Bytes of accepted requests that wait for the I/O pool, most of them data of WRITEs. One batch
+/// can be written while the next one gathers; the rest waits in the channel window.
+pub const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Bytes of replies that wait for the peer. Beyond it no request is started that produces more, so
+/// a peer that sends and never reads costs this much, plus one reply (`sftp.md` FRM-6).
+pub const REPLY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes read ahead of what the peer's window has room for, so that the disk works while the
+/// window travels. Small, because sessions with stalled readers may be many.
+pub const READ_AHEAD_BYTES: usize = 256 * 1024;
+
+/// Jobs of one session on the I/O pool at a time: enough to keep a disk's queue busy, few enough
+/// that one session cannot fill the pool's queue.
+pub const JOBS_MAX: usize = 16;
+
+/// Bytes that one READ or WRITE job moves at most: with 256 KiB the hop to another thread
+/// vanishes against the copy.
+pub const BATCH_BYTES_MAX: usize = 256 * 1024;
+
+/// Requests that one READ or WRITE job serves at most.
+pub const BATCH_REQUESTS_MAX: usize = 64;
+
+/// Open handles of one session.
+pub const HANDLES_MAX: usize = 1000;
+
+/// Open directories among them: a listing holds a batch of entries in memory.
+pub const DIR_HANDLES_MAX: usize = 100;
+
+/// Entries read from a directory at a time; with 255-byte names about 64 KiB.
+pub const DIR_BATCH: usize = 128;
+
+/// Bytes that long work (digests, copies) moves between two looks at the cancel flag.
+pub const CHUNK_LEN: usize = 256 * 1024;
+
+/// Bytes that the backend copies by itself between two looks at the cancel flag.
+pub const COPY_STEP_LEN: u64 = 64 * 1024 * 1024;
+
+/// Bytes of digests in one `check-file` reply, so that it fits every client's packet limit.
+pub const DIGESTS_LEN_MAX: usize = 200_000;
+
+/// Long jobs (digests, copies) of one session at a time; others wait their turn.
+pub const LONG_JOBS_MAX: usize = 2;
+
+/// Big buffers kept for reuse, for all sessions together: 16 MiB.
+pub const BUFFERS_KEPT_MAX: usize = 64;
+
+/// Capacity of one big buffer: a batch and the headers around it.
+pub const BUFFER_LEN: usize = BATCH_BYTES_MAX + 4096;
+
+/// Threads of the I/O pool when nothing is configured: at least this many, because disks answer
+/// in parallel even where the machine has one core.
+pub const IO_THREADS_MIN: usize = 4;
+
+/// Sessions (channels) of one connection, as OpenSSH's `MaxSessions`.
+pub const SESSIONS_MAX: usize = 10;
+
+/// Longest command of an `exec` request that is looked at, in bytes.
+pub const COMMAND_LEN_MAX: usize = 32 * 1024;
+
+/// Files in one checksum command.
+pub const COMMAND_FILES_MAX: usize = 256;
+
+/// Output of one command that waits for the peer, in bytes.
+pub const COMMAND_OUTPUT_MAX: usize = 256 * 1024;
+
+/// Connections at a time when nothing is configured.
+pub const CONNECTIONS_MAX: usize = 10_000;
+
+/// Connections that have not logged in, at a time, when nothing is configured (`ssh.md` LIM-1).
+pub const UNAUTHENTICATED_MAX: usize = 100;
+
+const _: () = assert!(sterna_sftp_proto::limits::READ_LEN_MAX as usize <= BATCH_BYTES_MAX);
+const _: () = assert!(READ_AHEAD_BYTES <= REPLY_BYTES_MAX);
+const _: () = assert!(DIR_HANDLES_MAX <= HANDLES_MAX);

@@ -1,0 +1,95 @@
+//! `copy-data`: bytes from one open file to another, inside the backend where it can.
+
+use std::io::IoSliceMut;
+use std::sync::Arc;
+
+use sterna_sftp_proto::extension::CopyData;
+use sterna_storage::{self as storage, File};
+
+use super::handles::HandleId;
+use super::jobs::Cancel;
+use super::reply::Answer;
+use super::table::{Outcome, Serving, Start};
+use crate::buffers::BufferPool;
+use crate::limits::{CHUNK_LEN, COPY_STEP_LEN};
+
+/// Where from, where to and how much.
+#[derive(Clone, Copy)]
+struct Copy {
+    from: u64,
+    to: u64,
+    /// Bytes; 0 is to the end.
+    len: u64,
+}
+
+pub(super) fn copy_data(request: &CopyData<'_>, at: &mut Serving<'_>) -> Start {
+    let source_id = HandleId::from_wire(request.read_handle);
+    let target_id = HandleId::from_wire(request.write_handle);
+    let source = source_id.and_then(|id| at.handles.file(id));
+    let target = target_id.and_then(|id| at.handles.file(id));
+    let (Some(source), Some(target)) = (source, target) else {
+        return Start::Now(Answer::BAD_HANDLE);
+    };
+    if source_id == target_id {
+        return Start::Now(SAME_FILE);
+    }
+    if !source.reads || !target.writes {
+        return Start::Now(Answer::failure("copy-data: not opened for this"));
+    }
+    let copy = Copy { from: request.read_offset, to: request.write_offset, len: request.len };
+    let beyond = |offset: u64| offset.checked_add(copy.len).is_none_or(|e| e > i64::MAX as u64);
+    if beyond(copy.from) || beyond(copy.to) {
+        return Start::Now(Answer::failure("copy-data: beyond the largest file"));
+    }
+    let (source, target) = (Arc::clone(source), Arc::clone(target));
+    let buffers = at.buffers.clone();
+    Start::long_job(move |cancel| {
+        let done = run(&*source.file, &*target.file, copy, &buffers, cancel);
+        Outcome::Answer(done.unwrap_or_else(Answer::from))
+    })
+}
+
+/// A file that is copied into itself could grow for ever.
+const SAME_FILE: Answer = Answer::failure("copy-data: source and target are the same file");
+
+fn run(
+    source: &dyn File,
+    target: &dyn File,
+    copy: Copy,
+    buffers: &BufferPool,
+    cancel: &Cancel,
+) -> storage::Result<Answer> {
+    let (source_file, target_file) = (source.stat()?.id, target.stat()?.id);
+    if source_file == target_file && source_file != (0, 0) {
+        return Ok(SAME_FILE);
+    }
+    let mut buffer = None;
+    let mut done = 0;
+    while copy.len == 0 || done < copy.len {
+        if cancel.is_set() {
+            return Ok(Answer::failure("copy-data: cancelled"));
+        }
+        let left = if copy.len == 0 { u64::MAX } else { copy.len - done };
+        let (from, to) = (copy.from.saturating_add(done), copy.to.saturating_add(done));
+        let inside = match buffer {
+            None => source.copy_to(from, left.min(COPY_STEP_LEN), target, to),
+            Some(_) => None,
+        };
+        let copied = match inside {
+            Some(copied) => copied?,
+            None => {
+                let buffer = buffer.get_or_insert_with(|| buffers.take(CHUNK_LEN));
+                let want = left.min(CHUNK_LEN as u64) as usize;
+                let n = source.read_at(&mut [IoSliceMut::new(&mut buffer[..want])], from)?;
+                target.write_at(&buffer[..n], to)?;
+                n as u64
+            }
+        };
+        if copied == 0 {
+            break;
+        }
+        done += copied;
+    }
+    // The source ended before what was asked for: said, so that nobody takes it for all.
+    Ok(if copy.len != 0 && done < copy.len { Answer::EOF } else { Answer::OK })
+}

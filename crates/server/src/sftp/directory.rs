@@ -1,0 +1,110 @@
+//! OPENDIR, READDIR, MKDIR, RMDIR.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use sterna_sftp_proto::limits::NAME_PACKET_LEN_TARGET;
+use sterna_sftp_proto::longname::{Longname, Who};
+use sterna_sftp_proto::messages::{Mkdir, NameWriter, Opendir, Readdir, Rmdir};
+use sterna_storage as storage;
+
+use super::handles::{HandleId, Listing, Open, OpenDir};
+use super::names::Names;
+use super::reply::{Answer, wire_attrs};
+use super::table::{Outcome, Serving, Start};
+use crate::limits::DIR_BATCH;
+
+/// Room kept at the end of a NAME packet for one more entry: twice a name of 255 bytes, the rest
+/// of its line and its attributes.
+const ENTRY_LEN: usize = 2 * 255 + 200;
+
+pub(super) fn opendir(request: &Opendir<'_>, at: &mut Serving<'_>) -> Start {
+    if !at.handles.reserve(true) {
+        return Start::Now(Answer::failure("too many open handles"));
+    }
+    let path = at.absolute(request.path);
+    let backend = Arc::clone(at.backend);
+    Start::job(move |_| {
+        let opened = backend.open_dir(&path);
+        Outcome::OpenedDir(opened.map(|dir| OpenDir::new(dir, path)))
+    })
+}
+
+/// One packet of names.
+pub(super) fn readdir(request: &Readdir<'_>, at: &mut Serving<'_>) -> Start {
+    let open = HandleId::from_wire(request.handle).and_then(|id| at.handles.get(id));
+    let Some(Open::Dir(dir)) = open else {
+        return Start::Now(Answer::BAD_HANDLE);
+    };
+    let (dir, names) = (Arc::clone(dir), Arc::clone(&at.policy.names));
+    let request_id = at.id;
+    Start::answer(move || {
+        next_packet(&mut dir.listing(), request_id, &*names, now()).unwrap_or_else(Answer::from)
+    })
+}
+
+/// As many names as one packet takes, or the end. Memory: one batch of entries and one packet,
+/// however large the directory is.
+fn next_packet(
+    listing: &mut Listing,
+    id: u32,
+    names: &dyn Names,
+    now: i64,
+) -> storage::Result<Answer> {
+    let mut packet = Vec::with_capacity(NAME_PACKET_LEN_TARGET);
+    let mut writer = NameWriter::new(id, &mut packet);
+    while writer.packet_len() + ENTRY_LEN <= NAME_PACKET_LEN_TARGET {
+        let Some(entry) = listing.ready.next() else {
+            if listing.at_end {
+                break;
+            }
+            let mut batch = Vec::with_capacity(DIR_BATCH);
+            match listing.dir.next_entries(DIR_BATCH, &mut batch) {
+                Ok(more) => listing.at_end = !more,
+                // What is there already is sent; the next READDIR meets the error again.
+                Err(_) if writer.count() > 0 => break,
+                Err(error) => return Err(error),
+            }
+            listing.ready = batch.into_iter();
+            continue;
+        };
+        let attrs = wire_attrs(&entry.attrs);
+        writer.push(&entry.name, &attrs, |line| {
+            let (user, group) = (names.user(entry.attrs.uid), names.group(entry.attrs.gid));
+            let longname = Longname {
+                permissions: attrs.permissions.unwrap_or_default(),
+                links: entry.attrs.links,
+                owner: who(user.as_deref(), entry.attrs.uid),
+                group: who(group.as_deref(), entry.attrs.gid),
+                size: entry.attrs.size,
+                modified: entry.attrs.modified.seconds,
+                name: &entry.name,
+            };
+            longname.encode(now, line);
+        });
+    }
+    Ok(if writer.finish() { Answer::Packet(packet) } else { Answer::EOF })
+}
+
+fn who(name: Option<&str>, id: u32) -> Who<'_> {
+    name.map_or(Who::Id(id), |name| Who::Name(name.as_bytes()))
+}
+
+/// Seconds since 1970: decides whether a line shows the time of day or the year.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs().try_into().unwrap_or(i64::MAX))
+}
+
+pub(super) fn mkdir(request: &Mkdir<'_>, at: &mut Serving<'_>) -> Start {
+    let path = at.absolute(request.path);
+    let mode = at.policy.mode_of_new(request.attrs.permissions, 0o777);
+    let backend = Arc::clone(at.backend);
+    Start::answer(move || Answer::of(backend.mkdir(&path, mode)))
+}
+
+pub(super) fn rmdir(request: &Rmdir<'_>, at: &mut Serving<'_>) -> Start {
+    let path = at.absolute(request.path);
+    let backend = Arc::clone(at.backend);
+    Start::answer(move || Answer::of(backend.rmdir(&path)))
+}

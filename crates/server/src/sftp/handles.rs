@@ -1,0 +1,240 @@
+//! Open files and directories of one session: slot and generation, so that a number used again is
+//! another handle.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sterna_storage::{Dir, DirEntry, File};
+
+/// A file that a client holds open, with what it was opened for.
+pub(crate) struct OpenFile {
+    pub(crate) file: Box<dyn File>,
+    /// As it was opened; the name may have gone since.
+    pub(crate) path: Vec<u8>,
+    pub(crate) reads: bool,
+    pub(crate) writes: bool,
+}
+
+/// A directory that a client holds open.
+pub(crate) struct OpenDir {
+    /// As it was opened.
+    pub(crate) path: Vec<u8>,
+    listing: Mutex<Listing>,
+}
+
+/// How far a listing has come, and the entries that did not fit its last packet.
+pub(crate) struct Listing {
+    pub(crate) dir: Box<dyn Dir>,
+    pub(crate) ready: std::vec::IntoIter<DirEntry>,
+    pub(crate) at_end: bool,
+}
+
+impl OpenDir {
+    pub(crate) fn new(dir: Box<dyn Dir>, path: Vec<u8>) -> Self {
+        let listing = Listing { dir, ready: Vec::new().into_iter(), at_end: false };
+        Self { path, listing: Mutex::new(listing) }
+    }
+
+    pub(crate) fn listing(&self) -> MutexGuard<'_, Listing> {
+        // A job that panicked inside left a listing that is at worst behind by a batch.
+        self.listing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a handle is open on.
+pub(crate) enum Open {
+    File(Arc<OpenFile>),
+    /// A listing moves on with every READDIR. The lock is never waited for: the order of requests
+    /// gives READDIR its handle alone.
+    Dir(Arc<OpenDir>),
+}
+
+/// Names one entry of [`Handles`]. On the wire: slot, then generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct HandleId {
+    slot: u32,
+    generation: u32,
+}
+
+impl HandleId {
+    pub(crate) fn from_wire(wire: &[u8]) -> Option<Self> {
+        let (slot, generation) = wire.split_first_chunk::<4>()?;
+        Some(Self {
+            slot: u32::from_be_bytes(*slot),
+            generation: u32::from_be_bytes(generation.try_into().ok()?),
+        })
+    }
+
+    pub(crate) fn to_wire(self) -> [u8; 8] {
+        let both = u64::from(self.slot) << 32 | u64::from(self.generation);
+        both.to_be_bytes()
+    }
+}
+
+struct Slot {
+    generation: u32,
+    open: Option<Open>,
+}
+
+/// The table. Bounded: room is reserved before a file is opened, so that an OPEN over the limit
+/// creates nothing.
+pub(crate) struct Handles {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    files_and_dirs: Room,
+    dirs: Room,
+}
+
+/// Handles that exist or are promised, and their bound.
+struct Room {
+    used: usize,
+    max: usize,
+}
+
+impl Room {
+    fn take(&mut self) -> bool {
+        let free = self.used < self.max;
+        self.used += usize::from(free);
+        free
+    }
+}
+
+impl Handles {
+    pub(crate) fn new(max: usize, dirs_max: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            files_and_dirs: Room { used: 0, max },
+            dirs: Room { used: 0, max: dirs_max },
+        }
+    }
+
+    pub(crate) fn max(&self) -> usize {
+        self.files_and_dirs.max
+    }
+
+    /// Promises room for one handle; `false` at the limit.
+    pub(crate) fn reserve(&mut self, dir: bool) -> bool {
+        if dir && !self.dirs.take() {
+            return false;
+        }
+        let free = self.files_and_dirs.take();
+        if !free && dir {
+            self.dirs.used -= 1;
+        }
+        free
+    }
+
+    /// Gives back a promise that was not used.
+    pub(crate) fn release(&mut self, dir: bool) {
+        self.files_and_dirs.used -= 1;
+        self.dirs.used -= usize::from(dir);
+    }
+
+    /// Uses a promise.
+    pub(crate) fn insert(&mut self, open: Open) -> HandleId {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, open: None });
+            self.slots.len() as u32 - 1
+        });
+        let entry = &mut self.slots[slot as usize];
+        entry.generation = entry.generation.wrapping_add(1);
+        entry.open = Some(open);
+        HandleId { slot, generation: entry.generation }
+    }
+
+    pub(crate) fn get(&self, id: HandleId) -> Option<&Open> {
+        let slot = self.slots.get(id.slot as usize)?;
+        slot.open.as_ref().filter(|_| slot.generation == id.generation)
+    }
+
+    pub(crate) fn file(&self, id: HandleId) -> Option<&Arc<OpenFile>> {
+        match self.get(id)? {
+            Open::File(file) => Some(file),
+            Open::Dir(_) => None,
+        }
+    }
+
+    /// Ends a handle and gives its room back.
+    pub(crate) fn remove(&mut self, id: HandleId) -> Option<Open> {
+        self.get(id)?;
+        let open = self.slots[id.slot as usize].open.take()?;
+        self.free.push(id.slot);
+        self.release(matches!(open, Open::Dir(_)));
+        Some(open)
+    }
+
+    /// Takes everything out, at the end of a session.
+    pub(crate) fn drain(&mut self) -> Vec<Open> {
+        self.slots.iter_mut().filter_map(|slot| slot.open.take()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Empty;
+
+    impl Dir for Empty {
+        fn next_entries(
+            &mut self,
+            _max: usize,
+            _entries: &mut Vec<DirEntry>,
+        ) -> sterna_storage::Result<bool> {
+            Ok(false)
+        }
+
+        fn stat(&self) -> sterna_storage::Result<sterna_storage::Attrs> {
+            Err(sterna_storage::Error::unsupported("stat"))
+        }
+    }
+
+    fn dir() -> Open {
+        Open::Dir(Arc::new(OpenDir::new(Box::new(Empty), b"/".to_vec())))
+    }
+
+    #[test]
+    fn a_closed_handle_stays_dead_when_its_slot_is_used_again() {
+        let mut handles = Handles::new(2, 2);
+        assert!(handles.reserve(true));
+        let old = handles.insert(dir());
+        assert!(handles.remove(old).is_some());
+        assert!(handles.reserve(true));
+
+        let new = handles.insert(dir());
+
+        assert_ne!(old, new);
+        assert!(handles.get(old).is_none());
+        assert!(handles.remove(old).is_none());
+        assert!(handles.get(new).is_some());
+    }
+
+    #[test]
+    fn nothing_but_its_own_eight_bytes_names_a_handle() {
+        let mut handles = Handles::new(2, 2);
+        assert!(handles.reserve(true));
+        let id = handles.insert(dir());
+        let wire = id.to_wire();
+
+        assert_eq!(HandleId::from_wire(&wire), Some(id));
+        for bad in [&wire[..7], &[], &[wire, wire].concat(), &[0; 257]] {
+            assert_eq!(HandleId::from_wire(bad), None);
+        }
+        for bad in [[0xff; 8], [0; 8]] {
+            assert!(HandleId::from_wire(&bad).and_then(|id| handles.get(id)).is_none());
+        }
+    }
+
+    #[test]
+    fn promises_count_and_come_back() {
+        let mut handles = Handles::new(3, 1);
+
+        assert!(handles.reserve(true));
+        assert!(!handles.reserve(true), "one directory");
+        assert!(handles.reserve(false));
+        assert!(handles.reserve(false));
+        assert!(!handles.reserve(false), "three in all");
+        handles.release(false);
+        assert!(handles.reserve(false));
+    }
+}

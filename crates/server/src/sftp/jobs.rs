@@ -1,0 +1,151 @@
+//! The way from a session to the I/O pool and back.
+//!
+//! A job owns everything it works on. Its result comes back through the session's own queue and
+//! wakes the session's task. A job that panics is answered too: its [`Promise`] is dropped unkept.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use crate::io_pool::IoPool;
+use crate::wake::WakeCell;
+
+/// Set once when the session ends; long work looks at it once per chunk.
+#[derive(Clone, Default)]
+pub(crate) struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Starts jobs and collects their results of type `T`, in the order in which they end.
+pub(crate) struct Jobs<T> {
+    pool: IoPool,
+    cancel: Cancel,
+    done: Receiver<(u64, Option<T>)>,
+    report: Sender<(u64, Option<T>)>,
+    waker: Arc<WakeCell>,
+    running: usize,
+}
+
+impl<T: Send + 'static> Jobs<T> {
+    pub(crate) fn new(pool: IoPool) -> Self {
+        let (report, done) = unbounded();
+        Self { pool, cancel: Cancel::default(), done, report, waker: Arc::default(), running: 0 }
+    }
+
+    /// Who is woken when a job ends from now on.
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    /// Jobs that were started and whose result was not taken yet.
+    pub(crate) fn running(&self) -> usize {
+        self.running
+    }
+
+    /// Runs `work` on the pool; its result arrives under `number`.
+    pub(crate) fn start(&mut self, number: u64, work: impl FnOnce(&Cancel) -> T + Send + 'static) {
+        self.running += 1;
+        let cancel = self.cancel.clone();
+        let promise = Promise {
+            number,
+            result: None,
+            report: self.report.clone(),
+            waker: self.waker.clone(),
+        };
+        self.pool.run(move || {
+            let mut promise = promise;
+            // `work` is used up here, with everything it owns: whoever learns of the result may
+            // rely on nobody else holding the file any more.
+            promise.result = Some(work(&cancel));
+        });
+    }
+
+    /// The next result; `None` inside means that the job panicked.
+    pub(crate) fn take_done(&mut self) -> Option<(u64, Option<T>)> {
+        let done = self.done.try_recv().ok()?;
+        self.running -= 1;
+        Some(done)
+    }
+
+    /// Tells running work that nobody waits any more.
+    pub(crate) fn cancel(&self) {
+        self.cancel.set();
+    }
+
+    /// Runs something whose end nobody waits for.
+    pub(crate) fn detach(&self, work: impl FnOnce() + Send + 'static) {
+        self.pool.run(work);
+    }
+}
+
+/// Reports when it is dropped, with a result or without.
+struct Promise<T> {
+    number: u64,
+    result: Option<T>,
+    report: Sender<(u64, Option<T>)>,
+    waker: Arc<WakeCell>,
+}
+
+impl<T> Drop for Promise<T> {
+    fn drop(&mut self) {
+        // The session may be gone; then nobody wants to know.
+        let _ = self.report.send((self.number, self.result.take()));
+        self.waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::{Context, Poll};
+
+    fn wait<T: Send + 'static>(jobs: &mut Jobs<T>) -> (u64, Option<T>) {
+        crate::wake::block_on(std::future::poll_fn(|cx: &mut Context<'_>| {
+            jobs.register(cx.waker());
+            jobs.take_done().map_or(Poll::Pending, Poll::Ready)
+        }))
+    }
+
+    #[test]
+    fn a_result_arrives_under_its_number_and_wakes_who_waits() {
+        let mut jobs = Jobs::new(IoPool::new(1));
+
+        jobs.start(7, |_| "done");
+
+        assert_eq!(wait(&mut jobs), (7, Some("done")));
+        assert_eq!(jobs.running(), 0);
+    }
+
+    #[test]
+    fn a_panic_is_an_answer_too() {
+        let mut jobs = Jobs::<()>::new(IoPool::new(1));
+
+        jobs.start(1, |_| panic!("a job that panics on purpose"));
+
+        assert_eq!(wait(&mut jobs), (1, None));
+    }
+
+    #[test]
+    fn long_work_sees_that_it_was_cancelled() {
+        let mut jobs = Jobs::new(IoPool::new(1));
+        jobs.start(1, |cancel| {
+            while !cancel.is_set() {
+                std::thread::yield_now();
+            }
+        });
+
+        jobs.cancel();
+
+        assert_eq!(wait(&mut jobs), (1, Some(())));
+    }
+}

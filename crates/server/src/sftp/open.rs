@@ -1,0 +1,76 @@
+//! OPEN and CLOSE.
+
+use std::sync::Arc;
+
+use sterna_sftp_proto::OpenFlags;
+use sterna_sftp_proto::extension::Fsync;
+use sterna_sftp_proto::messages::{Close, Open as OpenRequest};
+use sterna_storage::OpenHow;
+
+use super::handles::{HandleId, Open, OpenFile};
+use super::reply::Answer;
+use super::table::{Outcome, Serving, Start};
+
+/// Opens a regular file. Room for the handle is taken first: over the limit nothing is created.
+pub(super) fn open(request: &OpenRequest<'_>, at: &mut Serving<'_>) -> Start {
+    if !at.handles.reserve(false) {
+        return Start::Now(Answer::failure("too many open handles"));
+    }
+    let path = at.absolute(request.path);
+    let how = how(request, at);
+    let backend = Arc::clone(at.backend);
+    Start::job(move |_| {
+        let opened = backend.open(&path, &how).map(|file| OpenFile {
+            file,
+            path,
+            reads: how.read,
+            writes: how.write,
+        });
+        Outcome::OpenedFile(opened)
+    })
+}
+
+fn how(request: &OpenRequest<'_>, at: &Serving<'_>) -> OpenHow {
+    let has = |flag| request.flags.has(flag);
+    OpenHow {
+        read: request.flags.reads(),
+        write: request.flags.writes(),
+        append: has(OpenFlags::APPEND),
+        create: has(OpenFlags::CREATE),
+        truncate: has(OpenFlags::TRUNCATE),
+        exclusive: has(OpenFlags::CREATE) && has(OpenFlags::EXCLUSIVE),
+        // Set-id bits of a client are not for new files (SAFE-8). The size is ignored (SRV-5).
+        mode: at.policy.mode_of_new(request.attrs.permissions, 0o666),
+    }
+}
+
+/// Ends a handle. It is dead whatever comes out; what comes out is what writing may still owe.
+pub(super) fn close(request: &Close<'_>, at: &mut Serving<'_>) -> Start {
+    let open = HandleId::from_wire(request.handle).and_then(|id| at.handles.remove(id));
+    match open {
+        None => Start::Now(Answer::BAD_HANDLE),
+        Some(Open::File(file)) if file.writes => Start::job(move |_| {
+            // The queue let nothing run beside this, so nobody else holds the file.
+            let result = Arc::into_inner(file).map_or(Ok(()), |open| open.file.close());
+            Outcome::Answer(Answer::of(result))
+        }),
+        // Nothing can be owed. Letting go may still block, on a network mount for example.
+        Some(other) => Start::NowAndDetach(Answer::OK, Box::new(move || drop(other))),
+    }
+}
+
+/// Content and attributes to stable storage; of a directory, its entries.
+pub(super) fn fsync(request: &Fsync<'_>, at: &mut Serving<'_>) -> Start {
+    let open = HandleId::from_wire(request.handle).and_then(|id| at.handles.get(id));
+    match open {
+        Some(Open::File(file)) => {
+            let file = Arc::clone(file);
+            Start::answer(move || Answer::of(file.file.sync()))
+        }
+        Some(Open::Dir(dir)) => {
+            let dir = Arc::clone(dir);
+            Start::answer(move || Answer::of(dir.listing().dir.sync()))
+        }
+        None => Start::Now(Answer::BAD_HANDLE),
+    }
+}

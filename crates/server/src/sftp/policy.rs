@@ -1,0 +1,72 @@
+//! What one session may do and how the world looks from it. Made at login, never changed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::names::{Names, NoNames};
+use crate::limits::{DIR_HANDLES_MAX, HANDLES_MAX};
+
+/// The rules of one SFTP session.
+#[derive(Clone)]
+pub struct SessionPolicy {
+    /// The login name, for logs, `~name` and `home-directory`.
+    pub user: Vec<u8>,
+    /// Nothing may change: every writing request is refused, none is announced.
+    pub read_only: bool,
+    /// Operations that are refused, by their names in the operation table, for example `remove` or
+    /// `posix-rename@openssh.com`.
+    pub denied: BTreeSet<String>,
+    /// Permission bits taken off new files and directories; `None` leaves it to the process.
+    pub umask: Option<u32>,
+    /// Absolute; what `~` means.
+    pub home: Vec<u8>,
+    /// Absolute; where relative paths begin.
+    pub start_dir: Vec<u8>,
+    pub names: Arc<dyn Names>,
+    pub handles_max: usize,
+    pub dir_handles_max: usize,
+}
+
+impl Default for SessionPolicy {
+    /// Everything allowed, starting at `/`, without names.
+    fn default() -> Self {
+        Self {
+            user: Vec::new(),
+            read_only: false,
+            denied: BTreeSet::new(),
+            umask: None,
+            home: b"/".to_vec(),
+            start_dir: b"/".to_vec(),
+            names: Arc::new(NoNames),
+            handles_max: HANDLES_MAX,
+            dir_handles_max: DIR_HANDLES_MAX,
+        }
+    }
+}
+
+impl SessionPolicy {
+    /// The mode of a new file or directory: what the client asked for or `default`, without
+    /// set-id bits and less the umask. `None` if neither the client nor the policy says anything.
+    pub(super) fn mode_of_new(&self, asked: Option<u32>, default: u32) -> Option<u32> {
+        if asked.is_none() && self.umask.is_none() {
+            return None;
+        }
+        let umask = self.umask.unwrap_or(0) & 0o777;
+        Some(asked.unwrap_or(default) & 0o1777 & !umask)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_modes_lose_set_id_bits_and_the_umask() {
+        let policy = |umask| SessionPolicy { umask, ..SessionPolicy::default() };
+
+        assert_eq!(policy(None).mode_of_new(None, 0o666), None);
+        assert_eq!(policy(None).mode_of_new(Some(0o106_755), 0o666), Some(0o755));
+        assert_eq!(policy(Some(0o027)).mode_of_new(None, 0o666), Some(0o640));
+        assert_eq!(policy(Some(0o077)).mode_of_new(Some(0o1777), 0o777), Some(0o1700));
+    }
+}

@@ -1,0 +1,206 @@
+//! THE row per operation: its word, whether it writes, who serves it.
+//!
+//! The words are those of `sftp-proto`'s own tables, and what may overtake what is decided there
+//! (`sterna_sftp_proto::order`). A request that has no row does not compile.
+
+use std::sync::Arc;
+
+use sterna_sftp_proto::Request;
+use sterna_sftp_proto::extension::Extended;
+use sterna_storage::{self as storage, Backend};
+
+use super::handles::{Handles, OpenDir, OpenFile};
+use super::jobs::Cancel;
+use super::policy::SessionPolicy;
+use super::read::{ReadDone, ReadPlan};
+use super::reply::Answer;
+use super::write::{WriteDone, WritePlan};
+use super::{
+    attributes, check_file, copy_data, directory, links, names, open, path, read, rename, space,
+    write,
+};
+use crate::buffers::BufferPool;
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Row {
+    /// The word for this operation everywhere: permissions, audit lines, settings.
+    pub name: &'static str,
+    pub writes: Writes,
+}
+
+/// Whether an operation may change the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    No,
+    Yes,
+    /// OPEN: its flags say.
+    ByRequest,
+}
+
+/// What a handler sees of its session.
+pub(super) struct Serving<'s> {
+    /// The request's id.
+    pub(super) id: u32,
+    pub(super) backend: &'s Arc<dyn Backend>,
+    pub(super) policy: &'s SessionPolicy,
+    pub(super) handles: &'s mut Handles,
+    pub(super) buffers: &'s BufferPool,
+}
+
+impl Serving<'_> {
+    pub(super) fn absolute(&self, path: &[u8]) -> Vec<u8> {
+        path::absolute(&self.policy.start_dir, path)
+    }
+}
+
+/// Work for the I/O pool.
+pub(super) type Job = Box<dyn FnOnce(&Cancel) -> Outcome + Send>;
+
+/// What a handler decided.
+pub(super) enum Start {
+    /// Answered already.
+    Now(Answer),
+    /// Answered already; something is left to do that nobody waits for.
+    NowAndDetach(Answer, Box<dyn FnOnce() + Send>),
+    Job(Job),
+    /// Work without a bound on its time: it has threads of its own.
+    LongJob(Job),
+    /// The session reads, several at once where it can.
+    Read(ReadPlan),
+    /// The session writes, several at once where it can.
+    Write(WritePlan),
+}
+
+impl Start {
+    pub(super) fn job(work: impl FnOnce(&Cancel) -> Outcome + Send + 'static) -> Self {
+        Self::Job(Box::new(work))
+    }
+
+    pub(super) fn long_job(work: impl FnOnce(&Cancel) -> Outcome + Send + 'static) -> Self {
+        Self::LongJob(Box::new(work))
+    }
+
+    /// A job that ends in an answer and changes nothing in the session.
+    pub(super) fn answer(work: impl FnOnce() -> Answer + Send + 'static) -> Self {
+        Self::job(move |_| Outcome::Answer(work()))
+    }
+}
+
+/// What a job brings back.
+pub(super) enum Outcome {
+    Answer(Answer),
+    OpenedFile(storage::Result<OpenFile>),
+    OpenedDir(storage::Result<OpenDir>),
+    Reads(ReadDone),
+    Writes(WriteDone),
+}
+
+macro_rules! table {
+    ($(
+        $pattern:pat => $name:literal, $writes:ident, |$at:ident| $serve:expr;
+    )*) => {
+        /// Every row, in the order of the wire types, then of the extensions.
+        pub const ROWS: &[Row] = &[$(Row { name: $name, writes: Writes::$writes }),*];
+
+        /// The row of a request.
+        pub fn row(request: &Request<'_>) -> &'static Row {
+            #[allow(unused_variables)]
+            match request {
+                $($pattern => const { &Row { name: $name, writes: Writes::$writes } },)*
+            }
+        }
+
+        /// Begins to serve a request that has passed the gate.
+        pub(super) fn serve(request: &Request<'_>, at: &mut Serving<'_>) -> Start {
+            #[allow(unused_variables)]
+            match request {
+                $($pattern => { let $at = at; $serve })*
+            }
+        }
+    };
+}
+
+use Extended as E;
+use Request as R;
+
+table! {
+    // request                        word                   writes     served by
+    R::Open(m)                     => "open",     ByRequest, |at| open::open(m, at);
+    R::Close(m)                    => "close",    No, |at| open::close(m, at);
+    R::Read(m)                     => "read",     No, |at| read::read(m, at);
+    R::Write(m)                    => "write",    Yes, |at| write::write(m, at);
+    R::Lstat(m)                    => "lstat",    No, |at| attributes::lstat(m, at);
+    R::Fstat(m)                    => "fstat",    No, |at| attributes::fstat(m, at);
+    R::Setstat(m)                  => "setstat",  Yes, |at| attributes::setstat(m, at);
+    R::Fsetstat(m)                 => "fsetstat", Yes, |at| attributes::fsetstat(m, at);
+    R::Opendir(m)                  => "opendir",  No, |at| directory::opendir(m, at);
+    R::Readdir(m)                  => "readdir",  No, |at| directory::readdir(m, at);
+    R::Remove(m)                   => "remove",   Yes, |at| rename::remove(m, at);
+    R::Mkdir(m)                    => "mkdir",    Yes, |at| directory::mkdir(m, at);
+    R::Rmdir(m)                    => "rmdir",    Yes, |at| directory::rmdir(m, at);
+    R::Realpath(m)                 => "realpath", No, |at| path::realpath(m, at);
+    R::Stat(m)                     => "stat",     No, |at| attributes::stat(m, at);
+    R::Rename(m)                   => "rename",   Yes, |at| rename::rename(m, at);
+    R::Readlink(m)                 => "readlink", No, |at| links::readlink(m, at);
+    R::Symlink(m)                  => "symlink",  Yes, |at| links::symlink(m, at);
+    R::Extended(E::PosixRename(m)) => "posix-rename@openssh.com", Yes, |at| rename::posix_rename(m, at);
+    R::Extended(E::Statvfs(m))     => "statvfs@openssh.com",  No, |at| space::statvfs(m, at);
+    R::Extended(E::Fstatvfs(m))    => "fstatvfs@openssh.com", No, |at| space::fstatvfs(m, at);
+    R::Extended(E::Hardlink(m))    => "hardlink@openssh.com", Yes, |at| links::hardlink(m, at);
+    R::Extended(E::Fsync(m))       => "fsync@openssh.com",    Yes, |at| open::fsync(m, at);
+    R::Extended(E::Lsetstat(m))    => "lsetstat@openssh.com", Yes, |at| attributes::lsetstat(m, at);
+    R::Extended(E::Limits(m))      => "limits@openssh.com",   No, |at| space::limits(at);
+    R::Extended(E::ExpandPath(m))  => "expand-path@openssh.com", No, |at| path::expand_path(m, at);
+    R::Extended(E::CopyData(m))    => "copy-data", Yes, |at| copy_data::copy_data(m, at);
+    R::Extended(E::HomeDirectory(m)) => "home-directory",     No, |at| path::home_directory(m, at);
+    R::Extended(E::UsersGroups(m)) => "users-groups-by-id@openssh.com", No, |at| names::users_groups(m, at);
+    R::Extended(E::CheckFileHandle(m)) => "check-file-handle", No, |at| check_file::by_handle(m, at);
+    R::Extended(E::CheckFileName(m)) => "check-file-name",    No, |at| check_file::by_name(m, at);
+    R::Extended(E::SpaceAvailable(m)) => "space-available",   No, |at| space::space_available(m, at);
+    R::Extended(E::VendorId(m))    => "vendor-id",            No, |at| { let _ = at; Start::Now(Answer::OK) };
+    // What nobody knows counts as writing, and is answered by "unsupported" before it comes here.
+    R::Extended(E::Unknown { .. }) => "unknown", Yes, |at| { let _ = at; Start::Now(Answer::unsupported("unknown extension")) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sterna_sftp_proto::extension::{EXTENSIONS, Extension};
+    use sterna_sftp_proto::messages::OPERATIONS;
+
+    fn find(name: &str) -> Option<&'static Row> {
+        ROWS.iter().find(|row| row.name == name)
+    }
+
+    #[test]
+    fn every_wire_type_has_a_row() {
+        for operation in OPERATIONS.iter().filter(|operation| operation.name != "extended") {
+            assert!(find(operation.name).is_some(), "{}", operation.name);
+        }
+    }
+
+    #[test]
+    fn every_extension_has_a_row_that_agrees_on_writing() {
+        for extension in EXTENSIONS {
+            let names: &[&str] = match extension.extension {
+                Extension::CheckFile => &["check-file-handle", "check-file-name"],
+                // A hash name of check-file, not a request.
+                Extension::CheckFileBlake3 => &[],
+                _ => &[extension.announced],
+            };
+            for name in names {
+                let row = find(name).unwrap_or_else(|| panic!("{name} has no row"));
+
+                assert_eq!(row.writes == Writes::Yes, extension.changes, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_word_stands_for_two_operations() {
+        for (at, row) in ROWS.iter().enumerate() {
+            assert!(ROWS[..at].iter().all(|other| other.name != row.name), "{}", row.name);
+        }
+    }
+}
