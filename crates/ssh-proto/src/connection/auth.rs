@@ -124,7 +124,7 @@ impl Connection {
         }
     }
 
-    /// The server's answer to [`Event::AuthRequest`].
+    /// The server's answer to [`Event::AuthRequest`]. After the end of the connection it means nothing.
     ///
     /// # Errors
     /// The attempts are used up: the connection is over, our DISCONNECT is in `out`.
@@ -137,6 +137,9 @@ impl Connection {
         now: Instant,
         out: &mut OutputBuffer,
     ) -> Result<(), Error> {
+        if self.is_ended() {
+            return Ok(());
+        }
         let Auth::Server(auth) = &mut self.auth else { panic!("answer_auth on a client") };
         let result = match auth.answer(answer) {
             Ok(ServerOutcome::Continue(payload)) => self.send(&payload, out),

@@ -95,7 +95,8 @@ impl Connection {
         self.carry_out(actions, now, out)
     }
 
-    /// The application's word on the host key that [`Event::HostKey`] asked about.
+    /// The application's word on the host key that [`Event::HostKey`] asked about. After the end of
+    /// the connection it means nothing.
     ///
     /// # Errors
     /// [`Error::HostKeyRefused`] if it said no; our DISCONNECT is in `out`.
@@ -108,6 +109,9 @@ impl Connection {
         now: Instant,
         out: &mut OutputBuffer,
     ) -> Result<(), Error> {
+        if self.is_ended() {
+            return Ok(());
+        }
         assert!(self.question == Some(Question::HostKey), "no host key was asked about");
         self.question = None;
         let result = self
@@ -117,7 +121,8 @@ impl Connection {
         self.fail_if(result, out)
     }
 
-    /// The signature blob that [`Event::Sign`] asked for; `None` if the key cannot sign.
+    /// The signature blob that [`Event::Sign`] asked for; `None` if the key cannot sign. After the end
+    /// of the connection it means nothing.
     ///
     /// # Errors
     /// The connection is over if the exchange cannot go on; our DISCONNECT is in `out`.
@@ -130,6 +135,9 @@ impl Connection {
         now: Instant,
         out: &mut OutputBuffer,
     ) -> Result<(), Error> {
+        if self.is_ended() {
+            return Ok(());
+        }
         let result = match self.question.take() {
             Some(Question::ExchangeSignature) => self
                 .kex
