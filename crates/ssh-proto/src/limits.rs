@@ -94,8 +94,9 @@ pub const OUTPUT_LEN_SOFT_MAX: usize = 640 * 1024;
 /// never reads must not fill our memory (CVE-2025-26466).
 pub const OUTPUT_LEN_HARD_MAX: usize = 1024 * 1024;
 
-/// Payload bytes held back during a key exchange. Only answers and window adjustments are held;
-/// more means the peer floods while it stalls the exchange (CVE-2025-22869).
+/// Bytes held back during a key exchange, counted as the sealed packets that they will be: an answer
+/// of one byte costs 30 to 90. Only answers and window adjustments are held; more means the peer
+/// floods while it stalls the exchange (CVE-2025-22869).
 pub const HELD_LEN_MAX: usize = 256 * 1024;
 
 /// Events for the application that wait inside the core.

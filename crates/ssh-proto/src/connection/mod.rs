@@ -79,6 +79,8 @@ enum Question {
 struct Held {
     bytes: Vec<u8>,
     lens: VecDeque<usize>,
+    /// What it will take in the output buffer.
+    sealed_len: usize,
 }
 
 /// What one opened packet came to.
@@ -377,9 +379,11 @@ impl Connection {
             return Ok(());
         }
         if self.kex.blocks_sending() {
-            if self.held.bytes.len() + payload.len() > limits::HELD_LEN_MAX {
+            let sealed_len = self.held.sealed_len + self.writer.packet_len(payload.len());
+            if sealed_len > limits::HELD_LEN_MAX {
                 return Err(PeerError::Flood.into());
             }
+            self.held.sealed_len = sealed_len;
             self.held.bytes.extend_from_slice(payload);
             self.held.lens.push_back(payload.len());
             return Ok(());
