@@ -110,7 +110,7 @@ pub const RESUME_MIN_LEN: u64 = 64 << 10;
 /// Largest journal beside a part, in bytes.
 pub const JOURNAL_LEN_MAX: u64 = 4096;
 /// Bytes between two writes of the journal.
-pub const JOURNAL_STEP_LEN: u64 = 32 << 20;
+pub const JOURNAL_STEP_LEN: u64 = 4 << 20;
 /// Bytes between two progress events of one file.
 pub const PROGRESS_STEP_LEN: u64 = 1 << 20;
 /// Longest local file name (Linux NAME_MAX), in bytes.

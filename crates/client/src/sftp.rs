@@ -34,6 +34,7 @@ pub use paths::RenameOutcome;
 
 pub(crate) use buffer::BufferPool;
 pub(crate) use dir::check_name;
+pub(crate) use glob::joined;
 pub(crate) use engine::{Call, Engine, EngineHandle, Frame, ReplyTo};
 
 use crate::limits::{IO_LEN_MAX, IO_LEN_MIN, IO_LEN_SAFE, PACKET_LEN_MAX, SFTP_SILENCE_MAX};

@@ -12,7 +12,9 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use sterna_sftp_proto::{ExtensionPairs, Init, Reply, VERSION, put_frame};
+use sterna_sftp_proto::Reply;
+use sterna_sftp_proto::frame::put_frame;
+use sterna_sftp_proto::messages::{ExtensionPairs, Init, VERSION};
 use sterna_sshwire::Reader;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant};

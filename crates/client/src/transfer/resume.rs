@@ -114,7 +114,8 @@ async fn proven_by_digests(
     let block_len = len.div_ceil(PROOF_BLOCKS_MAX).max(PROOF_BLOCK_LEN_MIN).min(u64::from(u32::MAX));
     let len = len.min(block_len * PROOF_BLOCKS_MAX);
     let ours = local_digests(local.clone(), algorithm, len, block_len);
-    let theirs = remote.check(&[algorithm], 0, len, block_len as u32);
+    let algorithms = [algorithm];
+    let theirs = remote.check(&algorithms, 0, len, block_len as u32);
     let (ours, theirs) = tokio::join!(ours, theirs);
     let (ours, theirs) = (ours?, theirs?.digests);
     let equal = ours.iter().zip(&theirs).take_while(|(ours, theirs)| ours == theirs).count() as u64;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sterna_ssh_crypto::{DigestAlgorithm, Digester};
 
 use super::{Context, Verified, Verify, local};
-use crate::sftp::{File, Sftp};
+use crate::sftp::Sftp;
 use crate::{Error, Session, display_name};
 
 /// Bytes hashed at once.
@@ -114,15 +114,15 @@ pub(super) async fn digest_local(file: Arc<OwnedFd>, algorithm: DigestAlgorithm)
     super::blocking(work).await?.map_err(|e: std::io::Error| Error::local("read back", "", e))
 }
 
-/// Compares a local file with a remote one of `len` bytes. `path` is for messages, `remote_path`
-/// what a command at the server would be given.
+/// Compares a local file with the remote one at `remote_path`, which should have `len` bytes. `path` is
+/// for messages.
 ///
 /// # Errors
 /// [`Error::VerificationFailed`] if they differ, or if they cannot be compared and must be.
 pub(super) async fn verify(
     context: &Context,
     local: &Arc<OwnedFd>,
-    remote: &File,
+    remote_path: &[u8],
     len: u64,
     path: &[u8],
 ) -> Result<Verified, Error> {
@@ -130,9 +130,10 @@ pub(super) async fn verify(
         return Ok(Verified::None);
     }
     if let Some(algorithm) = check_algorithms(&context.sftp).first().copied() {
+        let algorithms = [algorithm];
         let (ours, theirs) = tokio::join!(
             digest_local(local.clone(), algorithm),
-            remote.check(&[algorithm], 0, 0, 0)
+            context.sftp.check_file(remote_path, &algorithms, 0, 0, 0)
         );
         match theirs {
             Ok(theirs) => return compare(&ours?, theirs.digests.first(), algorithm, path),
@@ -143,7 +144,7 @@ pub(super) async fn verify(
     if let Some(session) = context.commands() {
         let _permit = context.exec_slots.acquire().await;
         let algorithm = DigestAlgorithm::Sha256;
-        match digest_by_command(session, remote.path(), algorithm).await {
+        match digest_by_command(session, remote_path, algorithm).await {
             Ok(theirs) => {
                 let ours = digest_local(local.clone(), algorithm).await?;
                 return compare(&ours, Some(&theirs.bytes), algorithm, path);
@@ -153,7 +154,7 @@ pub(super) async fn verify(
             Err(error) => return Err(error),
         }
     }
-    let there = remote.stat().await?.size;
+    let there = context.sftp.stat(remote_path).await?.size;
     match there {
         Some(there) if there != len => {
             let why = format!("{len} bytes were expected, the server has {there}");

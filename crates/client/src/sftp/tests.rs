@@ -1,0 +1,278 @@
+//! Every operation against OpenSSH's `sftp-server`, and a scripted server that misbehaves.
+
+use std::process::Stdio;
+
+use sterna_sshwire::{put_string, put_u32};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+use super::*;
+use crate::limits::PACKET_LEN_MAX;
+
+async fn real_server() -> Option<Sftp> {
+    let program = "/usr/lib/openssh/sftp-server";
+    if !std::path::Path::new(program).exists() {
+        eprintln!("skipped: {program} is not installed");
+        return None;
+    }
+    let mut child = tokio::process::Command::new(program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let io = tokio::io::join(child.stdout.take().unwrap(), child.stdin.take().unwrap());
+    tokio::spawn(async move { child.wait().await });
+    Some(Sftp::over(io, SftpOptions::default()).await.unwrap())
+}
+
+#[tokio::test]
+async fn every_operation_of_openssh_works() {
+    let Some(sftp) = real_server().await else { return };
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path().to_str().unwrap();
+    let at = |name: &str| format!("{root}/{name}").into_bytes();
+
+    assert_eq!(sftp.limits().read_len, IO_LEN_MAX);
+    assert!(sftp.offers("posix-rename@openssh.com") && !sftp.offers("check-file"));
+    sftp.mkdir_all(at("a/b/c")).await.unwrap();
+    sftp.ensure_dir(at("a"), None).await.unwrap();
+    let file = sftp
+        .open(at("a/f"), OpenOptions::new().read(true).write(true).create(true).permissions(0o600))
+        .await
+        .unwrap();
+    let data = vec![7; 1_000_000];
+    file.write_at(0, &data).await.unwrap();
+    assert_eq!(*file.read_at(999_999, 10).await.unwrap(), [7]);
+    assert!(file.read_at(1_000_000, 10).await.unwrap().is_empty());
+    file.sync().await.unwrap();
+    assert_eq!(file.stat().await.unwrap().size, Some(1_000_000));
+    file.set_attrs(&Attrs { size: Some(10), ..Attrs::default() }).await.unwrap();
+    file.close().await.unwrap();
+    assert_eq!(sftp.copy_file(at("a/f"), at("a/g")).await.unwrap(), 10);
+    assert!(sftp.copy_file(at("a/f"), at("a/../a/f")).await.is_err());
+    assert_eq!(sftp.rename(at("a/g"), at("a/f")).await.unwrap(), RenameOutcome::Atomic);
+    sftp.symlink("f", at("a/l")).await.unwrap();
+    assert_eq!(sftp.read_link(at("a/l")).await.unwrap(), b"f");
+    assert_eq!(FileKind::of(&sftp.lstat(at("a/l")).await.unwrap()), FileKind::Symlink);
+    assert_eq!(sftp.stat(at("a/l")).await.unwrap().size, Some(10));
+    sftp.hardlink(at("a/f"), at("a/h")).await.unwrap();
+    sftp.set_attrs(at("a/h"), &Attrs { permissions: Some(0o640), ..Attrs::default() }).await.unwrap();
+    let names: Vec<_> = sftp.list(at("a")).await.unwrap().into_iter().map(|e| e.name).collect();
+    assert_eq!(names, [b"b", b"f", b"h", b"l"]);
+    let found = sftp.glob(at("?/[fh]")).await.unwrap();
+    assert_eq!(found.iter().map(|(p, _)| p.clone()).collect::<Vec<_>>(), [at("a/f"), at("a/h")]);
+    assert!(sftp.statvfs(at("")).await.unwrap().blocks > 0);
+    assert_eq!(sftp.realpath(at("a/../a/f")).await.unwrap(), at("a/f"));
+    assert!(sftp.home_directory("").await.unwrap().starts_with(b"/"));
+    if sftp.offers("users-groups-by-id@openssh.com") {
+        assert_eq!(sftp.users_groups(&[0], &[]).await.unwrap().0, [b"root"]);
+    }
+    sftp.remove(at("a/l")).await.unwrap();
+    sftp.rmdir(at("a/b/c")).await.unwrap();
+    assert!(sftp.stat(at("a/l")).await.unwrap_err().is_not_found());
+    assert!(matches!(sftp.check_file(at("a/f"), &[], 0, 0, 0).await, Err(Error::Unsupported { .. })));
+}
+
+/// The server's end of a stream, to be played by a test.
+struct Script {
+    io: DuplexStream,
+}
+
+impl Script {
+    async fn packet(&mut self, body: &[u8]) {
+        let mut out = Vec::new();
+        put_string(&mut out, body);
+        self.io.write_all(&out).await.unwrap();
+    }
+
+    /// Reads one request: its type, id and the rest.
+    async fn request(&mut self) -> (u8, u32, Vec<u8>) {
+        let len = self.io.read_u32().await.unwrap() as usize;
+        let mut body = vec![0; len];
+        self.io.read_exact(&mut body).await.unwrap();
+        (body[0], u32::from_be_bytes(body[1..5].try_into().unwrap()), body[5..].to_vec())
+    }
+
+    async fn reply(&mut self, wire_type: u8, id: u32, fields: &[u8]) {
+        let mut body = vec![wire_type];
+        put_u32(&mut body, id);
+        body.extend_from_slice(fields);
+        self.packet(&body).await;
+    }
+
+    /// A NAME reply with these names.
+    async fn names(&mut self, id: u32, names: &[&[u8]]) {
+        let mut fields = Vec::new();
+        put_u32(&mut fields, names.len() as u32);
+        for name in names {
+            put_string(&mut fields, name);
+            put_string(&mut fields, b"long");
+            put_u32(&mut fields, 0);
+        }
+        self.reply(104, id, &fields).await;
+    }
+}
+
+/// Starts a client against `play`, which begins after VERSION 3 without extensions.
+async fn against<F: Future<Output = ()> + Send + 'static>(play: impl FnOnce(Script) -> F) -> Sftp {
+    let (ours, io) = tokio::io::duplex(1 << 20);
+    let mut script = Script { io };
+    assert!(script.io.write_all(&[0, 0, 0, 5, 2, 0, 0, 0, 3]).await.is_ok());
+    let sftp = Sftp::over(ours, SftpOptions::default()).await.unwrap();
+    let mut init = [0; 9];
+    script.io.read_exact(&mut init).await.unwrap();
+    tokio::spawn(play(script));
+    sftp
+}
+
+async fn started_with(bytes: &[u8]) -> Result<Sftp, Error> {
+    let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+    theirs.write_all(bytes).await.unwrap();
+    let result = Sftp::over(ours, SftpOptions::default()).await;
+    drop(theirs);
+    result
+}
+
+#[tokio::test]
+async fn a_shell_that_prints_is_quoted_and_other_starts_are_refused() {
+    let error = started_with(b"Hello there\nmore").await.err().unwrap();
+    assert!(error.to_string().contains("printed \"Hello there\""), "{error}");
+    for bad in [&[0, 0, 0, 5, 2, 0, 0, 0, 2][..], &[0, 0, 0, 5, 9, 0, 0, 0, 3], &[0xff; 8], &[0, 0, 0, 0, 0], &[0, 0, 0, 7, 2, 0, 0, 0, 3, 0, 9]] {
+        assert!(started_with(bad).await.is_err(), "{bad:?}");
+    }
+    assert!(started_with(&[0, 0, 0, 5, 2, 0, 0, 0, 6]).await.is_ok(), "ProFTPD answers more than it was asked");
+}
+
+#[tokio::test]
+async fn a_reply_that_nobody_asked_for_ends_the_channel_for_all() {
+    let sftp = against(|mut script| async move {
+        let (_, id, _) = script.request().await;
+        script.reply(101, id + 77, &[0; 8]).await;
+        std::future::pending().await
+    })
+    .await;
+
+    let error = sftp.stat("/x").await.unwrap_err();
+
+    assert!(matches!(error, Error::Peer { .. }), "{error}");
+    assert!(matches!(sftp.stat("/y").await, Err(Error::Peer { .. })));
+}
+
+#[tokio::test]
+async fn more_data_than_asked_for_is_an_error() {
+    let sftp = against(|mut script| async move {
+        let (_, id, _) = script.request().await;
+        script.reply(102, id, &[0, 0, 0, 1, b'h']).await;
+        let (_, id, _) = script.request().await;
+        let mut fields = Vec::new();
+        put_string(&mut fields, &[0; 11]);
+        script.reply(103, id, &fields).await;
+        std::future::pending().await
+    })
+    .await;
+    let file = sftp.open("/f", OpenOptions::new().read(true)).await.unwrap();
+
+    assert!(matches!(file.read_at(0, 10).await, Err(Error::Peer { .. })));
+}
+
+#[tokio::test]
+async fn names_that_lead_elsewhere_never_come_out_of_a_listing() {
+    for bad in [&b"../x"[..], b"a/b", b"/abs", b"", b"zero\0byte"] {
+        let sftp = against(move |mut script| async move {
+            let (_, id, _) = script.request().await;
+            script.reply(102, id, &[0, 0, 0, 1, b'h']).await;
+            let (_, id, _) = script.request().await;
+            script.names(id, &[b".", b"..", b"fine", bad]).await;
+            std::future::pending().await
+        })
+        .await;
+
+        assert!(matches!(sftp.list("/").await, Err(Error::Peer { .. })), "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_directory_that_never_ends_and_never_brings_anything_is_given_up() {
+    let sftp = against(|mut script| async move {
+        let (_, id, _) = script.request().await;
+        script.reply(102, id, &[0, 0, 0, 1, b'h']).await;
+        loop {
+            let (_, id, _) = script.request().await;
+            script.names(id, &[b"."]).await;
+        }
+    })
+    .await;
+
+    assert!(matches!(sftp.list("/").await, Err(Error::Peer { .. })));
+}
+
+#[tokio::test]
+async fn a_resolved_path_must_be_exactly_one_usable_name() {
+    for names in [&[][..], &[b"a" as &[u8], b"b"], &[b""], &[b"a\0b"]] {
+        let sftp = against(move |mut script| async move {
+            let (_, id, _) = script.request().await;
+            script.names(id, names).await;
+            std::future::pending().await
+        })
+        .await;
+
+        assert!(matches!(sftp.realpath("x").await, Err(Error::Peer { .. })), "{names:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_request_leaves_the_channel_usable() {
+    let sftp = against(|mut script| async move {
+        let (_, first, _) = script.request().await;
+        let (_, second, _) = script.request().await;
+        // In the other order, the late one first seen by nobody.
+        for id in [second, first] {
+            script.reply(105, id, &[0; 4]).await;
+        }
+        let (_, third, _) = script.request().await;
+        script.reply(105, third, &[0; 4]).await;
+        std::future::pending().await
+    })
+    .await;
+    let mut dropped = Box::pin(sftp.stat("/first"));
+    assert!(poll_once(dropped.as_mut()).await.is_none());
+    drop(dropped);
+
+    assert!(sftp.stat("/second").await.is_ok());
+    assert!(sftp.stat("/third").await.is_ok());
+}
+
+async fn poll_once<T>(mut future: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        std::task::Poll::Ready(value) => std::task::Poll::Ready(Some(value)),
+        std::task::Poll::Pending => std::task::Poll::Ready(None),
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_server_is_given_up_and_a_closed_one_at_once() {
+    let silent = against(|script| async move {
+        let _open = script;
+        std::future::pending().await
+    })
+    .await;
+    let closed = against(|script| async move { drop(script) }).await;
+
+    assert!(matches!(silent.stat("/x").await, Err(Error::Interrupted { why, .. }) if why.contains("120")));
+    assert!(matches!(closed.stat("/x").await, Err(Error::Interrupted { .. })));
+}
+
+#[tokio::test]
+async fn lengths_beyond_the_bound_end_the_channel_without_being_allocated() {
+    for len in [0, 4, PACKET_LEN_MAX as u32 + 1, u32::MAX] {
+        let sftp = against(move |mut script| async move {
+            script.request().await;
+            script.io.write_all(&len.to_be_bytes()).await.unwrap();
+            script.io.write_all(&[0; 16]).await.unwrap();
+            std::future::pending().await
+        })
+        .await;
+
+        assert!(matches!(sftp.stat("/x").await, Err(Error::Peer { .. })), "{len}");
+    }
+}

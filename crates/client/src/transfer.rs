@@ -1,0 +1,381 @@
+//! Transfers of files and trees: pipelined, resumable, verified, safe against the names of a server.
+//!
+//! A file is written under a temporary name beside its target (`.NAME.sterna-part`), verified, and
+//! renamed into place, so nobody ever sees half of it. The temporary name is always the same: running
+//! the same transfer again finds what an interrupted one left, proves it and goes on from there
+//! ([`resume`]). What failed is in the [`Summary`]; one bad file does not stop the others (CLT-15).
+
+mod download;
+mod local;
+mod progress;
+mod ranges;
+mod resume;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod upload;
+pub mod verify;
+mod window;
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use sterna_ssh_crypto::{DigestAlgorithm, Digester};
+use tokio::sync::{Semaphore, watch};
+
+pub use progress::{Event, FileReport, Progress, Quiet, Summary, Verified};
+
+use crate::limits::{
+    FILES_IN_FLIGHT_DEFAULT, LOCAL_NAME_LEN_MAX, SUMMARY_ERRORS_MAX, WINDOW_MAX_LEN, WINDOW_START_LEN,
+};
+use crate::sftp::Sftp;
+use crate::{Error, Session};
+use local::LocalDir;
+
+/// Commands that may run at the server at once: sshd allows 10 sessions on a connection.
+const EXEC_SLOTS: usize = 4;
+
+/// What is done with symbolic links inside a tree. A source that is itself named is always followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Links {
+    /// They are made again as links, saying the same; an absolute one may mean something else then.
+    #[default]
+    Keep,
+    /// What they lead to is transferred.
+    Follow,
+    /// They are left out and counted as skipped.
+    Skip,
+}
+
+/// How hard content is compared afterwards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// As well as the server can: digests, else sizes.
+    #[default]
+    Auto,
+    /// By digests, or the file fails.
+    Require,
+    Off,
+}
+
+/// How transfers are done.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Directories are transferred with everything below them; else they are an error.
+    pub recursive: bool,
+    /// Modes (without set-id bits) and times are kept.
+    pub preserve: bool,
+    pub links: Links,
+    pub verify: Verify,
+    /// A part that an earlier attempt left is continued if it can be proven; else begun again.
+    pub resume: bool,
+    /// Content is brought to stable storage before it gets its name.
+    pub fsync: bool,
+    /// Written under the final name at once: for servers that allow no renaming.
+    pub direct: bool,
+    /// Where the server cannot replace a target in one step, it may be removed first.
+    pub replace_in_two_steps: bool,
+    /// Files of a tree in flight at once, at least 1.
+    pub files_in_flight: usize,
+    /// Bytes of one file in flight: at first, and at most.
+    pub window_start: usize,
+    pub window_max: usize,
+    /// Where uploads keep their journals; default `$XDG_STATE_HOME/sterna` or `~/.local/state/sterna`.
+    pub state_dir: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            recursive: false,
+            preserve: false,
+            links: Links::Keep,
+            verify: Verify::Auto,
+            resume: true,
+            fsync: true,
+            direct: false,
+            replace_in_two_steps: false,
+            files_in_flight: FILES_IN_FLIGHT_DEFAULT,
+            window_start: WINDOW_START_LEN,
+            window_max: WINDOW_MAX_LEN,
+            state_dir: default_state_dir(),
+        }
+    }
+}
+
+/// A way to stop transfers from elsewhere, for example on Ctrl-C. What is there stays resumable.
+#[derive(Clone, Debug)]
+pub struct Cancel {
+    sender: Arc<watch::Sender<bool>>,
+}
+
+impl Default for Cancel {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Cancel {
+    pub fn new() -> Self {
+        Self { sender: Arc::new(watch::Sender::new(false)) }
+    }
+
+    /// Stops every transfer that holds a clone of this.
+    pub fn cancel(&self) {
+        self.sender.send_replace(true);
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        *self.sender.borrow()
+    }
+
+    /// Completes when [`cancel`](Self::cancel) is called.
+    pub async fn cancelled(&self) {
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = self.sender.subscribe().wait_for(|stop| *stop).await;
+    }
+}
+
+/// Moves files between here and one server. Cheap to make.
+#[derive(Clone)]
+pub struct Transfer {
+    sftp: Sftp,
+    session: Option<Session>,
+    options: Options,
+    progress: Arc<dyn Progress>,
+    cancel: Cancel,
+}
+
+impl Transfer {
+    pub fn new(sftp: &Sftp) -> Self {
+        Self {
+            sftp: sftp.clone(),
+            session: None,
+            options: Options::default(),
+            progress: Arc::new(Quiet),
+            cancel: Cancel::new(),
+        }
+    }
+
+    /// Allows verifying by commands at the server (`sha256sum`) where SFTP has no means.
+    #[must_use]
+    pub fn session(mut self, session: &Session) -> Self {
+        self.session = Some(session.clone());
+        self
+    }
+
+    #[must_use]
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    #[must_use]
+    pub fn progress(mut self, progress: Arc<dyn Progress>) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    #[must_use]
+    pub fn cancel(mut self, cancel: Cancel) -> Self {
+        self.cancel = cancel;
+        self
+    }
+
+    /// Downloads `sources` to `target`.
+    ///
+    /// If `target` is a directory, everything goes into it under its own name. Else there must be one
+    /// source, and `target` is its new name; for a directory it is made.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] or [`Error::Local`] if it cannot begin at all. What fails later is in the summary.
+    ///
+    /// # Cancelling
+    /// Dropping the future stops everything at once; parts stay resumable.
+    pub async fn get<S: AsRef<[u8]>>(&self, sources: &[S], target: &Path) -> Result<Summary, Error> {
+        let sources: Vec<Vec<u8>> = sources.iter().map(|s| s.as_ref().to_vec()).collect();
+        let context = self.context(None);
+        tree::get(&context, &sources, target).await?;
+        Ok(context.finish())
+    }
+
+    /// Uploads `sources` to `target`, by the same rules as [`get`](Self::get).
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    ///
+    /// # Cancelling
+    /// As [`get`](Self::get).
+    pub async fn put<P: AsRef<Path>>(&self, sources: &[P], target: &[u8]) -> Result<Summary, Error> {
+        let sources: Vec<PathBuf> = sources.iter().map(|s| s.as_ref().to_owned()).collect();
+        let state_dir = self.options.state_dir.clone().filter(|_| self.options.resume);
+        let journals = blocking(move || state_dir.and_then(|dir| open_state_dir(&dir))).await?;
+        let context = self.context(journals);
+        tree::put(&context, &sources, target).await?;
+        Ok(context.finish())
+    }
+
+    fn context(&self, journals: Option<Arc<LocalDir>>) -> Arc<Context> {
+        let budget = 2 * self.options.window_max / BUDGET_UNIT;
+        Arc::new(Context {
+            sftp: self.sftp.clone(),
+            session: self.session.clone(),
+            commands_work: AtomicBool::new(true),
+            exec_slots: Semaphore::new(EXEC_SLOTS),
+            budget: Arc::new(Semaphore::new(budget.max(1024))),
+            options: self.options.clone(),
+            progress: self.progress.clone(),
+            cancel: self.cancel.clone(),
+            summary: Mutex::new(Summary::default()),
+            stopped: AtomicBool::new(false),
+            started: Instant::now(),
+            journals,
+        })
+    }
+}
+
+/// Bytes that one permit of the budget stands for.
+const BUDGET_UNIT: usize = 1024;
+
+/// What all files of one transfer share.
+struct Context {
+    sftp: Sftp,
+    session: Option<Session>,
+    commands_work: AtomicBool,
+    exec_slots: Semaphore,
+    /// Bytes in flight of all files together, in [`BUDGET_UNIT`]s.
+    budget: Arc<Semaphore>,
+    options: Options,
+    progress: Arc<dyn Progress>,
+    cancel: Cancel,
+    summary: Mutex<Summary>,
+    /// The channel has ended or somebody cancelled: nothing new is begun.
+    stopped: AtomicBool,
+    started: Instant,
+    journals: Option<Arc<LocalDir>>,
+}
+
+impl Context {
+    /// The session, as long as commands on it have worked.
+    fn commands(&self) -> Option<&Session> {
+        self.session.as_ref().filter(|_| self.commands_work.load(Ordering::Relaxed))
+    }
+
+    fn commands_failed(&self) {
+        self.commands_work.store(false, Ordering::Relaxed);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed) || self.cancel.is_cancelled()
+    }
+
+    fn summary(&self) -> std::sync::MutexGuard<'_, Summary> {
+        self.summary.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn done(&self, report: &FileReport) {
+        {
+            let mut summary = self.summary();
+            summary.files += 1;
+            summary.bytes += report.bytes;
+            summary.bytes_sent += report.bytes_sent;
+            match report.verified {
+                Verified::Digest(_) => summary.verified_by_digest += 1,
+                Verified::Size => summary.verified_by_size += 1,
+                Verified::None => summary.unverified += 1,
+            }
+        }
+        self.progress.event(&Event::Done(report));
+    }
+
+    fn failed(&self, path: &[u8], error: Error) {
+        if error.ends_channel() {
+            self.stopped.store(true, Ordering::Relaxed);
+        }
+        self.progress.event(&Event::Error { path, error: &error });
+        let mut summary = self.summary();
+        summary.failed += 1;
+        if summary.errors.len() < SUMMARY_ERRORS_MAX {
+            summary.errors.push((path.to_vec(), error));
+        }
+    }
+
+    fn skipped(&self, path: &[u8], why: &str) {
+        self.progress.event(&Event::Skipped { path, why });
+        self.summary().skipped += 1;
+    }
+
+    /// Bytes of a file that failed travelled all the same.
+    fn travelled(&self, bytes: u64) {
+        self.summary().bytes_sent += bytes;
+    }
+
+    fn finish(&self) -> Summary {
+        let mut summary = std::mem::take(&mut *self.summary());
+        summary.seconds = self.started.elapsed().as_secs_f64();
+        self.progress.event(&Event::Summary(&summary));
+        summary
+    }
+
+    /// Permits for `len` bytes, if they are free.
+    fn try_budget(&self, len: usize) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        self.budget.clone().try_acquire_many_owned(units(len)).ok()
+    }
+
+    /// Waits for permits for `len` bytes. Only for who holds none: who waits must block nobody.
+    async fn budget(&self, len: usize) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
+        self.budget.clone().acquire_many_owned(units(len)).await.map_err(|_| Error::Cancelled)
+    }
+}
+
+fn units(len: usize) -> u32 {
+    u32::try_from(len.div_ceil(BUDGET_UNIT)).unwrap_or(u32::MAX)
+}
+
+/// Runs file work where it may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Cancelled)
+}
+
+/// `.NAME.sterna-part` or `.NAME.sterna-journal`; a name that would be too long is cut and told
+/// apart by a digest.
+fn companion_name(name: &[u8], suffix: &str) -> Vec<u8> {
+    let plain = [b".", name, suffix.as_bytes()].concat();
+    if plain.len() <= LOCAL_NAME_LEN_MAX {
+        return plain;
+    }
+    let digest = short_digest(name);
+    let room = LOCAL_NAME_LEN_MAX - 2 - digest.len() - suffix.len();
+    [b".", &name[..room], b"-", digest.as_bytes(), suffix.as_bytes()].concat()
+}
+
+/// 16 hex digits that stand for `bytes`.
+fn short_digest(bytes: &[u8]) -> String {
+    let mut digester = Digester::new(DigestAlgorithm::Blake3);
+    digester.update(bytes);
+    digester.finish().iter().take(8).map(|b| format!("{b:02x}")).collect()
+}
+
+fn default_state_dir() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let base = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
+    Some(base.join("sterna"))
+}
+
+/// The directory of journals, private to the user; without it uploads are just not resumed by journal.
+fn open_state_dir(path: &Path) -> Option<Arc<LocalDir>> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    if let Err(error) = made {
+        tracing::debug!(%error, path = %path.display(), "no directory for journals");
+        return None;
+    }
+    LocalDir::open(path).ok()
+}
+
+fn path_bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
+}
