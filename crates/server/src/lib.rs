@@ -1,11 +1,47 @@
-//! SFTP server library.
+//! An SFTP server as a library: storage, users and protocol, brought together and nowhere else.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use sterna_identity::{Directory, PasswordHash, User};
+//! use sterna_server::Server;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let hash: PasswordHash = "$argon2id$v=19$…".parse()?;
+//! let alice = User { password: Some(hash), ..User::new("alice", "/srv/alice") };
+//! let server = Server::builder()
+//!     .listen("[::]:2022".parse()?)
+//!     .state_dir("state")?
+//!     .users(Directory::new([alice])?)
+//!     .bind()?;
+//! server.run(std::future::pending(), Duration::from_secs(10)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A connection is one task: `connection.rs` is the service above the SSH core, and
+//! each channel has one [`sftp::SftpSession`], which owns its state alone. What may block goes to an
+//! [`IoPool`] and comes back by a wake-up. `examples/own_storage.rs` serves a backend of its own.
 
+mod authenticate;
 mod buffers;
+mod builder;
+mod channel;
+mod command;
+mod command_line;
+mod connection;
+mod host_keys;
 mod io_pool;
+mod jobs;
 pub mod limits;
+mod listener;
 pub mod sftp;
+mod shutdown;
 pub mod stdio;
 mod wake;
 
+pub use authenticate::{Authenticator, StorageOf, Users};
 pub use buffers::{Buffer, BufferPool};
+pub use builder::{BuildError, Builder};
+pub use host_keys::{HostKeyError, HostKeyWhy, HostKeys};
 pub use io_pool::IoPool;
+pub use listener::Server;

@@ -11,10 +11,10 @@ use sterna_ssh_crypto::{DigestAlgorithm, Digester};
 use sterna_storage::{self as storage, File, OpenHow};
 
 use super::handles::HandleId;
-use super::jobs::Cancel;
 use super::reply::Answer;
 use super::table::{Outcome, Serving, Start};
 use crate::buffers::BufferPool;
+use crate::jobs::Cancel;
 use crate::limits::{CHUNK_LEN, DIGESTS_LEN_MAX};
 
 /// What is to be hashed, and how.

@@ -7,10 +7,10 @@ use sterna_sftp_proto::extension::CopyData;
 use sterna_storage::{self as storage, File};
 
 use super::handles::HandleId;
-use super::jobs::Cancel;
 use super::reply::Answer;
 use super::table::{Outcome, Serving, Start};
 use crate::buffers::BufferPool;
+use crate::jobs::Cancel;
 use crate::limits::{CHUNK_LEN, COPY_STEP_LEN};
 
 /// Where from, where to and how much.

@@ -112,6 +112,11 @@ impl Handles {
         self.files_and_dirs.max
     }
 
+    /// No handle is open or promised.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files_and_dirs.used == 0
+    }
+
     /// Promises room for one handle; `false` at the limit.
     pub(crate) fn reserve(&mut self, dir: bool) -> bool {
         if dir && !self.dirs.take() {

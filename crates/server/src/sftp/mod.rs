@@ -11,7 +11,6 @@ mod copy_data;
 mod directory;
 mod gate;
 mod handles;
-mod jobs;
 mod links;
 mod names;
 mod open;
@@ -26,6 +25,8 @@ mod sink;
 mod space;
 mod table;
 mod write;
+
+pub(crate) use path::absolute;
 
 pub use names::{Names, NoNames, SystemNames};
 pub use policy::SessionPolicy;

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use sterna_identity::User;
+
 use super::names::{Names, NoNames};
 use crate::limits::{DIR_HANDLES_MAX, HANDLES_MAX};
 
@@ -45,6 +47,11 @@ impl Default for SessionPolicy {
 }
 
 impl SessionPolicy {
+    /// The rules in a user's record; everything begins at `/`.
+    pub fn of_user(user: &User) -> Self {
+        Self { user: user.name.clone().into_bytes(), read_only: user.read_only, ..Self::default() }
+    }
+
     /// The mode of a new file or directory: what the client asked for or `default`, without
     /// set-id bits and less the umask. `None` if neither the client nor the policy says anything.
     pub(super) fn mode_of_new(&self, asked: Option<u32>, default: u32) -> Option<u32> {

@@ -20,7 +20,6 @@ use sterna_storage::{self as storage, Backend};
 
 use super::gate;
 use super::handles::{HandleId, Handles, Open};
-use super::jobs::Jobs;
 use super::outbox::Outbox;
 use super::policy::SessionPolicy;
 use super::read::{self, ReadBatch, ReadDone, ReadPart, ReadPlan, ReadQueue, ReadReply, Tried};
@@ -30,6 +29,7 @@ use super::table::{self, Job, Outcome, Serving, Start};
 use super::write::{WriteBatch, WriteDone, WritePart};
 use crate::buffers::BufferPool;
 use crate::io_pool::IoPool;
+use crate::jobs::Jobs;
 use crate::limits::{
     BATCH_BYTES_MAX, BATCH_REQUESTS_MAX, BUFFERS_KEPT_MAX, JOBS_MAX, LONG_JOBS_MAX,
     READ_AHEAD_BYTES, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, REQUESTS_MAX,
@@ -223,6 +223,11 @@ impl SftpSession {
         self.input.backlog.len() - self.input.used
     }
 
+    /// Whether nothing is open, asked or unsent: ending the session now would lose nothing.
+    pub fn is_idle(&self) -> bool {
+        self.handles.is_empty() && self.has_nothing_to_do()
+    }
+
     /// Does what can be done now: takes results, sends replies, accepts and starts requests.
     pub fn poll(&mut self, cx: &mut Context<'_>, sink: &mut dyn Sink) -> Progress {
         self.io.register(cx.waker());
@@ -244,17 +249,20 @@ impl SftpSession {
             tracing::info!(%error, "SFTP session ended: the client broke the protocol");
             return Some(1);
         }
-        let idle = self.order.is_empty()
-            && self.running.is_empty()
-            && self.outbox.is_empty()
-            && self.input.is_drained();
-        if !self.input.eof || !idle {
+        if !self.input.eof || !self.has_nothing_to_do() {
             return None;
         }
         if !self.input.assembler.is_between_frames() {
             tracing::info!("SFTP session ended in the middle of a packet");
         }
         Some(0)
+    }
+
+    fn has_nothing_to_do(&self) -> bool {
+        self.order.is_empty()
+            && self.running.is_empty()
+            && self.outbox.is_empty()
+            && self.input.is_drained()
     }
 
     // ---- input to requests ----

@@ -10,7 +10,6 @@ use sterna_sftp_proto::extension::Extended;
 use sterna_storage::{self as storage, Backend};
 
 use super::handles::{Handles, OpenDir, OpenFile};
-use super::jobs::Cancel;
 use super::policy::SessionPolicy;
 use super::read::{ReadDone, ReadPlan};
 use super::reply::Answer;
@@ -20,6 +19,7 @@ use super::{
     write,
 };
 use crate::buffers::BufferPool;
+use crate::jobs::Cancel;
 
 /// One row of the table.
 #[derive(Debug)]

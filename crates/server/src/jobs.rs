@@ -1,7 +1,7 @@
-//! The way from a session to the I/O pool and back.
+//! The way from a task to a pool of threads and back.
 //!
-//! A job owns everything it works on. Its result comes back through the session's own queue and
-//! wakes the session's task. A job that panics is answered too: its [`Promise`] is dropped unkept.
+//! A job owns everything it works on. Its result comes back through the task's own queue and wakes
+//! it. A job that panics is answered too: its [`Promise`] is dropped unkept.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,0 +1,244 @@
+//! From settings to a listening server.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sterna_identity::{Directory, User};
+use sterna_ssh_proto::ServerConfig;
+use sterna_storage::{Backend, Error as StorageError, Local};
+use tokio::net::TcpListener;
+
+use crate::authenticate::{Authenticator, StorageOf, Users};
+use crate::connection::Shared;
+use crate::host_keys::{HostKeyError, HostKeys};
+use crate::io_pool::IoPool;
+use crate::limits::{CONNECTIONS_MAX, UNAUTHENTICATED_MAX};
+use crate::listener::Server;
+use crate::sftp::{Resources, SessionPolicy};
+
+/// Threads that judge logins: a password hash takes a whole core for its time, and the rest of the
+/// machine has other things to do.
+const LOGIN_THREADS_MAX: usize = 4;
+
+/// Backlog of a listening socket, as other servers have it.
+const LISTEN_BACKLOG: i32 = 128;
+
+/// Puts a [`Server`] together. Host keys and an authenticator are needed; the rest has defaults.
+pub struct Builder {
+    listen: Vec<SocketAddr>,
+    host_keys: Option<HostKeys>,
+    authenticator: Option<Arc<dyn Authenticator>>,
+    storage_of: Box<StorageOf>,
+    resources: Option<Resources>,
+    limits: Limits,
+    login_grace: Option<Duration>,
+    banner: Option<String>,
+    configure: Vec<Box<dyn FnOnce(&mut ServerConfig)>>,
+}
+
+/// How much a server takes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) connections_max: usize,
+    pub(crate) unauthenticated_max: usize,
+}
+
+/// Why a server could not be put together.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// No host key, no authenticator or no address to listen on: said by name.
+    Missing(&'static str),
+    HostKey(HostKeyError),
+    Listen {
+        address: SocketAddr,
+        source: io::Error,
+    },
+}
+
+impl std::fmt::Display for BuildError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing(what) => write!(f, "the server needs {what}"),
+            Self::HostKey(error) => error.fmt(f),
+            Self::Listen { address, source } => write!(f, "listen on {address}: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+impl From<HostKeyError> for BuildError {
+    fn from(error: HostKeyError) -> Self {
+        Self::HostKey(error)
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            host_keys: None,
+            authenticator: None,
+            storage_of: Box::new(local_root),
+            resources: None,
+            limits: Limits {
+                connections_max: CONNECTIONS_MAX,
+                unauthenticated_max: UNAUTHENTICATED_MAX,
+            },
+            login_grace: None,
+            banner: None,
+            configure: Vec::new(),
+        }
+    }
+}
+
+/// The directory that a user's record names, as `/`.
+fn local_root(user: &User) -> Result<(Arc<dyn Backend>, SessionPolicy), StorageError> {
+    Ok((Arc::new(Local::open(&user.root)?), SessionPolicy::of_user(user)))
+}
+
+impl Builder {
+    /// One more address to listen on; port 0 is chosen by the system.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen.push(address);
+        self
+    }
+
+    #[must_use]
+    pub fn host_keys(mut self, keys: HostKeys) -> Self {
+        self.host_keys = Some(keys);
+        self
+    }
+
+    /// Host keys from this directory; missing ones are made.
+    ///
+    /// # Errors
+    /// As [`HostKeys::in_dir`].
+    pub fn state_dir(self, dir: impl AsRef<Path>) -> Result<Self, BuildError> {
+        Ok(self.host_keys(HostKeys::in_dir(dir.as_ref())?))
+    }
+
+    /// These users may log in. To change them while the server runs, keep an `Arc<Users>` and give
+    /// it to [`Builder::authenticator`].
+    #[must_use]
+    pub fn users(self, directory: Directory) -> Self {
+        self.authenticator(Users::new(directory))
+    }
+
+    #[must_use]
+    pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
+        self.authenticator = Some(Arc::new(authenticator));
+        self
+    }
+
+    /// What each user sees as `/`, and the rules there. Without it: the directory of the user's
+    /// record.
+    #[must_use]
+    pub fn storage<F>(mut self, storage_of: F) -> Self
+    where
+        F: Fn(&User) -> Result<(Arc<dyn Backend>, SessionPolicy), StorageError>
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.storage_of = Box::new(storage_of);
+        self
+    }
+
+    /// Pools that are shared with other servers of the process.
+    #[must_use]
+    pub fn resources(mut self, resources: Resources) -> Self {
+        self.resources = Some(resources);
+        self
+    }
+
+    /// Connections at a time; further ones are closed at once.
+    #[must_use]
+    pub fn connections_max(mut self, max: usize) -> Self {
+        self.limits.connections_max = max;
+        self
+    }
+
+    /// Connections at a time that have not logged in; further ones are closed at once.
+    #[must_use]
+    pub fn unauthenticated_max(mut self, max: usize) -> Self {
+        self.limits.unauthenticated_max = max;
+        self
+    }
+
+    /// From connect to login.
+    #[must_use]
+    pub fn login_grace(mut self, grace: Duration) -> Self {
+        self.login_grace = Some(grace);
+        self
+    }
+
+    /// Text shown before login.
+    #[must_use]
+    pub fn banner(mut self, text: impl Into<String>) -> Self {
+        self.banner = Some(text.into());
+        self
+    }
+
+    /// Changes what the SSH layer offers and demands: algorithms, windows, keep-alive.
+    #[must_use]
+    pub fn ssh(mut self, configure: impl FnOnce(&mut ServerConfig) + 'static) -> Self {
+        self.configure.push(Box::new(configure));
+        self
+    }
+
+    /// Opens the sockets; connections wait in their backlog until [`Server::run`].
+    ///
+    /// # Errors
+    /// [`BuildError`]: something is missing, or an address cannot be used.
+    pub fn bind(self) -> Result<Server, BuildError> {
+        let host_keys = self.host_keys.ok_or(BuildError::Missing("host keys"))?;
+        let authenticator = self.authenticator.ok_or(BuildError::Missing("users"))?;
+        if self.listen.is_empty() {
+            return Err(BuildError::Missing("an address to listen on"));
+        }
+        let mut config = ServerConfig::new(host_keys.public().cloned().collect());
+        if config.host_keys.is_empty() {
+            return Err(BuildError::Missing("host keys"));
+        }
+        if let Some(grace) = self.login_grace {
+            config.login_grace = grace;
+        }
+        config.banner = self.banner;
+        self.configure.into_iter().for_each(|configure| configure(&mut config));
+        let sockets: Result<Vec<_>, _> = self
+            .listen
+            .into_iter()
+            .map(|address| listen(address).map_err(|source| BuildError::Listen { address, source }))
+            .collect();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let shared = Shared {
+            host_keys,
+            authenticator,
+            storage_of: self.storage_of,
+            logins: IoPool::new(cores.min(LOGIN_THREADS_MAX)),
+            resources: self.resources.unwrap_or_default(),
+        };
+        Ok(Server::new(sockets?, Arc::new(config), Arc::new(shared), self.limits))
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for old connections to be forgotten.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        // `[::]` means everything, IPv4 too; a system that cannot do both says so at connect.
+        let _ = socket.set_only_v6(false);
+    }
+    socket.bind(&address.into())?;
+    socket.listen(LISTEN_BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}

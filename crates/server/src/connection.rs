@@ -1,0 +1,209 @@
+//! One SSH connection: answers the core's questions, and runs what its channels ask for.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+
+use sterna_identity::Progress;
+use sterna_ssh_proto::{AuthAnswer, AuthRequest, ChannelId, ChannelRequest, Error, Event, Reason};
+use sterna_ssh_tokio::{Link, Service};
+
+use crate::authenticate::{Authenticator, Judgement, Login, StorageOf, judge};
+use crate::channel::Channel;
+use crate::command::Command;
+use crate::host_keys::HostKeys;
+use crate::io_pool::IoPool;
+use crate::jobs::Jobs;
+use crate::limits::SESSIONS_MAX;
+use crate::sftp::{Resources, SftpSession};
+
+/// What all connections of a server share.
+pub(crate) struct Shared {
+    pub(crate) host_keys: HostKeys,
+    pub(crate) authenticator: Arc<dyn Authenticator>,
+    pub(crate) storage_of: Box<StorageOf>,
+    /// Judges logins: few threads, each may hash a password.
+    pub(crate) logins: IoPool,
+    pub(crate) resources: Resources,
+}
+
+/// Tells the listener that a place among the unauthenticated is free again, when it is dropped.
+pub(crate) type Unauthenticated = tokio::sync::OwnedSemaphorePermit;
+
+/// The service above one connection.
+pub(crate) struct ServerConnection {
+    shared: Arc<Shared>,
+    source: SocketAddr,
+    logins: Jobs<Judgement>,
+    /// What was proven so far; away while an attempt is judged.
+    progress: Option<Progress>,
+    login: Option<Login>,
+    unauthenticated: Option<Unauthenticated>,
+    channels: BTreeMap<ChannelId, Channel>,
+    /// Done when the server stops.
+    stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
+    stops: bool,
+}
+
+impl ServerConnection {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        source: SocketAddr,
+        unauthenticated: Unauthenticated,
+        stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ) -> Self {
+        Self {
+            logins: Jobs::new(shared.logins.clone()),
+            shared,
+            source,
+            progress: Some(Progress::default()),
+            login: None,
+            unauthenticated: Some(unauthenticated),
+            channels: BTreeMap::new(),
+            stopping,
+            stops: false,
+        }
+    }
+
+    /// The user, once logged in; for the log.
+    pub(crate) fn user(&self) -> Option<&str> {
+        self.login.as_ref().map(|login| login.user.name.as_str())
+    }
+
+    fn start_login(&mut self, request: AuthRequest, link: &mut Link<'_>) -> Result<(), Error> {
+        let Some(progress) = self.progress.take() else {
+            // The core asks one question at a time.
+            let none = AuthAnswer::Reject { methods: Vec::new() };
+            return link.connection.answer_auth(none, link.now, link.output);
+        };
+        let (shared, source) = (Arc::clone(&self.shared), self.source);
+        let version = link.connection.peer_software().to_vec();
+        self.logins.start(0, move |_| {
+            let authenticator = &*shared.authenticator;
+            judge(authenticator, &*shared.storage_of, progress, &request, source, &version)
+        });
+        Ok(())
+    }
+
+    fn finish_login(
+        &mut self,
+        judgement: Option<Judgement>,
+        link: &mut Link<'_>,
+    ) -> Result<(), Error> {
+        // A judgement that panicked is a refusal; what was proven before is forgotten.
+        let judgement = judgement.unwrap_or_else(|| Judgement {
+            progress: Progress::default(),
+            answer: AuthAnswer::Reject { methods: Vec::new() },
+            login: None,
+        });
+        self.progress = Some(judgement.progress);
+        self.login = judgement.login;
+        link.connection.answer_auth(judgement.answer, link.now, link.output)
+    }
+
+    fn handle_request(&mut self, id: ChannelId, request: ChannelRequest, link: &mut Link<'_>) {
+        let asks = matches!(
+            request,
+            ChannelRequest::Subsystem(_) | ChannelRequest::Exec(_) | ChannelRequest::Shell
+        );
+        let started = match (self.channels.get(&id), &self.login) {
+            (Some(Channel::Fresh), Some(login)) => self.start(login, request),
+            _ => None,
+        };
+        if asks {
+            link.connection.answer_request(id, started.is_some(), link.output);
+        }
+        if let Some(program) = started {
+            self.channels.insert(id, program);
+        }
+    }
+
+    /// The program that a request asks for, if we have it.
+    fn start(&self, login: &Login, request: ChannelRequest) -> Option<Channel> {
+        let (backend, resources) = (Arc::clone(&login.backend), &self.shared.resources);
+        match request {
+            ChannelRequest::Subsystem(name) if name == b"sftp" => {
+                let session = SftpSession::new(backend, login.policy.clone(), resources);
+                Some(Channel::Sftp(Box::new(session)))
+            }
+            ChannelRequest::Exec(line) => {
+                tracing::info!(
+                    user = %login.user.name, source = %self.source,
+                    command = %line[..line.len().min(200)].escape_ascii(), "command"
+                );
+                let command = Command::exec(&line, backend, &login.policy, resources);
+                Some(Channel::Command(Box::new(command)))
+            }
+            ChannelRequest::Shell => Some(Channel::Command(Box::new(Command::no_shell(resources)))),
+            _ => None,
+        }
+    }
+}
+
+impl Service for ServerConnection {
+    fn handle_event(&mut self, event: Event<'_>, link: &mut Link<'_>) -> Result<(), Error> {
+        match event {
+            Event::Sign(request) => {
+                let signature = self.shared.host_keys.sign(
+                    &request.key_blob,
+                    &request.algorithm,
+                    &request.data,
+                );
+                return link.connection.answer_signature(signature, link.now, link.output);
+            }
+            Event::AuthRequest(request) => return self.start_login(request, link),
+            Event::Authenticated { .. } => self.unauthenticated = None,
+            Event::ChannelOpened(id) => {
+                let in_use = self.channels.values().filter(|c| !matches!(c, Channel::Over)).count();
+                if in_use < SESSIONS_MAX {
+                    self.channels.insert(id, Channel::Fresh);
+                } else {
+                    link.connection.close(id, link.output);
+                    self.channels.insert(id, Channel::Over);
+                }
+            }
+            Event::ChannelRequest { channel, request } => {
+                self.handle_request(channel, request, link);
+            }
+            Event::ChannelData { channel, data } => match self.channels.get_mut(&channel) {
+                Some(program) => program.handle_data(channel, data, link),
+                None => link.connection.consume(channel, data.len(), link.output),
+            },
+            Event::ChannelEof(id) => {
+                if let Some(program) = self.channels.get_mut(&id) {
+                    program.handle_eof(id, link);
+                }
+            }
+            Event::ChannelClosed(id) => {
+                self.channels.remove(&id);
+            }
+            Event::Disconnected { reason, text } => {
+                let text = text.escape_debug();
+                tracing::debug!(source = %self.source, reason, %text, "client disconnected");
+            }
+            // A client has no standard error, room to send is used by `poll`, and the rest is for
+            // clients.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, link: &mut Link<'_>) -> Result<(), Error> {
+        self.logins.register(cx.waker());
+        while let Some((_, judgement)) = self.logins.take_done() {
+            self.finish_login(judgement, link)?;
+        }
+        for (id, program) in &mut self.channels {
+            program.poll(*id, cx, link);
+        }
+        // A finished future must not be polled again.
+        self.stops = self.stops || self.stopping.as_mut().poll(cx).is_ready();
+        if self.stops && self.progress.is_some() && self.channels.values().all(Channel::is_idle) {
+            link.connection.disconnect(Reason::ByApplication, "server is stopping", link.output);
+        }
+        Ok(())
+    }
+}
