@@ -12,7 +12,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         builder = builder.port(port.parse()?);
     }
     if let Some(file) = arguments.get(2) {
-        builder = builder.password(Zeroizing::new(std::fs::read_to_string(file)?.trim_end().to_owned()));
+        builder =
+            builder.password(Zeroizing::new(std::fs::read_to_string(file)?.trim_end().to_owned()));
     }
     let sftp = builder.connect().await?.sftp().await?;
     for entry in sftp.list(".").await? {

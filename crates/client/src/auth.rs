@@ -142,27 +142,38 @@ impl<'r> Round<'r> {
     /// Asks whether the key would do, and only then signs: a passphrase or a touch is not wasted.
     async fn public_key(&mut self, identity: &Identity) -> Result<Progress, Error> {
         let accepted = self.login.server_signature_algorithms().await?;
-        let Some(algorithm) = keys::algorithm_for(identity, &accepted, self.credentials.settings) else {
+        let Some(algorithm) = keys::algorithm_for(identity, &accepted, self.credentials.settings)
+        else {
             return Ok(Progress::Nothing);
         };
         let blob = &identity.blob;
-        let query = ClientAuth::PublicKeyQuery { algorithm: algorithm.clone(), key_blob: blob.clone() };
+        let query =
+            ClientAuth::PublicKeyQuery { algorithm: algorithm.clone(), key_blob: blob.clone() };
         match self.attempt(&identity.label, query).await? {
-            Turn::KeyAccepted { algorithm: theirs, key_blob } if theirs == algorithm && key_blob == *blob => {}
+            Turn::KeyAccepted { algorithm: theirs, key_blob }
+                if theirs == algorithm && key_blob == *blob => {}
             // An acceptance of something else is not an acceptance (PUB-1).
-            Turn::KeyAccepted { .. } => return Err(self.error("the server accepted a key that was not offered".into())),
+            Turn::KeyAccepted { .. } => {
+                return Err(self.error("the server accepted a key that was not offered".into()));
+            }
             turn => return Ok(progress_of(turn)),
         }
         let message = self.login.signed_bytes(&algorithm, blob).await?;
         let signature = match &identity.signer {
-            Signer::File(file) => keys::sign_with_file(file, self.credentials, &algorithm, message).await,
+            Signer::File(file) => {
+                keys::sign_with_file(file, self.credentials, &algorithm, message).await
+            }
             Signer::Key(key) => key.sign(&algorithm, &message).map_err(|e| e.to_string()),
             Signer::Agent(agent) => agent.sign(blob, &algorithm, &message).await,
         };
         let signature = match signature {
             Ok(signature) => signature,
             Err(why) => {
-                self.credentials.prompt.inform(&format!("{}: {}", identity.label, display_name(why.as_bytes())));
+                self.credentials.prompt.inform(&format!(
+                    "{}: {}",
+                    identity.label,
+                    display_name(why.as_bytes())
+                ));
                 return Ok(Progress::Nothing);
             }
         };
@@ -186,7 +197,9 @@ impl<'r> Round<'r> {
     }
 
     async fn next_password(&mut self) -> Result<Option<Zeroizing<String>>, Error> {
-        if let Some(password) = self.credentials.password.clone().filter(|_| !self.given_password_used) {
+        if let Some(password) =
+            self.credentials.password.clone().filter(|_| !self.given_password_used)
+        {
             self.given_password_used = true;
             return Ok(Some(password));
         }
@@ -206,9 +219,15 @@ impl<'r> Round<'r> {
     fn refused(&self, can_continue: &[String]) -> Error {
         let listed = |names: &[String]| match names {
             [] => "nothing".to_owned(),
-            names => names.iter().map(|n| display_name(n.as_bytes())).collect::<Vec<_>>().join(", "),
+            names => {
+                names.iter().map(|n| display_name(n.as_bytes())).collect::<Vec<_>>().join(", ")
+            }
         };
-        self.error(format!("refused; tried {}; the server takes {}", listed(&self.tried), listed(can_continue)))
+        self.error(format!(
+            "refused; tried {}; the server takes {}",
+            listed(&self.tried),
+            listed(can_continue)
+        ))
     }
 
     fn error(&self, why: String) -> Error {

@@ -104,7 +104,8 @@ impl SessionBuilder {
         let port = destination.port().or(self.port);
         let mut settings = self.config.resolve(destination.host(), destination.user(), port)?;
         if !self.identities.is_empty() {
-            let from_files = if settings.identity_files_named { settings.identity_files } else { Vec::new() };
+            let from_files =
+                if settings.identity_files_named { settings.identity_files } else { Vec::new() };
             settings.identity_files = [&self.identities[..], &from_files[..]].concat();
             settings.identity_files_named = true;
         }
@@ -151,8 +152,12 @@ impl SessionBuilder {
         login.send(Command::HostKeyAnswer(decision.is_ok())).await?;
         let host_is_trusted = decision? == Accepted::Trusted;
 
-        let credentials =
-            Credentials { settings: &settings, password: self.password, prompt: &self.prompt, host_is_trusted };
+        let credentials = Credentials {
+            settings: &settings,
+            password: self.password,
+            prompt: &self.prompt,
+            host_is_trusted,
+        };
         log_in(&mut login, &credentials).await?;
         let software = display_name(&login.peer_software().await?);
         let Login { commands, notices, .. } = login;
@@ -185,8 +190,11 @@ async fn learn_host_keys(
         match notice {
             Notice::HostKeysAnnounced(keys) => {
                 let (check, in_use) = (check.clone(), in_use.clone());
-                let wanted = blocking(move || check.worth_proving(&in_use, &keys)).await.unwrap_or_default();
-                let Some(commands) = commands.upgrade().filter(|_| !wanted.is_empty()) else { continue };
+                let wanted =
+                    blocking(move || check.worth_proving(&in_use, &keys)).await.unwrap_or_default();
+                let Some(commands) = commands.upgrade().filter(|_| !wanted.is_empty()) else {
+                    continue;
+                };
                 let _ = commands.send(Command::ProveHostKeys(wanted)).await;
             }
             Notice::HostKeysProved(keys) => {
@@ -199,7 +207,9 @@ async fn learn_host_keys(
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
     let failed = |_| Error::Interrupted { doing: "connect", why: "the program is ending".into() };
     tokio::task::spawn_blocking(work).await.map_err(failed)
 }
@@ -208,21 +218,32 @@ fn client_config(settings: &HostSettings, check: &HostKeyCheck) -> Result<Client
     let mut config = ClientConfig::new(settings.user.as_bytes());
     let common = &mut config.common;
     let algorithms: &mut Algorithms = &mut common.algorithms;
-    let change = |list: &mut Vec<String>, change: &Option<AlgorithmChange>, keyword, known: &dyn Fn(&str) -> bool| {
+    let change = |list: &mut Vec<String>,
+                  change: &Option<AlgorithmChange>,
+                  keyword,
+                  known: &dyn Fn(&str) -> bool| {
         if let Some(change) = change {
             *list = change.apply(keyword, list, known)?;
         }
         Ok::<_, Error>(())
     };
-    let known_host_key = |name: &str| names::HOST_KEY_DEFAULT.contains(&name) || names::LEGACY_SIGNATURE.contains(&name);
+    let known_host_key = |name: &str| {
+        names::HOST_KEY_DEFAULT.contains(&name) || names::LEGACY_SIGNATURE.contains(&name)
+    };
     change(&mut algorithms.kex, &settings.kex_algorithms, "KexAlgorithms", &|n| kex(n).is_some())?;
     change(&mut algorithms.ciphers, &settings.ciphers, "Ciphers", &|n| cipher(n).is_some())?;
     change(&mut algorithms.macs, &settings.macs, "MACs", &|n| mac(n).is_some())?;
-    change(&mut algorithms.host_key, &settings.host_key_algorithms, "HostKeyAlgorithms", &known_host_key)?;
+    change(
+        &mut algorithms.host_key,
+        &settings.host_key_algorithms,
+        "HostKeyAlgorithms",
+        &known_host_key,
+    )?;
     if settings.host_key_algorithms.is_none() {
         check.order(&mut algorithms.host_key);
     }
-    let compression: &[&str] = if settings.compression { &["zlib@openssh.com", "none"] } else { &["none"] };
+    let compression: &[&str] =
+        if settings.compression { &["zlib@openssh.com", "none"] } else { &["none"] };
     algorithms.compression = compression.iter().map(|n| (*n).to_owned()).collect();
     common.keepalive = settings.server_alive_interval;
     common.keepalive_count_max = settings.server_alive_count_max;
@@ -288,7 +309,8 @@ fn interleaved(addresses: Vec<SocketAddr>, family: AddressFamily) -> Vec<SocketA
     };
     let wanted: Vec<_> = addresses.into_iter().filter(wanted).collect();
     let first_is_v6 = wanted.first().is_some_and(SocketAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|a| a.is_ipv6() == first_is_v6);
+    let (first, second): (Vec<_>, Vec<_>) =
+        wanted.into_iter().partition(|a| a.is_ipv6() == first_is_v6);
     let len = first.len().max(second.len());
     let turns = (0..len).flat_map(|n| [first.get(n), second.get(n)]).flatten().copied();
     turns.take(CONNECT_ADDRESSES_MAX).collect()
@@ -305,9 +327,12 @@ mod tests {
 
     #[test]
     fn address_families_take_turns() {
-        let all = ["[::1]:22", "[::2]:22", "[::3]:22", "1.1.1.1:22"].map(|a| a.parse().unwrap()).to_vec();
+        let all =
+            ["[::1]:22", "[::2]:22", "[::3]:22", "1.1.1.1:22"].map(|a| a.parse().unwrap()).to_vec();
 
-        let order = |family| interleaved(all.clone(), family).iter().map(|a| a.ip().to_string()).collect::<Vec<_>>();
+        let order = |family| {
+            interleaved(all.clone(), family).iter().map(|a| a.ip().to_string()).collect::<Vec<_>>()
+        };
 
         assert_eq!(order(AddressFamily::Any), ["::1", "1.1.1.1", "::2", "::3"]);
         assert_eq!(order(AddressFamily::V4), ["1.1.1.1"]);

@@ -112,7 +112,8 @@ fn parse_uri(rest: &[u8]) -> Result<Destination, Error> {
     let (user, host_port) = split_user(authority);
     let (host, port) = match host_port {
         [b'[', ..] => {
-            let end = host_port.iter().position(|b| *b == b']').ok_or_else(|| usage("[ without ]"))?;
+            let end =
+                host_port.iter().position(|b| *b == b']').ok_or_else(|| usage("[ without ]"))?;
             (&host_port[1..end], host_port[end + 1..].strip_prefix(b":"))
         }
         _ => match host_port.iter().position(|b| *b == b':') {
@@ -220,7 +221,9 @@ fn check_host(host: &str) -> Result<(), Error> {
 
 /// CLI-1 for users: what OpenSSH accepts; domain users (`DOM\user`, `user@dom`) pass.
 fn check_user(user: &str) -> Result<(), Error> {
-    let shell = |c: char| matches!(c, '\'' | '`' | '"' | ';' | '&' | '<' | '>' | '|' | '(' | ')' | '{' | '}' | '$');
+    let shell = |c: char| {
+        matches!(c, '\'' | '`' | '"' | ';' | '&' | '<' | '>' | '|' | '(' | ')' | '{' | '}' | '$')
+    };
     if user.is_empty() || user.len() > DESTINATION_NAME_LEN_MAX {
         return Err(usage("the user name is empty or too long"));
     }
@@ -240,7 +243,12 @@ mod tests {
         (d.user, d.host, d.port, d.path)
     }
 
-    fn expect(user: &str, host: &str, port: u16, path: &str) -> (Option<String>, String, Option<u16>, Vec<u8>) {
+    fn expect(
+        user: &str,
+        host: &str,
+        port: u16,
+        path: &str,
+    ) -> (Option<String>, String, Option<u16>, Vec<u8>) {
         let user = (!user.is_empty()).then(|| user.to_owned());
         (user, host.to_owned(), (port != 0).then_some(port), path.as_bytes().to_vec())
     }
@@ -276,8 +284,21 @@ mod tests {
     #[test]
     fn names_that_could_become_options_or_commands_are_refused() {
         for bad in [
-            "-oProxyCommand=x:f", "$(id)@h:f", "a;b@h:f", "u@h\n:f", "u@-h:f", "u@h h:f", "u\0@h:f", "@h:f",
-            "sftp://u:secret@h/", "sftp://h:0/", "sftp://h:65536/", "sftp://h/%4", "sftp://[::1/x", "sftp://", "u@`x`:f",
+            "-oProxyCommand=x:f",
+            "$(id)@h:f",
+            "a;b@h:f",
+            "u@h\n:f",
+            "u@-h:f",
+            "u@h h:f",
+            "u\0@h:f",
+            "@h:f",
+            "sftp://u:secret@h/",
+            "sftp://h:0/",
+            "sftp://h:65536/",
+            "sftp://h/%4",
+            "sftp://[::1/x",
+            "sftp://",
+            "u@`x`:f",
         ] {
             assert!(Destination::parse(bad).is_err(), "{bad:?}");
         }

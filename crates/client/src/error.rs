@@ -166,7 +166,11 @@ impl fmt::Display for Error {
             Self::Interrupted { doing, why } => write!(f, "{doing}: interrupted: {why}"),
             Self::Peer { why } => write!(f, "the server broke the protocol: {why}"),
             Self::Local { doing, path, source } => {
-                write!(f, "{doing} \"{}\": {source}", display_name(path.as_os_str().as_encoded_bytes()))
+                write!(
+                    f,
+                    "{doing} \"{}\": {source}",
+                    display_name(path.as_os_str().as_encoded_bytes())
+                )
             }
             Self::VerificationFailed { path, why } => {
                 write!(f, "verify \"{}\": {why}", display_name(path))

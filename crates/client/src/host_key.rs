@@ -105,8 +105,12 @@ impl HostKeyCheck {
                 self.record(key);
                 Ok(Accepted::Trusted)
             }
-            (Lookup::Unknown | Lookup::OtherTypesOnly { .. }, Strict::Ask) => self.ask_person(key, &lookup),
-            (Lookup::Unknown | Lookup::OtherTypesOnly { .. }, Strict::Yes) => Err(self.unknown(key)),
+            (Lookup::Unknown | Lookup::OtherTypesOnly { .. }, Strict::Ask) => {
+                self.ask_person(key, &lookup)
+            }
+            (Lookup::Unknown | Lookup::OtherTypesOnly { .. }, Strict::Yes) => {
+                Err(self.unknown(key))
+            }
         }
     }
 
@@ -147,7 +151,10 @@ impl HostKeyCheck {
         }
         let new = |blob: &&Vec<u8>| {
             PublicKey::from_wire(blob).is_ok_and(|key| {
-                matches!(self.known.lookup(&self.name, &key), Lookup::Unknown | Lookup::OtherTypesOnly { .. })
+                matches!(
+                    self.known.lookup(&self.name, &key),
+                    Lookup::Unknown | Lookup::OtherTypesOnly { .. }
+                )
             })
         };
         announced.iter().filter(new).cloned().collect()
@@ -191,7 +198,11 @@ mod tests {
 
     impl Prompt for Says {
         fn host_key(&self, question: &HostKeyQuestion) -> Option<String> {
-            Some(if self.0 == "fingerprint" { question.fingerprint.clone() } else { self.0.to_owned() })
+            Some(if self.0 == "fingerprint" {
+                question.fingerprint.clone()
+            } else {
+                self.0.to_owned()
+            })
         }
 
         fn password(&self, _: &str, _: &str, _: u32) -> Option<Zeroizing<String>> {
@@ -207,7 +218,11 @@ mod tests {
         PrivateKey::generate(KeyType::Ed25519, &mut SystemRandom).unwrap().public().clone()
     }
 
-    fn check(file: &std::path::Path, strict: StrictHostKeyChecking, says: &'static str) -> HostKeyCheck {
+    fn check(
+        file: &std::path::Path,
+        strict: StrictHostKeyChecking,
+        says: &'static str,
+    ) -> HostKeyCheck {
         let mut settings = HostSettings::defaults("h", "u", None);
         settings.user_known_hosts = vec![file.to_owned()];
         settings.global_known_hosts.clear();
@@ -256,7 +271,10 @@ mod tests {
         let file = directory.path().join("known_hosts");
         let (used, new) = (key(), key());
         std::fs::write(&file, format!("* {}\n", used.to_openssh("").trim())).unwrap();
-        let announced = vec![used.to_wire(), PrivateKey::generate(KeyType::EcdsaP256, &mut SystemRandom).unwrap().public().to_wire()];
+        let announced = vec![
+            used.to_wire(),
+            PrivateKey::generate(KeyType::EcdsaP256, &mut SystemRandom).unwrap().public().to_wire(),
+        ];
         let strict = StrictHostKeyChecking::Yes;
         assert!(check(&file, strict, "").worth_proving(&used, &announced).is_empty());
 
@@ -266,7 +284,9 @@ mod tests {
         assert_eq!(check.worth_proving(&used, &announced), announced[1..]);
         // A second key of a recorded type would look like a change: it is not taken.
         assert!(check.worth_proving(&used, &[new.to_wire(), used.to_wire()]).is_empty());
-        assert!(check.worth_proving(&used, &[announced[1].clone(), announced[1].clone()]).is_empty());
+        assert!(
+            check.worth_proving(&used, &[announced[1].clone(), announced[1].clone()]).is_empty()
+        );
         check.learn(&announced[1..]);
         assert!(KnownHosts::read(&[file]).unwrap().records_exactly("h", &announced[1]));
     }

@@ -81,7 +81,9 @@ impl KnownHosts {
         let mut all = Self::default();
         for file in files {
             let mut text = Vec::new();
-            match File::open(file).and_then(|f| f.take(KNOWN_HOSTS_FILE_LEN_MAX).read_to_end(&mut text)) {
+            match File::open(file)
+                .and_then(|f| f.take(KNOWN_HOSTS_FILE_LEN_MAX).read_to_end(&mut text))
+            {
                 Ok(_) => all.add_text(file, &text),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(Error::local("read known hosts", file, error)),
@@ -92,7 +94,8 @@ impl KnownHosts {
 
     fn add_text(&mut self, file: &Path, text: &[u8]) {
         for (index, line) in text.split(|b| *b == b'\n').enumerate() {
-            let parsed = std::str::from_utf8(line).ok().and_then(|l| parse_line(file, index + 1, l));
+            let parsed =
+                std::str::from_utf8(line).ok().and_then(|l| parse_line(file, index + 1, l));
             self.lines.extend(parsed);
         }
     }
@@ -145,7 +148,8 @@ impl KnownHosts {
     /// [`Error::Local`] if the file cannot be written.
     pub fn append(file: &Path, name: &str, key: &PublicKey, hashed: bool) -> Result<(), Error> {
         let failed = |error: std::io::Error| Error::local("record host key in", file, error);
-        if let Some(directory) = file.parent().filter(|d| !d.as_os_str().is_empty() && !d.exists()) {
+        if let Some(directory) = file.parent().filter(|d| !d.as_os_str().is_empty() && !d.exists())
+        {
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
             made.map_err(failed)?;
         }
@@ -158,7 +162,10 @@ impl KnownHosts {
 
         let mut text = Vec::new();
         handle.seek(SeekFrom::Start(0)).map_err(failed)?;
-        Read::by_ref(&mut handle).take(KNOWN_HOSTS_FILE_LEN_MAX).read_to_end(&mut text).map_err(failed)?;
+        Read::by_ref(&mut handle)
+            .take(KNOWN_HOSTS_FILE_LEN_MAX)
+            .read_to_end(&mut text)
+            .map_err(failed)?;
         let mut there = Self::default();
         there.add_text(file, &text);
         if there.records_exactly(name, &key.to_wire()) {
@@ -203,7 +210,8 @@ impl Names {
     fn name_exactly(&self, name: &str) -> bool {
         match self {
             Self::Patterns(patterns) => {
-                !patterns.contains(['*', '?', '!']) && patterns.split(',').any(|p| p.eq_ignore_ascii_case(name))
+                !patterns.contains(['*', '?', '!'])
+                    && patterns.split(',').any(|p| p.eq_ignore_ascii_case(name))
             }
             Self::Hashed { .. } => self.contain(name),
         }
@@ -237,7 +245,10 @@ fn parse_line(file: &Path, number: usize, line: &str) -> Option<Line> {
     let names = match word.strip_prefix("|1|") {
         Some(rest) => {
             let (salt, hash) = rest.split_once('|')?;
-            Names::Hashed { salt: BASE64_STANDARD.decode(salt).ok()?, hash: BASE64_STANDARD.decode(hash).ok()? }
+            Names::Hashed {
+                salt: BASE64_STANDARD.decode(salt).ok()?,
+                hash: BASE64_STANDARD.decode(hash).ok()?,
+            }
         }
         None => Names::Patterns(word.to_owned()),
     };

@@ -105,7 +105,8 @@ impl Session {
     }
 
     fn ended(&self) -> Error {
-        let why = self.inner.end.get().cloned().unwrap_or_else(|| "the connection is closed".into());
+        let why =
+            self.inner.end.get().cloned().unwrap_or_else(|| "the connection is closed".into());
         Error::Interrupted { doing: "use the connection", why }
     }
 }

@@ -18,7 +18,9 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use sterna_sftp_proto::extension::{Extended, Extension, ExtensionSet, Limits as LimitsRequest, LimitsReply};
+use sterna_sftp_proto::extension::{
+    Extended, Extension, ExtensionSet, Limits as LimitsRequest, LimitsReply,
+};
 use sterna_sftp_proto::messages::Version;
 use sterna_sftp_proto::{Reply, Request, StatusCode};
 use sterna_sshwire::Reader;
@@ -34,8 +36,8 @@ pub use paths::RenameOutcome;
 
 pub(crate) use buffer::BufferPool;
 pub(crate) use dir::check_name;
-pub(crate) use glob::joined;
 pub(crate) use engine::{Call, Engine, EngineHandle, Frame, ReplyTo};
+pub(crate) use glob::joined;
 
 use crate::limits::{IO_LEN_MAX, IO_LEN_MIN, IO_LEN_SAFE, PACKET_LEN_MAX, SFTP_SILENCE_MAX};
 use crate::{Error, Refusal};
@@ -99,7 +101,8 @@ impl Sftp {
 
     /// Waits for VERSION, then asks for the limits if they are offered (CLT-1, CLT-2).
     pub(crate) async fn start(handle: EngineHandle, options: &SftpOptions) -> Result<Self, Error> {
-        let lost = || Error::Interrupted { doing: "start SFTP", why: "the connection ended".into() };
+        let lost =
+            || Error::Interrupted { doing: "start SFTP", why: "the connection ended".into() };
         let frame = handle.version.await.map_err(|_| lost())??;
         let (offered, announced) = read_version(&frame)?;
         let ours = options.io_len_max.clamp(IO_LEN_MIN as u32, IO_LEN_MAX);
@@ -116,7 +119,8 @@ impl Sftp {
             let frame = inner.ask(Extended::Limits(LimitsRequest::new()).into()).await?;
             // A refusal here only means that we stay careful.
             if let Reply::ExtendedReply(reply) = frame.reply()? {
-                let theirs = LimitsReply::decode(&mut Reader::new(reply.data)).map_err(unreadable)?;
+                let theirs =
+                    LimitsReply::decode(&mut Reader::new(reply.data)).map_err(unreadable)?;
                 inner.limits = Limits {
                     read_len: theirs.usable_read_len().min(ours),
                     write_len: theirs.usable_write_len().min(ours),
@@ -164,12 +168,18 @@ impl Sftp {
     /// Sends without waiting, for what is dropped: a full queue loses it, the channel's end frees it.
     pub(crate) fn send_and_forget(&self, request: Request<'_>) {
         let head = encoded(request);
-        let call = Call { head, body: None, reply_len_max: PACKET_LEN_MAX, reply_to: ReplyTo::Nobody };
+        let call =
+            Call { head, body: None, reply_len_max: PACKET_LEN_MAX, reply_to: ReplyTo::Nobody };
         let _ = self.inner.calls.try_send(call);
     }
 
     /// A request whose answer is a bare STATUS.
-    async fn ask_status(&self, request: Request<'_>, doing: &'static str, path: &[u8]) -> Result<(), Error> {
+    async fn ask_status(
+        &self,
+        request: Request<'_>,
+        doing: &'static str,
+        path: &[u8],
+    ) -> Result<(), Error> {
         let frame = self.ask(request).await?;
         match frame.reply()? {
             Reply::Status(status) if status.code == StatusCode::Ok => Ok(()),
@@ -205,7 +215,8 @@ impl Inner {
     }
 
     fn ended(&self) -> Error {
-        let closed = || Error::Interrupted { doing: "use SFTP", why: "the connection is closed".into() };
+        let closed =
+            || Error::Interrupted { doing: "use SFTP", why: "the connection is closed".into() };
         self.failure.get().cloned().unwrap_or_else(closed)
     }
 }
@@ -225,7 +236,8 @@ pub(crate) fn refused(reply: Reply<'_>, doing: &'static str, path: &[u8]) -> Err
             path: path.to_vec(),
             refusal: Refusal {
                 code: status.code.number(),
-                text: String::from_utf8_lossy(&status.message[..status.message.len().min(4096)]).into_owned(),
+                text: String::from_utf8_lossy(&status.message[..status.message.len().min(4096)])
+                    .into_owned(),
             },
         },
         Reply::Status(_) => Error::peer(format!("{doing}: success without a result")),

@@ -130,7 +130,8 @@ impl AlgorithmChange {
             Self::Append(names) => usable(&[default, names].concat()),
             Self::Prepend(names) => usable(&[names, default].concat()),
             Self::Remove(patterns) => {
-                let gone = |n: &str| patterns.iter().any(|p| wildcard_match(p.as_bytes(), n.as_bytes()));
+                let gone =
+                    |n: &str| patterns.iter().any(|p| wildcard_match(p.as_bytes(), n.as_bytes()));
                 default.iter().filter(|n| !gone(n)).cloned().collect()
             }
         };
@@ -150,12 +151,18 @@ impl HostSettings {
             host: alias.to_owned(),
             user: user.to_owned(),
             port: 22,
-            identity_files: ["id_ed25519", "id_ecdsa", "id_rsa"].into_iter().filter_map(ssh).collect(),
+            identity_files: ["id_ed25519", "id_ecdsa", "id_rsa"]
+                .into_iter()
+                .filter_map(ssh)
+                .collect(),
             identity_files_named: false,
             identities_only: false,
             agent: std::env::var_os("SSH_AUTH_SOCK").filter(|s| !s.is_empty()).map(PathBuf::from),
             user_known_hosts: ["known_hosts", "known_hosts2"].into_iter().filter_map(ssh).collect(),
-            global_known_hosts: vec!["/etc/ssh/ssh_known_hosts".into(), "/etc/ssh/ssh_known_hosts2".into()],
+            global_known_hosts: vec![
+                "/etc/ssh/ssh_known_hosts".into(),
+                "/etc/ssh/ssh_known_hosts2".into(),
+            ],
             host_key_alias: None,
             strict_host_key_checking: StrictHostKeyChecking::Ask,
             hash_known_hosts: false,

@@ -29,7 +29,8 @@ use tokio::sync::{Semaphore, watch};
 pub use progress::{Event, FileReport, Progress, Quiet, Summary, Verified};
 
 use crate::limits::{
-    FILES_IN_FLIGHT_DEFAULT, LOCAL_NAME_LEN_MAX, SUMMARY_ERRORS_MAX, WINDOW_MAX_LEN, WINDOW_START_LEN,
+    FILES_IN_FLIGHT_DEFAULT, LOCAL_NAME_LEN_MAX, SUMMARY_ERRORS_MAX, WINDOW_MAX_LEN,
+    WINDOW_START_LEN,
 };
 use crate::sftp::Sftp;
 use crate::{Error, Session};
@@ -195,7 +196,11 @@ impl Transfer {
     ///
     /// # Cancelling
     /// Dropping the future stops everything at once; parts stay resumable.
-    pub async fn get<S: AsRef<[u8]>>(&self, sources: &[S], target: &Path) -> Result<Summary, Error> {
+    pub async fn get<S: AsRef<[u8]>>(
+        &self,
+        sources: &[S],
+        target: &Path,
+    ) -> Result<Summary, Error> {
         let sources: Vec<Vec<u8>> = sources.iter().map(|s| s.as_ref().to_vec()).collect();
         let context = self.context(None);
         tree::get(&context, &sources, target).await?;
@@ -209,7 +214,11 @@ impl Transfer {
     ///
     /// # Cancelling
     /// As [`get`](Self::get).
-    pub async fn put<P: AsRef<Path>>(&self, sources: &[P], target: &[u8]) -> Result<Summary, Error> {
+    pub async fn put<P: AsRef<Path>>(
+        &self,
+        sources: &[P],
+        target: &[u8],
+    ) -> Result<Summary, Error> {
         let sources: Vec<PathBuf> = sources.iter().map(|s| s.as_ref().to_owned()).collect();
         let state_dir = self.options.state_dir.clone().filter(|_| self.options.resume);
         let journals = blocking(move || state_dir.and_then(|dir| open_state_dir(&dir))).await?;
@@ -336,7 +345,9 @@ fn units(len: usize) -> u32 {
 }
 
 /// Runs file work where it may block.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(|_| Error::Cancelled)
 }
 
@@ -360,8 +371,10 @@ fn short_digest(bytes: &[u8]) -> String {
 }
 
 fn default_state_dir() -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    let base = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
+    let absolute =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let base = absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
     Some(base.join("sterna"))
 }
 

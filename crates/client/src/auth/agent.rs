@@ -39,7 +39,8 @@ impl Agent {
     /// The keys that the agent offers; those that we cannot use are left out.
     pub(crate) async fn keys(&self) -> Result<Vec<AgentKey>, String> {
         let reply = self.exchange(&[REQUEST_IDENTITIES]).await?;
-        let bad = |e: sterna_sshwire::DecodeError| format!("the agent's answer cannot be read: {e}");
+        let bad =
+            |e: sterna_sshwire::DecodeError| format!("the agent's answer cannot be read: {e}");
         let mut r = Reader::new(&reply);
         if r.u8("type").map_err(bad)? != IDENTITIES_ANSWER {
             return Err("the agent does not list its keys".into());
@@ -58,7 +59,12 @@ impl Agent {
     }
 
     /// A signature blob over `message`, by exactly `algorithm`.
-    pub(crate) async fn sign(&self, blob: &[u8], algorithm: &str, message: &[u8]) -> Result<Vec<u8>, String> {
+    pub(crate) async fn sign(
+        &self,
+        blob: &[u8],
+        algorithm: &str,
+        message: &[u8],
+    ) -> Result<Vec<u8>, String> {
         let mut request = Vec::with_capacity(message.len() + blob.len() + 16);
         put_u8(&mut request, SIGN_REQUEST);
         put_string(&mut request, blob);
@@ -80,7 +86,10 @@ impl Agent {
         // An agent that ignores the flags signs by SHA-1: that is not what was agreed (AGT-2).
         let by = Reader::new(signature).string("algorithm", 64).unwrap_or_default();
         if by != algorithm.as_bytes() {
-            return Err(format!("the agent signed by \"{}\" instead of {algorithm}", crate::display_name(by)));
+            return Err(format!(
+                "the agent signed by \"{}\" instead of {algorithm}",
+                crate::display_name(by)
+            ));
         }
         Ok(signature.to_vec())
     }
@@ -140,7 +149,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_lying_count_or_length_is_an_error_and_allocates_nothing() {
-        let (agent, _dir) = scripted(vec![framed(&[IDENTITIES_ANSWER, 0xff, 0xff, 0xff, 0xff])]).await;
+        let (agent, _dir) =
+            scripted(vec![framed(&[IDENTITIES_ANSWER, 0xff, 0xff, 0xff, 0xff])]).await;
         assert!(agent.keys().await.is_err());
 
         let (agent, _dir) = scripted(vec![vec![0xff; 8]]).await;

@@ -36,7 +36,9 @@ pub(super) enum Signer {
 pub(super) async fn collect(settings: &HostSettings) -> Vec<Identity> {
     let mut from_agent = agent_identities(settings).await;
     let files = settings.identity_files.clone();
-    let from_files = tokio::task::spawn_blocking(move || files.iter().filter_map(|f| from_file(f)).collect::<Vec<_>>());
+    let from_files = tokio::task::spawn_blocking(move || {
+        files.iter().filter_map(|f| from_file(f)).collect::<Vec<_>>()
+    });
     let from_files = from_files.await.unwrap_or_default();
 
     let mut identities: Vec<Identity> = Vec::new();
@@ -48,7 +50,8 @@ pub(super) async fn collect(settings: &HostSettings) -> Vec<Identity> {
         }
     }
     // Files that a person named go before keys that merely lie in the agent.
-    let (named, rest) = if settings.identity_files_named { (later, Vec::new()) } else { (Vec::new(), later) };
+    let (named, rest) =
+        if settings.identity_files_named { (later, Vec::new()) } else { (Vec::new(), later) };
     identities.extend(named);
     if !settings.identities_only {
         identities.extend(from_agent);
@@ -92,14 +95,24 @@ fn from_file(path: &Path) -> Option<Identity> {
     match PrivateKey::from_text(&text, None) {
         Ok(key) => {
             let public = key.public().clone();
-            Some(Identity { blob: public.to_wire(), key: public, label, signer: Signer::Key(Box::new(key)) })
+            Some(Identity {
+                blob: public.to_wire(),
+                key: public,
+                label,
+                signer: Signer::Key(Box::new(key)),
+            })
         }
         Err(KeyFileError::Encrypted) => {
             let mut beside = path.as_os_str().to_owned();
             beside.push(".pub");
             let public = std::fs::read_to_string(Path::new(&beside)).ok()?;
             let (key, _) = PublicKey::from_openssh(public.lines().next()?).ok()?;
-            Some(Identity { blob: key.to_wire(), key, label, signer: Signer::File(path.to_owned()) })
+            Some(Identity {
+                blob: key.to_wire(),
+                key,
+                label,
+                signer: Signer::File(path.to_owned()),
+            })
         }
         Err(error) => {
             tracing::debug!(path = %path.display(), %error, "key file left out");
@@ -134,7 +147,8 @@ pub(super) async fn sign_with_file(
     if credentials.settings.batch_mode {
         return Err("it is encrypted and nobody can be asked".into());
     }
-    let (path, prompt, algorithm) = (path.to_owned(), credentials.prompt.clone(), algorithm.to_owned());
+    let (path, prompt, algorithm) =
+        (path.to_owned(), credentials.prompt.clone(), algorithm.to_owned());
     let work = move || {
         let key = open_encrypted(&path, prompt.as_ref())?;
         key.sign(&algorithm, &message).map_err(|e| e.to_string())
@@ -156,12 +170,19 @@ fn open_encrypted(path: &Path, prompt: &dyn Prompt) -> Result<PrivateKey, String
 
 /// The signature algorithm for a key: the strongest of its own that the server announced (RFC 8308)
 /// and the settings allow. Without an announcement, the key's first.
-pub(super) fn algorithm_for(identity: &Identity, announced: &[String], settings: &HostSettings) -> Option<String> {
-    let own: Vec<String> = identity.key.signature_algorithms().iter().map(|a| (*a).to_owned()).collect();
+pub(super) fn algorithm_for(
+    identity: &Identity,
+    announced: &[String],
+    settings: &HostSettings,
+) -> Option<String> {
+    let own: Vec<String> =
+        identity.key.signature_algorithms().iter().map(|a| (*a).to_owned()).collect();
     let allowed = match &settings.pubkey_algorithms {
         Some(change) => {
-            let default: Vec<String> =
-                sterna_ssh_crypto::names::SIGNATURE_DEFAULT.iter().map(|a| (*a).to_owned()).collect();
+            let default: Vec<String> = sterna_ssh_crypto::names::SIGNATURE_DEFAULT
+                .iter()
+                .map(|a| (*a).to_owned())
+                .collect();
             change.apply("PubkeyAcceptedAlgorithms", &default, |_| true).unwrap_or_default()
         }
         None => own.clone(),

@@ -42,7 +42,8 @@ fn hashed_names_equal_the_vectors_and_match() {
 
 #[test]
 fn each_answer_is_given() {
-    let (ours, theirs, ec) = (key(KeyType::Ed25519), key(KeyType::Ed25519), key(KeyType::EcdsaP256));
+    let (ours, theirs, ec) =
+        (key(KeyType::Ed25519), key(KeyType::Ed25519), key(KeyType::EcdsaP256));
     let text = format!(
         "# comment\n\n{}{}garbage\n",
         line_of("*.lab,!bad.lab,[h]:2022", &ours),
@@ -95,7 +96,8 @@ fn two_writers_at_once_lose_nothing_and_repeat_nothing() {
             let (file, key) = (&file, &key);
             scope.spawn(move || {
                 for n in 0..20 {
-                    KnownHosts::append(file, &format!("h{}-{n}", worker / 2), key, worker % 2 == 0).unwrap();
+                    KnownHosts::append(file, &format!("h{}-{n}", worker / 2), key, worker % 2 == 0)
+                        .unwrap();
                 }
             });
         }

@@ -44,8 +44,12 @@ impl Login {
         loop {
             match self.notice().await? {
                 Notice::Banner(text) => self.show(&text),
-                Notice::AuthTurn { can_continue, partial } => return Ok(Turn::Refused { can_continue, partial }),
-                Notice::KeyAccepted { algorithm, key_blob } => return Ok(Turn::KeyAccepted { algorithm, key_blob }),
+                Notice::AuthTurn { can_continue, partial } => {
+                    return Ok(Turn::Refused { can_continue, partial });
+                }
+                Notice::KeyAccepted { algorithm, key_blob } => {
+                    return Ok(Turn::KeyAccepted { algorithm, key_blob });
+                }
                 Notice::LoggedIn => return Ok(Turn::LoggedIn),
                 Notice::HostKey(_) | Notice::HostKeysAnnounced(_) | Notice::HostKeysProved(_) => {}
             }
@@ -64,9 +68,17 @@ impl Login {
         answer.await.map_err(|_| self.ended())
     }
 
-    pub(crate) async fn signed_bytes(&self, algorithm: &str, key_blob: &[u8]) -> Result<Vec<u8>, Error> {
+    pub(crate) async fn signed_bytes(
+        &self,
+        algorithm: &str,
+        key_blob: &[u8],
+    ) -> Result<Vec<u8>, Error> {
         let (reply, answer) = oneshot::channel();
-        let command = Command::SignedBytes { algorithm: algorithm.to_owned(), key_blob: key_blob.to_vec(), reply };
+        let command = Command::SignedBytes {
+            algorithm: algorithm.to_owned(),
+            key_blob: key_blob.to_vec(),
+            reply,
+        };
         self.send(command).await?;
         answer.await.map_err(|_| self.ended())
     }
@@ -87,7 +99,8 @@ impl Login {
     }
 
     fn ended(&self) -> Error {
-        let why = self.end.get().cloned().unwrap_or_else(|| "the server closed the connection".into());
+        let why =
+            self.end.get().cloned().unwrap_or_else(|| "the server closed the connection".into());
         Error::Connect { host: self.host.clone(), why }
     }
 

@@ -64,8 +64,16 @@ pub(crate) struct ClientService {
 }
 
 enum Channel {
-    Sftp { engine: Box<Engine>, opened: Option<oneshot::Sender<Result<(), Error>>>, running: bool },
-    Exec { command: Vec<u8>, output: ExecOutput, done: Option<oneshot::Sender<Result<ExecOutput, Error>>> },
+    Sftp {
+        engine: Box<Engine>,
+        opened: Option<oneshot::Sender<Result<(), Error>>>,
+        running: bool,
+    },
+    Exec {
+        command: Vec<u8>,
+        output: ExecOutput,
+        done: Option<oneshot::Sender<Result<ExecOutput, Error>>>,
+    },
     /// We have closed it; the peer's last words are dropped.
     Closing,
 }
@@ -116,10 +124,13 @@ impl ClientService {
     fn command(&mut self, command: Command, link: &mut Link<'_>) -> Result<(), SshError> {
         let (connection, out) = (&mut *link.connection, &mut *link.output);
         match command {
-            Command::HostKeyAnswer(accepted) => return connection.answer_host_key(accepted, link.now, out),
+            Command::HostKeyAnswer(accepted) => {
+                return connection.answer_host_key(accepted, link.now, out);
+            }
             Command::TryAuth(auth) => connection.try_auth(auth, out),
             Command::SignatureAlgorithms { reply } => {
-                let algorithms = connection.server_signature_algorithms().unwrap_or_default().to_vec();
+                let algorithms =
+                    connection.server_signature_algorithms().unwrap_or_default().to_vec();
                 let _ = reply.send(algorithms);
             }
             Command::SignedBytes { algorithm, key_blob, reply } => {
@@ -138,7 +149,8 @@ impl ClientService {
             },
             Command::Exec { command, done } => match connection.open_session(out) {
                 Some(id) => {
-                    let channel = Channel::Exec { command, output: ExecOutput::default(), done: Some(done) };
+                    let channel =
+                        Channel::Exec { command, output: ExecOutput::default(), done: Some(done) };
                     self.channels.insert(id, channel);
                 }
                 None => drop(done.send(Err(no_more_channels()))),
@@ -169,8 +181,12 @@ impl ClientService {
 
     fn opened(&mut self, id: ChannelId, link: &mut Link<'_>) {
         match self.channels.get(&id) {
-            Some(Channel::Sftp { .. }) => link.connection.request_subsystem(id, "sftp", link.output),
-            Some(Channel::Exec { command, .. }) => link.connection.request_exec(id, command, link.output),
+            Some(Channel::Sftp { .. }) => {
+                link.connection.request_subsystem(id, "sftp", link.output)
+            }
+            Some(Channel::Exec { command, .. }) => {
+                link.connection.request_exec(id, command, link.output)
+            }
             Some(Channel::Closing) | None => {}
         }
     }
@@ -180,7 +196,11 @@ impl ClientService {
         let refused = match channel {
             Channel::Sftp { opened, running, .. } => {
                 *running = accepted;
-                let result = if accepted { Ok(()) } else { Err(unsupported("start SFTP", "the subsystem sftp")) };
+                let result = if accepted {
+                    Ok(())
+                } else {
+                    Err(unsupported("start SFTP", "the subsystem sftp"))
+                };
                 let _ = opened.take().map(|o| o.send(result));
                 !accepted
             }
@@ -217,7 +237,8 @@ impl ClientService {
     }
 
     fn closed(&mut self, id: ChannelId) {
-        let error = Error::Interrupted { doing: "use SFTP", why: "the server closed the channel".into() };
+        let error =
+            Error::Interrupted { doing: "use SFTP", why: "the server closed the channel".into() };
         match self.channels.remove(&id) {
             Some(Channel::Sftp { mut engine, opened, .. }) => {
                 engine.fail(&error);
@@ -280,8 +301,12 @@ impl Service for ClientService {
                     }
                 }
             }
-            Event::AuthTurn { can_continue, partial } => self.tell(Notice::AuthTurn { can_continue, partial }),
-            Event::PublicKeyAccepted { algorithm, key_blob } => self.tell(Notice::KeyAccepted { algorithm, key_blob }),
+            Event::AuthTurn { can_continue, partial } => {
+                self.tell(Notice::AuthTurn { can_continue, partial })
+            }
+            Event::PublicKeyAccepted { algorithm, key_blob } => {
+                self.tell(Notice::KeyAccepted { algorithm, key_blob })
+            }
             Event::Banner(text) => {
                 self.banner_len = self.banner_len.saturating_add(text.len().max(1 << 10));
                 if self.banner_len <= BANNER_LEN_MAX {
@@ -298,7 +323,9 @@ impl Service for ClientService {
             Event::HostKeysProved(keys) => self.tell(Notice::HostKeysProved(keys)),
             Event::ChannelOpened(id) => self.opened(id, link),
             Event::ChannelOpenFailed { channel, text, .. } => self.open_failed(channel, &text),
-            Event::ChannelRequestDone { channel, accepted } => self.request_done(channel, accepted, link),
+            Event::ChannelRequestDone { channel, accepted } => {
+                self.request_done(channel, accepted, link)
+            }
             Event::ChannelRequest { channel, request: ChannelRequest::ExitStatus(status) } => {
                 if let Some(Channel::Exec { output, .. }) = self.channels.get_mut(&channel) {
                     output.status = Some(status);
@@ -313,7 +340,10 @@ impl Service for ClientService {
                 // SFTP never ends one direction only: without the server there is nothing to say.
                 if let Some(channel @ Channel::Sftp { .. }) = self.channels.get_mut(&id) {
                     if let Channel::Sftp { engine, .. } = channel {
-                        engine.fail(&Error::Interrupted { doing: "use SFTP", why: "the server ended SFTP".into() });
+                        engine.fail(&Error::Interrupted {
+                            doing: "use SFTP",
+                            why: "the server ended SFTP".into(),
+                        });
                     }
                     link.connection.close(id, link.output);
                     *channel = Channel::Closing;
@@ -321,7 +351,9 @@ impl Service for ClientService {
             }
             Event::ChannelClosed(id) => self.closed(id),
             Event::Disconnected { text, .. } => {
-                let _ = self.end.set(format!("the server ended the connection: {}", display_text(&text)));
+                let _ = self
+                    .end
+                    .set(format!("the server ended the connection: {}", display_text(&text)));
             }
             // Room to write is taken in `poll`; the rest is for servers or already answered.
             Event::ChannelWritable(_)
@@ -357,7 +389,10 @@ fn keep(output: &mut Vec<u8>, data: &[u8]) {
 }
 
 fn no_more_channels() -> Error {
-    Error::Interrupted { doing: "open a channel", why: "no more channels on this connection".into() }
+    Error::Interrupted {
+        doing: "open a channel",
+        why: "no more channels on this connection".into(),
+    }
 }
 
 fn unsupported(doing: &'static str, extension: &'static str) -> Error {

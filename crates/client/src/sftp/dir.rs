@@ -155,7 +155,11 @@ impl Drop for Dir {
 
 /// A name from a server must be one component that stays where it is put (CLT-7).
 pub(crate) fn check_name(name: &[u8]) -> Result<(), Error> {
-    let harmless = !name.is_empty() && name != b"." && name != b".." && !name.contains(&b'/') && !name.contains(&0);
+    let harmless = !name.is_empty()
+        && name != b"."
+        && name != b".."
+        && !name.contains(&b'/')
+        && !name.contains(&0);
     if harmless {
         return Ok(());
     }

@@ -165,7 +165,9 @@ impl Engine {
     }
 
     fn has_room(&self) -> bool {
-        !self.calls_ended && self.unsent_len < SFTP_UNSENT_LEN_MAX && self.pending.len() < SFTP_OUTSTANDING_MAX
+        !self.calls_ended
+            && self.unsent_len < SFTP_UNSENT_LEN_MAX
+            && self.pending.len() < SFTP_OUTSTANDING_MAX
     }
 
     fn take(&mut self, mut call: Call) {
@@ -179,7 +181,8 @@ impl Engine {
         if self.pending.is_empty() {
             self.last_activity = Instant::now();
         }
-        self.pending.insert(id, Pending { reply_to: call.reply_to, reply_len_max: call.reply_len_max });
+        self.pending
+            .insert(id, Pending { reply_to: call.reply_to, reply_len_max: call.reply_len_max });
         let unsent = Unsent { head: call.head, body: call.body, sent: 0 };
         self.unsent_len += unsent.len();
         self.unsent.push_back(unsent);
@@ -229,7 +232,10 @@ impl Engine {
         let id = frame.0.get(1..5).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes);
         let pending = id.and_then(|id| self.pending.remove(&id));
         let Some(pending) = pending else {
-            return Err(Error::peer(format!("a reply to request {}, which was not asked", id.unwrap_or(0))));
+            return Err(Error::peer(format!(
+                "a reply to request {}, which was not asked",
+                id.unwrap_or(0)
+            )));
         };
         if frame.0.len() > pending.reply_len_max {
             let error = Error::peer(format!(
@@ -276,13 +282,19 @@ impl Engine {
     /// The error of a server that fell silent.
     pub(crate) fn silence_error(&self) -> Error {
         let seconds = self.silence_max.as_secs();
-        Error::Interrupted { doing: "wait for the server", why: format!("no answer for {seconds} seconds") }
+        Error::Interrupted {
+            doing: "wait for the server",
+            why: format!("no answer for {seconds} seconds"),
+        }
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.fail(&Error::Interrupted { doing: "use SFTP", why: "the connection is closed".into() });
+        self.fail(&Error::Interrupted {
+            doing: "use SFTP",
+            why: "the connection is closed".into(),
+        });
     }
 }
 
@@ -296,7 +308,12 @@ struct Incoming {
 }
 
 impl Incoming {
-    fn take(&mut self, bytes: &mut &[u8], pool: &BufferPool, first: bool) -> Result<Option<Frame>, Error> {
+    fn take(
+        &mut self,
+        bytes: &mut &[u8],
+        pool: &BufferPool,
+        first: bool,
+    ) -> Result<Option<Frame>, Error> {
         while self.length_len < self.length.len() {
             let Some((byte, rest)) = bytes.split_first() else { return Ok(None) };
             self.length[self.length_len] = *byte;

@@ -2,8 +2,9 @@
 
 use sterna_sftp_proto::Reply;
 use sterna_sftp_proto::extension::{
-    CheckFileHandle, CheckFileName, CheckFileReply, ExpandPath, Extended, Extension, HomeDirectory, Ids,
-    SpaceAvailable as SpaceRequest, SpaceAvailableReply, Statvfs, StatvfsReply, UsersGroups, UsersGroupsReply,
+    CheckFileHandle, CheckFileName, CheckFileReply, ExpandPath, Extended, Extension, HomeDirectory,
+    Ids, SpaceAvailable as SpaceRequest, SpaceAvailableReply, Statvfs, StatvfsReply, UsersGroups,
+    UsersGroupsReply,
 };
 use sterna_ssh_crypto::DigestAlgorithm;
 use sterna_sshwire::Reader;
@@ -47,8 +48,10 @@ impl Sftp {
     pub async fn space_available(&self, path: impl AsRef<[u8]>) -> Result<SpaceAvailable, Error> {
         let path = non_empty(path.as_ref());
         let request = Extended::SpaceAvailable(SpaceRequest { path });
-        let frame = self.ask_extended(Extension::SpaceAvailable, request, "ask for space at").await?;
-        SpaceAvailableReply::decode(&mut body(&frame, "ask for space at", path)?).map_err(unreadable)
+        let frame =
+            self.ask_extended(Extension::SpaceAvailable, request, "ask for space at").await?;
+        SpaceAvailableReply::decode(&mut body(&frame, "ask for space at", path)?)
+            .map_err(unreadable)
     }
 
     /// The absolute form of a path that may begin with `~` or `~user` (`expand-path@openssh.com`).
@@ -87,14 +90,19 @@ impl Sftp {
     ///
     /// # Errors
     /// [`Error::Unsupported`] if it is not offered; [`Error::Peer`] if the counts differ.
-    pub async fn users_groups(&self, uids: &[u32], gids: &[u32]) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), Error> {
+    pub async fn users_groups(
+        &self,
+        uids: &[u32],
+        gids: &[u32],
+    ) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), Error> {
         let (mut uid_wire, mut gid_wire) = (Vec::new(), Vec::new());
         let request = Extended::UsersGroups(UsersGroups {
             uids: Ids::build(uids, &mut uid_wire),
             gids: Ids::build(gids, &mut gid_wire),
         });
         let frame = self.ask_extended(Extension::UsersGroups, request, "ask for names").await?;
-        let reply = UsersGroupsReply::decode(&mut body(&frame, "ask for names", b"")?).map_err(unreadable)?;
+        let reply = UsersGroupsReply::decode(&mut body(&frame, "ask for names", b"")?)
+            .map_err(unreadable)?;
         let users: Vec<_> = reply.users.iter().map(<[u8]>::to_vec).collect();
         let groups: Vec<_> = reply.groups.iter().map(<[u8]>::to_vec).collect();
         if users.len() != uids.len() || groups.len() != gids.len() {
@@ -117,7 +125,8 @@ impl Sftp {
     ) -> Result<BlockDigests, Error> {
         let path = path.as_ref();
         let hash_list = self.hash_list(algorithms)?;
-        let request = CheckFileName { path, hash_list: hash_list.as_bytes(), offset, len, block_len };
+        let request =
+            CheckFileName { path, hash_list: hash_list.as_bytes(), offset, len, block_len };
         let frame = self.ask(Extended::CheckFileName(request).into()).await?;
         digests_of(&frame, algorithms, path)
     }
@@ -131,7 +140,8 @@ impl Sftp {
     }
 
     fn hash_list(&self, algorithms: &[DigestAlgorithm]) -> Result<String, Error> {
-        let names: Vec<_> = algorithms.iter().filter(|a| self.can_check(**a)).map(|a| a.name()).collect();
+        let names: Vec<_> =
+            algorithms.iter().filter(|a| self.can_check(**a)).map(|a| a.name()).collect();
         if names.is_empty() {
             return Err(Error::Unsupported { doing: "compute a digest", extension: "check-file" });
         }
@@ -143,12 +153,19 @@ impl Sftp {
     ///
     /// # Errors
     /// [`Error::Refused`]; [`Error::SourceChanged`] if the sizes differ afterwards.
-    pub async fn copy_file(&self, from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<u64, Error> {
+    pub async fn copy_file(
+        &self,
+        from: impl AsRef<[u8]>,
+        to: impl AsRef<[u8]>,
+    ) -> Result<u64, Error> {
         let source = self.open(&from, OpenOptions::new().read(true)).await?;
         let attrs = source.stat().await?;
         // The same file under another name would be cut to nothing by opening it.
         if self.realpath(&from).await.ok() == self.realpath(&to).await.ok() {
-            let refusal = Refusal { code: Refusal::FAILURE, text: "source and target are the same file".into() };
+            let refusal = Refusal {
+                code: Refusal::FAILURE,
+                text: "source and target are the same file".into(),
+            };
             return Err(Error::Refused { doing: "copy", path: to.as_ref().to_vec(), refusal });
         }
         let mode = attrs.permissions.unwrap_or(0o644) & 0o777;
@@ -162,7 +179,9 @@ impl Sftp {
         };
         target.close().await?;
         match attrs.size {
-            Some(size) if size != copied => Err(Error::SourceChanged { path: from.as_ref().to_vec() }),
+            Some(size) if size != copied => {
+                Err(Error::SourceChanged { path: from.as_ref().to_vec() })
+            }
             _ => Ok(copied),
         }
     }
@@ -194,15 +213,25 @@ impl File {
         block_len: u32,
     ) -> Result<BlockDigests, Error> {
         let hash_list = self.sftp().hash_list(algorithms)?;
-        let request =
-            CheckFileHandle { handle: self.handle(), hash_list: hash_list.as_bytes(), offset, len, block_len };
+        let request = CheckFileHandle {
+            handle: self.handle(),
+            hash_list: hash_list.as_bytes(),
+            offset,
+            len,
+            block_len,
+        };
         let frame = self.sftp().ask(Extended::CheckFileHandle(request).into()).await?;
         digests_of(&frame, algorithms, self.path())
     }
 }
 
-fn digests_of(frame: &Frame, algorithms: &[DigestAlgorithm], path: &[u8]) -> Result<BlockDigests, Error> {
-    let reply = CheckFileReply::decode(&mut body(frame, "compute a digest of", path)?).map_err(unreadable)?;
+fn digests_of(
+    frame: &Frame,
+    algorithms: &[DigestAlgorithm],
+    path: &[u8],
+) -> Result<BlockDigests, Error> {
+    let reply = CheckFileReply::decode(&mut body(frame, "compute a digest of", path)?)
+        .map_err(unreadable)?;
     let algorithm = std::str::from_utf8(reply.hash)
         .ok()
         .and_then(DigestAlgorithm::from_name)

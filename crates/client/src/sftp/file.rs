@@ -89,9 +89,12 @@ impl Sftp {
         let attrs = Attrs { permissions: options.permissions, ..Attrs::default() };
         let frame = self.ask(Open { path, flags: options.flags, attrs }.into()).await?;
         match frame.reply()? {
-            Reply::Handle(reply) => {
-                Ok(File { sftp: self.clone(), handle: reply.handle.into(), path: path.to_vec(), open: true })
-            }
+            Reply::Handle(reply) => Ok(File {
+                sftp: self.clone(),
+                handle: reply.handle.into(),
+                path: path.to_vec(),
+                open: true,
+            }),
             other => Err(refused(other, "open", path)),
         }
     }
@@ -140,7 +143,10 @@ impl File {
     pub(crate) fn read_result(&self, frame: Frame, asked_len: u32) -> Result<ReadData, Error> {
         let len = match frame.reply()? {
             Reply::Data(reply) if reply.data.len() > asked_len as usize => {
-                return Err(Error::peer(format!("{} bytes where {asked_len} were asked for", reply.data.len())));
+                return Err(Error::peer(format!(
+                    "{} bytes where {asked_len} were asked for",
+                    reply.data.len()
+                )));
             }
             Reply::Data(reply) => reply.data.len(),
             Reply::Status(status) if status.code == StatusCode::Eof => return Ok(ReadData::end()),
@@ -229,7 +235,13 @@ impl File {
     ///
     /// # Errors
     /// [`Error::Unsupported`] if it is not offered.
-    pub async fn copy_data(&self, offset: u64, len: u64, target: &File, target_offset: u64) -> Result<(), Error> {
+    pub async fn copy_data(
+        &self,
+        offset: u64,
+        len: u64,
+        target: &File,
+        target_offset: u64,
+    ) -> Result<(), Error> {
         let request = Extended::CopyData(CopyData {
             read_handle: &self.handle,
             read_offset: offset,

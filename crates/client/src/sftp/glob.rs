@@ -43,14 +43,23 @@ impl Sftp {
                 };
                 for entry in entries {
                     let hidden = entry.name.starts_with(b".") && !component.starts_with(b".");
-                    let leads_on = is_last || matches!(entry.kind(), FileKind::Dir | FileKind::Symlink | FileKind::Unknown);
-                    let name = std::path::Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&entry.name));
+                    let leads_on = is_last
+                        || matches!(
+                            entry.kind(),
+                            FileKind::Dir | FileKind::Symlink | FileKind::Unknown
+                        );
+                    let name = std::path::Path::new(
+                        <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&entry.name),
+                    );
                     if !hidden && leads_on && matcher.is_match(name) {
                         next.push(joined(&directory, &entry.name));
                     }
                 }
                 if next.len() > GLOB_MATCHES_MAX {
-                    return Err(Error::Usage(format!("\"{}\" matches too much", display_name(pattern))));
+                    return Err(Error::Usage(format!(
+                        "\"{}\" matches too much",
+                        display_name(pattern)
+                    )));
                 }
             }
             found = next;
@@ -88,7 +97,8 @@ fn matcher_of(component: &[u8]) -> Result<Option<GlobMatcher>, Error> {
     let text = std::str::from_utf8(component).map_err(|_| unreadable())?;
     // Braces mean nothing in sftp patterns.
     let text = text.replace('{', "[{]").replace('}', "[}]");
-    let glob = globset::GlobBuilder::new(&text).literal_separator(true).backslash_escape(true).build();
+    let glob =
+        globset::GlobBuilder::new(&text).literal_separator(true).backslash_escape(true).build();
     Ok(Some(glob.as_ref().map(Glob::compile_matcher).map_err(|_| unreadable())?))
 }
 

@@ -30,18 +30,24 @@ pub(super) async fn run<IO: AsyncRead + AsyncWrite + Unpin>(mut io: IO, mut engi
             if let Some([head, body]) = engine.front() {
                 let parts = [IoSlice::new(head), IoSlice::new(body)];
                 match Pin::new(&mut io).poll_write_vectored(cx, &parts) {
-                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(interrupted("it takes no more bytes"))),
+                    Poll::Ready(Ok(0)) => {
+                        return Poll::Ready(Err(interrupted("it takes no more bytes")));
+                    }
                     Poll::Ready(Ok(len)) => {
                         engine.advance(len);
                         (progress, must_flush) = (true, true);
                     }
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(interrupted(&error.to_string()))),
+                    Poll::Ready(Err(error)) => {
+                        return Poll::Ready(Err(interrupted(&error.to_string())));
+                    }
                     Poll::Pending => {}
                 }
             } else if must_flush {
                 match Pin::new(&mut io).poll_flush(cx) {
                     Poll::Ready(Ok(())) => must_flush = false,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(interrupted(&error.to_string()))),
+                    Poll::Ready(Err(error)) => {
+                        return Poll::Ready(Err(interrupted(&error.to_string())));
+                    }
                     Poll::Pending => {}
                 }
             }
@@ -56,7 +62,9 @@ pub(super) async fn run<IO: AsyncRead + AsyncWrite + Unpin>(mut io: IO, mut engi
                     }
                     progress = true;
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(interrupted(&error.to_string()))),
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Err(interrupted(&error.to_string())));
+                }
                 Poll::Pending => {}
             }
             if !progress {

@@ -40,7 +40,9 @@ impl Sftp {
         let path = non_empty(path.as_ref());
         let frame = self.ask(Lstat { path }.into()).await?;
         match attrs_of(&frame, "stat", path) {
-            Err(error) if error.refusal_code() == Some(Refusal::OP_UNSUPPORTED) => self.stat(path).await,
+            Err(error) if error.refusal_code() == Some(Refusal::OP_UNSUPPORTED) => {
+                self.stat(path).await
+            }
             result => result,
         }
     }
@@ -90,7 +92,10 @@ impl Sftp {
             Ok(_) => Err(Error::Refused {
                 doing: "make directory",
                 path: path.to_vec(),
-                refusal: Refusal { code: Refusal::FAILURE, text: "something else has that name".into() },
+                refusal: Refusal {
+                    code: Refusal::FAILURE,
+                    text: "something else has that name".into(),
+                },
             }),
             Err(_) => Err(error),
         }
@@ -135,13 +140,18 @@ impl Sftp {
     ///
     /// # Errors
     /// [`Error::Refused`]; without the extension also if the target exists.
-    pub async fn rename(&self, from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<RenameOutcome, Error> {
+    pub async fn rename(
+        &self,
+        from: impl AsRef<[u8]>,
+        to: impl AsRef<[u8]>,
+    ) -> Result<RenameOutcome, Error> {
         let (old_path, new_path) = (from.as_ref(), to.as_ref());
         if !self.has(Extension::PosixRename) {
             self.rename_plain(old_path, new_path).await?;
             return Ok(RenameOutcome::Plain);
         }
-        let frame = self.ask(Extended::PosixRename(PosixRename { old_path, new_path }).into()).await?;
+        let frame =
+            self.ask(Extended::PosixRename(PosixRename { old_path, new_path }).into()).await?;
         status_of(&frame, "rename", old_path)?;
         Ok(RenameOutcome::Atomic)
     }
@@ -150,7 +160,11 @@ impl Sftp {
     ///
     /// # Errors
     /// [`Error::Refused`].
-    pub async fn rename_plain(&self, from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<(), Error> {
+    pub async fn rename_plain(
+        &self,
+        from: impl AsRef<[u8]>,
+        to: impl AsRef<[u8]>,
+    ) -> Result<(), Error> {
         let (old_path, new_path) = (from.as_ref(), to.as_ref());
         self.ask_status(Rename { old_path, new_path }.into(), "rename", old_path).await
     }
@@ -169,12 +183,17 @@ impl Sftp {
     ///
     /// # Errors
     /// [`Error::Refused`], for example if `link` exists.
-    pub async fn symlink(&self, target: impl AsRef<[u8]>, link: impl AsRef<[u8]>) -> Result<(), Error> {
+    pub async fn symlink(
+        &self,
+        target: impl AsRef<[u8]>,
+        link: impl AsRef<[u8]>,
+    ) -> Result<(), Error> {
         let (target, link) = (target.as_ref(), link.as_ref());
         let mut request = Symlink { target, link };
         // The draft and OpenSSH disagree about the order; nearly everybody follows OpenSSH (SYM-1).
         let says_draft = self.announced().any(|(name, value)| {
-            (name == b"symlink-order@rjk.greenend.org.uk" || name == b"link-order@rjk.greenend.org.uk")
+            (name == b"symlink-order@rjk.greenend.org.uk"
+                || name == b"link-order@rjk.greenend.org.uk")
                 && value == b"linkpath-targetpath"
         });
         if says_draft {
@@ -187,7 +206,11 @@ impl Sftp {
     ///
     /// # Errors
     /// [`Error::Unsupported`] if it is not offered.
-    pub async fn hardlink(&self, existing: impl AsRef<[u8]>, new: impl AsRef<[u8]>) -> Result<(), Error> {
+    pub async fn hardlink(
+        &self,
+        existing: impl AsRef<[u8]>,
+        new: impl AsRef<[u8]>,
+    ) -> Result<(), Error> {
         let (existing, new) = (existing.as_ref(), new.as_ref());
         let request = Extended::Hardlink(Hardlink { existing, new });
         let frame = self.ask_extended(Extension::Hardlink, request, "link").await?;

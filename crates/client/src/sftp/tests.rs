@@ -55,7 +55,9 @@ async fn every_operation_of_openssh_works() {
     assert_eq!(FileKind::of(&sftp.lstat(at("a/l")).await.unwrap()), FileKind::Symlink);
     assert_eq!(sftp.stat(at("a/l")).await.unwrap().size, Some(10));
     sftp.hardlink(at("a/f"), at("a/h")).await.unwrap();
-    sftp.set_attrs(at("a/h"), &Attrs { permissions: Some(0o640), ..Attrs::default() }).await.unwrap();
+    sftp.set_attrs(at("a/h"), &Attrs { permissions: Some(0o640), ..Attrs::default() })
+        .await
+        .unwrap();
     let names: Vec<_> = sftp.list(at("a")).await.unwrap().into_iter().map(|e| e.name).collect();
     assert_eq!(names, [b"b", b"f", b"h", b"l"]);
     let found = sftp.glob(at("?/[fh]")).await.unwrap();
@@ -69,7 +71,10 @@ async fn every_operation_of_openssh_works() {
     sftp.remove(at("a/l")).await.unwrap();
     sftp.rmdir(at("a/b/c")).await.unwrap();
     assert!(sftp.stat(at("a/l")).await.unwrap_err().is_not_found());
-    assert!(matches!(sftp.check_file(at("a/f"), &[], 0, 0, 0).await, Err(Error::Unsupported { .. })));
+    assert!(matches!(
+        sftp.check_file(at("a/f"), &[], 0, 0, 0).await,
+        Err(Error::Unsupported { .. })
+    ));
 }
 
 /// The server's end of a stream, to be played by a test.
@@ -136,10 +141,19 @@ async fn started_with(bytes: &[u8]) -> Result<Sftp, Error> {
 async fn a_shell_that_prints_is_quoted_and_other_starts_are_refused() {
     let error = started_with(b"Hello there\nmore").await.err().unwrap();
     assert!(error.to_string().contains("printed \"Hello there\""), "{error}");
-    for bad in [&[0, 0, 0, 5, 2, 0, 0, 0, 2][..], &[0, 0, 0, 5, 9, 0, 0, 0, 3], &[0xff; 8], &[0, 0, 0, 0, 0], &[0, 0, 0, 7, 2, 0, 0, 0, 3, 0, 9]] {
+    for bad in [
+        &[0, 0, 0, 5, 2, 0, 0, 0, 2][..],
+        &[0, 0, 0, 5, 9, 0, 0, 0, 3],
+        &[0xff; 8],
+        &[0, 0, 0, 0, 0],
+        &[0, 0, 0, 7, 2, 0, 0, 0, 3, 0, 9],
+    ] {
         assert!(started_with(bad).await.is_err(), "{bad:?}");
     }
-    assert!(started_with(&[0, 0, 0, 5, 2, 0, 0, 0, 6]).await.is_ok(), "ProFTPD answers more than it was asked");
+    assert!(
+        started_with(&[0, 0, 0, 5, 2, 0, 0, 0, 6]).await.is_ok(),
+        "ProFTPD answers more than it was asked"
+    );
 }
 
 #[tokio::test]
@@ -258,7 +272,9 @@ async fn a_silent_server_is_given_up_and_a_closed_one_at_once() {
     .await;
     let closed = against(|script| async move { drop(script) }).await;
 
-    assert!(matches!(silent.stat("/x").await, Err(Error::Interrupted { why, .. }) if why.contains("120")));
+    assert!(
+        matches!(silent.stat("/x").await, Err(Error::Interrupted { why, .. }) if why.contains("120"))
+    );
     assert!(matches!(closed.stat("/x").await, Err(Error::Interrupted { .. })));
 }
 

@@ -26,7 +26,10 @@ pub(crate) fn wildcard_match(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 /// Whether `name` is in the list: some pattern matches and no `!pattern` does.
-pub(crate) fn pattern_list_matches<'p>(patterns: impl Iterator<Item = &'p str>, name: &str) -> bool {
+pub(crate) fn pattern_list_matches<'p>(
+    patterns: impl Iterator<Item = &'p str>,
+    name: &str,
+) -> bool {
     let name = name.to_ascii_lowercase();
     let mut found = false;
     for pattern in patterns {
@@ -60,7 +63,11 @@ mod tests {
             ("*.example.org", "example.org", false),
             ("**a**", "bab", true),
         ] {
-            assert_eq!(wildcard_match(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+            assert_eq!(
+                wildcard_match(pattern.as_bytes(), text.as_bytes()),
+                expected,
+                "{pattern} {text}"
+            );
         }
     }
 

@@ -27,7 +27,12 @@ impl ConfigSource {
     /// # Errors
     /// [`Error::Usage`] for a line that cannot be understood (with file and line), an unreadable
     /// `-F` file, or a keyword that we must not ignore (`ProxyJump`, `ProxyCommand`).
-    pub fn resolve(&self, alias: &str, user: Option<&str>, port: Option<u16>) -> Result<HostSettings, Error> {
+    pub fn resolve(
+        &self,
+        alias: &str,
+        user: Option<&str>,
+        port: Option<u16>,
+    ) -> Result<HostSettings, Error> {
         let home = self.home.clone().or_else(|| std::env::var_os("HOME").map(PathBuf::from));
         let local_user = local_user();
         let mut reader = ConfigReader {
@@ -41,7 +46,8 @@ impl ConfigSource {
             included: 0,
         };
         for option in &self.options {
-            let (key, value) = split_line(option).ok_or_else(|| Error::Usage(format!("-o {option}: no KEY=VALUE")))?;
+            let (key, value) = split_line(option)
+                .ok_or_else(|| Error::Usage(format!("-o {option}: no KEY=VALUE")))?;
             reader.take(&key.to_ascii_lowercase(), value, &|| format!("-o {key}"))?;
         }
         match &self.file {
@@ -60,29 +66,90 @@ impl ConfigSource {
 
 /// Keywords with an effect here.
 const HONOURED: &[&str] = &[
-    "addressfamily", "batchmode", "ciphers", "compression", "connecttimeout", "globalknownhostsfile",
-    "hashknownhosts", "hostkeyalgorithms", "hostkeyalias", "hostname", "identitiesonly", "identityagent",
-    "identityfile", "kexalgorithms", "macs", "numberofpasswordprompts", "passwordauthentication", "port",
-    "preferredauthentications", "pubkeyacceptedalgorithms", "pubkeyauthentication", "rekeylimit",
-    "serveralivecountmax", "serveraliveinterval", "stricthostkeychecking", "updatehostkeys", "user",
+    "addressfamily",
+    "batchmode",
+    "ciphers",
+    "compression",
+    "connecttimeout",
+    "globalknownhostsfile",
+    "hashknownhosts",
+    "hostkeyalgorithms",
+    "hostkeyalias",
+    "hostname",
+    "identitiesonly",
+    "identityagent",
+    "identityfile",
+    "kexalgorithms",
+    "macs",
+    "numberofpasswordprompts",
+    "passwordauthentication",
+    "port",
+    "preferredauthentications",
+    "pubkeyacceptedalgorithms",
+    "pubkeyauthentication",
+    "rekeylimit",
+    "serveralivecountmax",
+    "serveraliveinterval",
+    "stricthostkeychecking",
+    "updatehostkeys",
+    "user",
     "userknownhostsfile",
 ];
 
 /// Keywords whose meaning we fulfil anyway or that cannot matter to an SFTP client.
 const HARMLESS: &[&str] = &[
-    "loglevel", "sendenv", "setenv", "forwardx11", "forwardx11trusted", "forwardagent", "requesttty", "visualhostkey",
-    "tcpkeepalive", "checkhostip", "ipqos", "escapechar", "localforward", "remoteforward", "dynamicforward",
-    "clearallforwardings", "exitonforwardfailure", "permitlocalcommand", "addkeystoagent", "ignoreunknown",
-    "gssapiauthentication", "gssapidelegatecredentials", "gssapikeyexchange", "kbdinteractiveauthentication",
-    "challengeresponseauthentication", "hostbasedauthentication", "controlmaster", "controlpath", "controlpersist",
-    "fingerprinthash", "nohostauthenticationforlocalhost", "verifyhostkeydns", "usekeychain", "tag", "protocol",
-    "stdinnull", "sessiontype", "forkafterauthentication", "xauthlocation", "obscurekeystroketiming",
-    "enableescapecommandline", "logverbose", "syslogfacility", "connectionattempts", "canonicalizehostname",
-    "warnweakcrypto", "requiredrsasize",
+    "loglevel",
+    "sendenv",
+    "setenv",
+    "forwardx11",
+    "forwardx11trusted",
+    "forwardagent",
+    "requesttty",
+    "visualhostkey",
+    "tcpkeepalive",
+    "checkhostip",
+    "ipqos",
+    "escapechar",
+    "localforward",
+    "remoteforward",
+    "dynamicforward",
+    "clearallforwardings",
+    "exitonforwardfailure",
+    "permitlocalcommand",
+    "addkeystoagent",
+    "ignoreunknown",
+    "gssapiauthentication",
+    "gssapidelegatecredentials",
+    "gssapikeyexchange",
+    "kbdinteractiveauthentication",
+    "challengeresponseauthentication",
+    "hostbasedauthentication",
+    "controlmaster",
+    "controlpath",
+    "controlpersist",
+    "fingerprinthash",
+    "nohostauthenticationforlocalhost",
+    "verifyhostkeydns",
+    "usekeychain",
+    "tag",
+    "protocol",
+    "stdinnull",
+    "sessiontype",
+    "forkafterauthentication",
+    "xauthlocation",
+    "obscurekeystroketiming",
+    "enableescapecommandline",
+    "logverbose",
+    "syslogfacility",
+    "connectionattempts",
+    "canonicalizehostname",
+    "warnweakcrypto",
+    "requiredrsasize",
 ];
 
 /// Keywords that say where the connection goes: ignoring them would connect somewhere else.
-const MUST_NOT_IGNORE: &[&str] = &["proxyjump", "proxycommand", "proxyusefdpass", "bindaddress", "bindinterface"];
+const MUST_NOT_IGNORE: &[&str] =
+    &["proxyjump", "proxycommand", "proxyusefdpass", "bindaddress", "bindinterface"];
 
 struct ConfigReader<'c> {
     alias: &'c str,
@@ -96,13 +163,21 @@ struct ConfigReader<'c> {
 }
 
 impl ConfigReader<'_> {
-    fn read_file(&mut self, path: &Path, of_user: bool, must_exist: bool, depth: usize) -> Result<(), Error> {
+    fn read_file(
+        &mut self,
+        path: &Path,
+        of_user: bool,
+        must_exist: bool,
+        depth: usize,
+    ) -> Result<(), Error> {
         let mut text = String::new();
         let read = std::fs::File::open(path)
             .and_then(|file| file.take(CONFIG_FILE_LEN_MAX).read_to_string(&mut text));
         match read {
             Ok(_) => {}
-            Err(error) if !must_exist && error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if !must_exist && error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(());
+            }
             Err(error) => return Err(Error::Usage(format!("{}: {error}", path.display()))),
         }
         // Lines above the first Host or Match hold for every host.
@@ -113,7 +188,8 @@ impl ConfigReader<'_> {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let (key, value) = split_line(line).ok_or_else(|| Error::Usage(format!("{}: no value", at())))?;
+            let (key, value) =
+                split_line(line).ok_or_else(|| Error::Usage(format!("{}: no value", at())))?;
             match key.to_ascii_lowercase().as_str() {
                 "host" => {
                     let words = words(value);
@@ -128,7 +204,13 @@ impl ConfigReader<'_> {
         Ok(())
     }
 
-    fn include(&mut self, value: &str, of_user: bool, depth: usize, at: &dyn Fn() -> String) -> Result<(), Error> {
+    fn include(
+        &mut self,
+        value: &str,
+        of_user: bool,
+        depth: usize,
+        at: &dyn Fn() -> String,
+    ) -> Result<(), Error> {
         if depth >= CONFIG_INCLUDE_DEPTH_MAX {
             return Err(Error::Usage(format!("{}: Include is nested too deep", at())));
         }
@@ -177,7 +259,9 @@ impl ConfigReader<'_> {
                 }
                 _ => None,
             };
-            let list = words.next().ok_or_else(|| Error::Usage(format!("{}: Match {criterion} needs a value", at())))?;
+            let list = words.next().ok_or_else(|| {
+                Error::Usage(format!("{}: Match {criterion} needs a value", at()))
+            })?;
             match known {
                 Some(name) => matches &= pattern_list_matches(list.split(','), &name) != negated,
                 None => {
@@ -201,7 +285,8 @@ impl ConfigReader<'_> {
         } else if key == "identityfile" {
             self.identity_files.extend(words(value).into_iter().next());
         } else if HONOURED.contains(&key) {
-            check_value(key, value).map_err(|why| Error::Usage(format!("{}: {key} {value}: {why}", at())))?;
+            check_value(key, value)
+                .map_err(|why| Error::Usage(format!("{}: {key} {value}: {why}", at())))?;
             self.values.entry(key.to_owned()).or_insert_with(|| value.to_owned());
         } else if !HARMLESS.contains(&key) {
             self.note(key);
@@ -227,7 +312,9 @@ impl ConfigReader<'_> {
     }
 
     fn user_so_far(&self) -> String {
-        self.user.or_else(|| self.value("user")).map_or_else(|| self.local_user.to_owned(), one_word)
+        self.user
+            .or_else(|| self.value("user"))
+            .map_or_else(|| self.local_user.to_owned(), one_word)
     }
 
     fn finish(self, port: Option<u16>) -> Result<HostSettings, Error> {
@@ -267,7 +354,8 @@ impl ConfigReader<'_> {
         s.batch_mode = flag("batchmode", false);
         s.compression = flag("compression", false);
         s.password_authentication = flag("passwordauthentication", true);
-        s.pubkey_authentication = self.value("pubkeyauthentication").is_none_or(|v| !v.eq_ignore_ascii_case("no"));
+        s.pubkey_authentication =
+            self.value("pubkeyauthentication").is_none_or(|v| !v.eq_ignore_ascii_case("no"));
         if let Some(v) = self.value("stricthostkeychecking") {
             s.strict_host_key_checking = strictness(v).unwrap_or(StrictHostKeyChecking::Ask);
         }
@@ -285,8 +373,10 @@ impl ConfigReader<'_> {
         if let Some(t) = self.value("connecttimeout").and_then(duration).filter(|t| !t.is_zero()) {
             s.connect_timeout = t;
         }
-        s.server_alive_interval = self.value("serveraliveinterval").and_then(duration).filter(|t| !t.is_zero());
-        s.server_alive_count_max = number("serveralivecountmax").and_then(|n| u32::try_from(n).ok()).unwrap_or(3).max(1);
+        s.server_alive_interval =
+            self.value("serveraliveinterval").and_then(duration).filter(|t| !t.is_zero());
+        s.server_alive_count_max =
+            number("serveralivecountmax").and_then(|n| u32::try_from(n).ok()).unwrap_or(3).max(1);
         if let Some(v) = self.value("rekeylimit") {
             let mut words = v.split_whitespace();
             s.rekey_bytes = words.next().and_then(size).filter(|n| *n > 0);
@@ -304,7 +394,9 @@ impl ConfigReader<'_> {
     fn expand_tilde(&self, word: &str) -> PathBuf {
         match (word.strip_prefix('~'), self.home) {
             (Some(""), Some(home)) => home.to_owned(),
-            (Some(rest), Some(home)) if rest.starts_with('/') => home.join(rest.trim_start_matches('/')),
+            (Some(rest), Some(home)) if rest.starts_with('/') => {
+                home.join(rest.trim_start_matches('/'))
+            }
             _ => PathBuf::from(word),
         }
     }
@@ -321,7 +413,9 @@ impl ConfigReader<'_> {
                 continue;
             }
             match chars.next() {
-                Some('d') => out.push_str(&self.home.map(|h| h.to_string_lossy()).unwrap_or_default()),
+                Some('d') => {
+                    out.push_str(&self.home.map(|h| h.to_string_lossy()).unwrap_or_default())
+                }
                 Some('h') => out.push_str(&s.host),
                 Some('n') => out.push_str(self.alias),
                 Some('p') => out.push_str(&s.port.to_string()),
@@ -384,7 +478,11 @@ fn strictness(value: &str) -> Option<StrictHostKeyChecking> {
 /// Values that would silently become a default are refused here.
 fn check_value(key: &str, value: &str) -> Result<(), &'static str> {
     let fine = match key {
-        "batchmode" | "compression" | "hashknownhosts" | "identitiesonly" | "passwordauthentication" => {
+        "batchmode"
+        | "compression"
+        | "hashknownhosts"
+        | "identitiesonly"
+        | "passwordauthentication" => {
             matches!(value.to_ascii_lowercase().as_str(), "yes" | "no" | "true" | "false")
         }
         "stricthostkeychecking" => strictness(value).is_some(),
@@ -454,7 +552,8 @@ fn files_matching(path: &Path) -> Vec<PathBuf> {
         .filter(|e| {
             let found = e.file_name();
             let found = found.as_encoded_bytes();
-            (!found.starts_with(b".") || name.starts_with('.')) && wildcard_match(name.as_bytes(), found)
+            (!found.starts_with(b".") || name.starts_with('.'))
+                && wildcard_match(name.as_bytes(), found)
         })
         .map(|e| e.path())
         .filter(|p| p.is_file())

@@ -13,7 +13,12 @@ fn home_with(config: &str) -> tempfile::TempDir {
     home
 }
 
-fn resolve(config: &str, options: &[&str], alias: &str, user: Option<&str>) -> Result<HostSettings, Error> {
+fn resolve(
+    config: &str,
+    options: &[&str],
+    alias: &str,
+    user: Option<&str>,
+) -> Result<HostSettings, Error> {
     let home = home_with(config);
     ConfigSource {
         options: options.iter().map(|o| (*o).to_owned()).collect(),
@@ -46,7 +51,8 @@ fn host_patterns_negate_and_hostname_takes_the_alias() {
 
 #[test]
 fn match_blocks_see_host_and_user_and_unknown_criteria_do_not_match() {
-    let config = "Match user bob host *.org\n Port 5\nMatch exec \"true\"\n Port 6\nMatch all\n Port 7\n";
+    let config =
+        "Match user bob host *.org\n Port 5\nMatch exec \"true\"\n Port 6\nMatch all\n Port 7\n";
     assert_eq!(resolve(config, &[], "h.org", Some("bob")).unwrap().port, 5);
     let s = resolve(config, &[], "h.org", Some("eve")).unwrap();
     assert_eq!(s.port, 7);
@@ -90,17 +96,26 @@ fn an_include_loop_is_an_error_and_ends() {
         ..ConfigSource::default()
     };
 
-    assert!(matches!(source.resolve("h", None, None), Err(Error::Usage(why)) if why.contains("too deep")));
+    assert!(
+        matches!(source.resolve("h", None, None), Err(Error::Usage(why)) if why.contains("too deep"))
+    );
 }
 
 #[test]
 fn what_would_lead_elsewhere_is_an_error_and_the_rest_is_listed() {
-    for line in ["ProxyJump bastion", "ProxyCommand nc %h %p", "Port many", "BatchMode maybe", "HostName -oX"] {
+    for line in [
+        "ProxyJump bastion",
+        "ProxyCommand nc %h %p",
+        "Port many",
+        "BatchMode maybe",
+        "HostName -oX",
+    ] {
         assert!(matches!(resolve(line, &[], "h", None), Err(Error::Usage(_))), "{line}");
     }
     let s = resolve("ProxyJump none\nPKCS11Provider x\nLogLevel DEBUG\n", &[], "h", None).unwrap();
     assert_eq!(s.not_honoured, ["pkcs11provider"]);
-    let missing = ConfigSource { file: Some(Path::new("/does/not/exist").into()), ..ConfigSource::default() };
+    let missing =
+        ConfigSource { file: Some(Path::new("/does/not/exist").into()), ..ConfigSource::default() };
     assert!(missing.resolve("h", None, None).is_err());
 }
 

@@ -59,14 +59,16 @@ impl Download {
                 return Err(error);
             }
         };
-        self.finish(context, part, total).await.inspect_err(|_| context.travelled(received)).map(|verified| FileReport {
-            path: self.source.clone(),
-            bytes: total,
-            bytes_sent: received,
-            resumed_from: start,
-            verified,
-            replaced_in_two_steps: false,
-        })
+        self.finish(context, part, total).await.inspect_err(|_| context.travelled(received)).map(
+            |verified| FileReport {
+                path: self.source.clone(),
+                bytes: total,
+                bytes_sent: received,
+                resumed_from: start,
+                verified,
+                replaced_in_two_steps: false,
+            },
+        )
     }
 
     async fn open_part(&self, context: &Context) -> Result<Part, Error> {
@@ -81,13 +83,15 @@ impl Download {
                     return Err(Error::local("replace", dir.path_of(&name), error));
                 }
             }
-            let part_name = if direct { name.clone() } else { companion_name(&name, ".sterna-part") };
+            let part_name =
+                if direct { name.clone() } else { companion_name(&name, ".sterna-part") };
             let mut flags = OFlags::RDWR | OFlags::CREATE;
             if direct || !resume {
                 flags |= OFlags::TRUNC;
             }
             let fd = dir.open_file(&part_name, flags, 0o600)?;
-            let stat = rustix::fs::fstat(&fd).map_err(|e| Error::local("stat", dir.path_of(&part_name), e))?;
+            let stat = rustix::fs::fstat(&fd)
+                .map_err(|e| Error::local("stat", dir.path_of(&part_name), e))?;
             if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
                 let error = std::io::Error::other("it is not a regular file");
                 return Err(Error::local("write to", dir.path_of(&part_name), error));
@@ -95,7 +99,13 @@ impl Download {
             let len = u64::try_from(stat.st_size).unwrap_or(0);
             let journal = Journal::new(dir, companion_name(&name, ".sterna-journal"), source);
             let noted = if len > 0 { journal.read() } else { None };
-            Ok(Part { fd: Arc::new(fd), name: part_name, len, journal: Arc::new(Mutex::new(journal)), noted })
+            Ok(Part {
+                fd: Arc::new(fd),
+                name: part_name,
+                len,
+                journal: Arc::new(Mutex::new(journal)),
+                noted,
+            })
         })
         .await?
     }
@@ -107,13 +117,20 @@ impl Download {
         }
         let size = self.attrs.size.unwrap_or(0);
         let usable = part.len.min(size);
-        let start = if usable < RESUME_MIN_LEN { 0 } else { proven_len(&part.fd, remote, usable, part.noted).await? };
+        let start = if usable < RESUME_MIN_LEN {
+            0
+        } else {
+            proven_len(&part.fd, remote, usable, part.noted).await?
+        };
         if start == 0 && usable >= RESUME_MIN_LEN {
             let why = "what an earlier attempt left could not be proven to be right";
             context.progress.event(&Event::Retry { path: &self.source, why });
         }
         let (fd, dir, name) = (part.fd.clone(), self.dir.clone(), part.name.clone());
-        let cut = blocking(move || rustix::fs::ftruncate(&fd, start).map_err(|e| Error::local("cut", dir.path_of(&name), e)));
+        let cut = blocking(move || {
+            rustix::fs::ftruncate(&fd, start)
+                .map_err(|e| Error::local("cut", dir.path_of(&name), e))
+        });
         cut.await??;
         Ok(start)
     }
@@ -137,25 +154,34 @@ impl Download {
         let _ = blocking(work).await;
     }
 
-    async fn finish(&self, context: &Context, part: Part, total: u64) -> Result<super::Verified, Error> {
-        let verified = match verify::verify(context, &part.fd, &self.source, total, &self.source).await {
-            Err(error @ Error::VerificationFailed { .. }) => {
-                // Wrong bytes must not be continued next time.
-                let (dir, name, journal) = (self.dir.clone(), part.name, part.journal);
-                let clean = move || {
-                    journal.lock().unwrap_or_else(PoisonError::into_inner).remove();
-                    let _ = dir.remove(&name);
-                };
-                blocking(clean).await?;
-                return Err(error);
-            }
-            result => result?,
-        };
+    async fn finish(
+        &self,
+        context: &Context,
+        part: Part,
+        total: u64,
+    ) -> Result<super::Verified, Error> {
+        let verified =
+            match verify::verify(context, &part.fd, &self.source, total, &self.source).await {
+                Err(error @ Error::VerificationFailed { .. }) => {
+                    // Wrong bytes must not be continued next time.
+                    let (dir, name, journal) = (self.dir.clone(), part.name, part.journal);
+                    let clean = move || {
+                        journal.lock().unwrap_or_else(PoisonError::into_inner).remove();
+                        let _ = dir.remove(&name);
+                    };
+                    blocking(clean).await?;
+                    return Err(error);
+                }
+                result => result?,
+            };
         let (dir, name) = (self.dir.clone(), self.name.clone());
         let (preserve, fsync) = (context.options.preserve, context.options.fsync);
         let attrs = self.attrs;
         let work = move || {
-            let failed = |doing| { let path = dir.path_of(&name); move |e: std::io::Error| Error::local(doing, path, e) };
+            let failed = |doing| {
+                let path = dir.path_of(&name);
+                move |e: std::io::Error| Error::local(doing, path, e)
+            };
             // Set-id bits of a server are never taken over (CLT-9).
             let mode = attrs.permissions.map_or(0o666, |mode| mode & 0o777);
             let mode = if preserve { mode } else { mode & !umask() };
@@ -212,7 +238,13 @@ struct Pump<'p> {
 }
 
 impl<'p> Pump<'p> {
-    fn new(context: &'p Context, remote: &'p File, part: &'p Part, start: u64, size: Option<u64>) -> Self {
+    fn new(
+        context: &'p Context,
+        remote: &'p File,
+        part: &'p Part,
+        start: u64,
+        size: Option<u64>,
+    ) -> Self {
         let (replies_in, replies) = mpsc::unbounded_channel();
         let options = &context.options;
         Self {
@@ -258,7 +290,11 @@ impl<'p> Pump<'p> {
             if self.flights.is_empty() && self.writes.is_empty() && self.again.is_empty() {
                 // Everything that was asked for is written, and the server has said where the end is.
                 let end = self.end.unwrap_or(self.next);
-                return if self.done.contiguous() == end { Ok(end) } else { Err(self.changed(path)) };
+                return if self.done.contiguous() == end {
+                    Ok(end)
+                } else {
+                    Err(self.changed(path))
+                };
             }
             tokio::select! {
                 Some((tag, reply)) = self.replies.recv() => self.take_reply(tag, reply, path)?,
@@ -309,7 +345,12 @@ impl<'p> Pump<'p> {
         }
     }
 
-    fn take_reply(&mut self, tag: u64, reply: Result<Frame, Error>, path: &[u8]) -> Result<(), Error> {
+    fn take_reply(
+        &mut self,
+        tag: u64,
+        reply: Result<Frame, Error>,
+        path: &[u8],
+    ) -> Result<(), Error> {
         let Some(mut flight) = self.flights.remove(&tag) else { return Ok(()) };
         let data = self.remote.read_result(reply?, flight.len)?;
         let (offset, len) = (flight.offset, data.len());
@@ -342,7 +383,8 @@ impl<'p> Pump<'p> {
         self.received += len as u64;
         let (fd, permit) = (self.part.fd.clone(), flight.permit.take());
         let contiguous = self.done.contiguous();
-        let note = (contiguous >= self.noted_at + JOURNAL_STEP_LEN).then(|| self.part.journal.clone());
+        let note =
+            (contiguous >= self.noted_at + JOURNAL_STEP_LEN).then(|| self.part.journal.clone());
         if note.is_some() {
             self.noted_at = contiguous;
         }

@@ -58,7 +58,12 @@ impl LocalDir {
     }
 
     /// Opens a file in this directory.
-    pub(super) fn open_file(&self, name: &[u8], flags: OFlags, mode: u32) -> Result<OwnedFd, Error> {
+    pub(super) fn open_file(
+        &self,
+        name: &[u8],
+        flags: OFlags,
+        mode: u32,
+    ) -> Result<OwnedFd, Error> {
         check_local(name)?;
         // NONBLOCK: a pipe in place of the file must not hold us up.
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -116,7 +121,9 @@ impl LocalDir {
                 continue;
             }
             let kind = match entry.file_type() {
-                FileType::Unknown => self.stat(&name)?.map_or(FileType::Unknown, |s| FileType::from_raw_mode(s.st_mode)),
+                FileType::Unknown => self
+                    .stat(&name)?
+                    .map_or(FileType::Unknown, |s| FileType::from_raw_mode(s.st_mode)),
                 kind => kind,
             };
             entries.push(LocalEntry { name, kind });
@@ -126,8 +133,13 @@ impl LocalDir {
     }
 
     /// Sets mode and times of this directory itself.
-    pub(super) fn set_attrs(&self, mode: Option<u32>, times: Option<(u32, u32)>) -> Result<(), Error> {
-        set_attrs(&self.fd, mode, times).map_err(|e| Error::local("set attributes of", &self.path, e))
+    pub(super) fn set_attrs(
+        &self,
+        mode: Option<u32>,
+        times: Option<(u32, u32)>,
+    ) -> Result<(), Error> {
+        set_attrs(&self.fd, mode, times)
+            .map_err(|e| Error::local("set attributes of", &self.path, e))
     }
 
     pub(super) fn own_stat(&self) -> Result<Stat, Error> {
@@ -150,13 +162,20 @@ impl LocalDir {
 }
 
 /// Sets mode and (access, modification) times of an open file.
-pub(super) fn set_attrs(fd: &OwnedFd, mode: Option<u32>, times: Option<(u32, u32)>) -> io::Result<()> {
+pub(super) fn set_attrs(
+    fd: &OwnedFd,
+    mode: Option<u32>,
+    times: Option<(u32, u32)>,
+) -> io::Result<()> {
     if let Some(mode) = mode {
         rustix::fs::fchmod(fd, Mode::from_raw_mode(mode))?;
     }
     if let Some((accessed, modified)) = times {
         let at = |seconds: u32| Timespec { tv_sec: seconds.into(), tv_nsec: 0 };
-        rustix::fs::futimens(fd, &Timestamps { last_access: at(accessed), last_modification: at(modified) })?;
+        rustix::fs::futimens(
+            fd,
+            &Timestamps { last_access: at(accessed), last_modification: at(modified) },
+        )?;
     }
     Ok(())
 }
@@ -178,7 +197,12 @@ pub(super) fn write_all_at(fd: &OwnedFd, mut data: &[u8], mut offset: u64) -> io
 }
 
 /// Appends up to `len` bytes from `offset` on to `out`; fewer only at the end of the file.
-pub(super) fn read_at(fd: &OwnedFd, out: &mut Vec<u8>, mut offset: u64, len: usize) -> io::Result<()> {
+pub(super) fn read_at(
+    fd: &OwnedFd,
+    out: &mut Vec<u8>,
+    mut offset: u64,
+    len: usize,
+) -> io::Result<()> {
     let end = out.len() + len;
     out.reserve(len);
     while out.len() < end {
@@ -200,7 +224,11 @@ pub(super) fn read_at(fd: &OwnedFd, out: &mut Vec<u8>, mut offset: u64, len: usi
 fn check_local(name: &[u8]) -> Result<(), Error> {
     check_name(name)?;
     if name.len() > LOCAL_NAME_LEN_MAX {
-        return Err(Error::local("create", OsStr::from_bytes(&name[..64]), io::Error::from(Errno::NAMETOOLONG)));
+        return Err(Error::local(
+            "create",
+            OsStr::from_bytes(&name[..64]),
+            io::Error::from(Errno::NAMETOOLONG),
+        ));
     }
     Ok(())
 }

@@ -69,7 +69,9 @@ impl Journal {
         let Some(file) = &self.file else { return };
         // Fixed width: one write replaces the whole text, never a part of it.
         let SourceState { size, modified } = self.source;
-        let text = format!("{FIRST_LINE}\nsize {size:>20}\nmodified {modified:>20}\noffset {offset:>20}\n");
+        let text = format!(
+            "{FIRST_LINE}\nsize {size:>20}\nmodified {modified:>20}\noffset {offset:>20}\n"
+        );
         let _ = local::write_all_at(file, text.as_bytes(), 0);
     }
 
@@ -111,7 +113,8 @@ async fn proven_by_digests(
     len: u64,
     algorithm: DigestAlgorithm,
 ) -> Result<u64, Error> {
-    let block_len = len.div_ceil(PROOF_BLOCKS_MAX).max(PROOF_BLOCK_LEN_MIN).min(u64::from(u32::MAX));
+    let block_len =
+        len.div_ceil(PROOF_BLOCKS_MAX).max(PROOF_BLOCK_LEN_MIN).min(u64::from(u32::MAX));
     let len = len.min(block_len * PROOF_BLOCKS_MAX);
     let ours = local_digests(local.clone(), algorithm, len, block_len);
     let algorithms = [algorithm];
@@ -151,7 +154,12 @@ async fn local_digests(
     super::blocking(work).await?.map_err(|e: std::io::Error| Error::local("read back", "", e))
 }
 
-async fn same_bytes(local: &Arc<OwnedFd>, remote: &File, from: u64, to: u64) -> Result<bool, Error> {
+async fn same_bytes(
+    local: &Arc<OwnedFd>,
+    remote: &File,
+    from: u64,
+    to: u64,
+) -> Result<bool, Error> {
     let mut at = from;
     while at < to {
         let theirs = remote.read_at(at, (to - at) as usize).await?;

@@ -40,7 +40,11 @@ impl Place {
     }
 
     fn options(&self) -> Options {
-        Options { state_dir: Some(self.root.path().join("state")), fsync: false, ..Options::default() }
+        Options {
+            state_dir: Some(self.root.path().join("state")),
+            fsync: false,
+            ..Options::default()
+        }
     }
 
     fn transfer(&self) -> Transfer {
@@ -101,7 +105,12 @@ impl Progress for Recorder {
             Event::Retry { .. } => "retry".to_owned(),
             Event::Done(report) => {
                 let resumed = report.resumed_from;
-                format!("done {} sent {} from {resumed} {}", report.bytes, report.bytes_sent, report.verified.as_str())
+                format!(
+                    "done {} sent {} from {resumed} {}",
+                    report.bytes,
+                    report.bytes_sent,
+                    report.verified.as_str()
+                )
             }
             Event::Error { error, .. } => format!("error {error}"),
             Event::Skipped { .. } => "skipped".to_owned(),
@@ -118,8 +127,16 @@ async fn files_of_awkward_sizes_arrive_whole_both_ways() {
         let data = content(len, len as u64);
         fs::write(place.here("up"), &data).unwrap();
 
-        let up = place.transfer().put(&[place.here("up")], path_bytes(&place.there("file"))).await.unwrap();
-        let down = place.transfer().get(&[path_bytes(&place.there("file"))], &place.here("down")).await.unwrap();
+        let up = place
+            .transfer()
+            .put(&[place.here("up")], path_bytes(&place.there("file")))
+            .await
+            .unwrap();
+        let down = place
+            .transfer()
+            .get(&[path_bytes(&place.there("file"))], &place.here("down"))
+            .await
+            .unwrap();
 
         assert_eq!((up.exit_code(), down.exit_code()), (0, 0), "{:?} {:?}", up.errors, down.errors);
         assert_eq!((up.bytes_sent, down.bytes_sent), (len as u64, len as u64));
@@ -140,12 +157,18 @@ async fn events_follow_the_contract() {
 
     let transfer = place.transfer().progress(recorder.clone());
     let missing = place.there("missing");
-    transfer.get(&[path_bytes(&place.there("a")), path_bytes(&missing)], &place.here("")).await.unwrap();
+    transfer
+        .get(&[path_bytes(&place.there("a")), path_bytes(&missing)], &place.here(""))
+        .await
+        .unwrap();
 
     let seen = recorder.seen.lock().unwrap();
     assert!(seen.contains(&"start".to_owned()));
     assert!(seen.contains(&"done 5 sent 5 from 0 size".to_owned()), "{seen:?}");
-    assert!(seen.iter().any(|s| s.starts_with("error stat") && s.contains("no such file")), "{seen:?}");
+    assert!(
+        seen.iter().any(|s| s.starts_with("error stat") && s.contains("no such file")),
+        "{seen:?}"
+    );
     assert_eq!(seen.last().unwrap(), "summary 1/1");
 }
 
@@ -157,17 +180,29 @@ async fn an_interrupted_download_goes_on_where_it_stopped() {
     let source = path_bytes(&place.there("big")).to_vec();
     for stop_at in [1 << 20, 9 << 20, 20 << 20] {
         let cancel = Cancel::new();
-        let recorder = Arc::new(Recorder { cancel_at: Some((stop_at, cancel.clone())), ..Recorder::default() });
+        let recorder = Arc::new(Recorder {
+            cancel_at: Some((stop_at, cancel.clone())),
+            ..Recorder::default()
+        });
         let stopped = place.transfer().progress(recorder).cancel(cancel);
         let first = stopped.get(&[&source], &place.here("big")).await.unwrap();
         assert_eq!(first.exit_code(), 7);
         assert!(!place.here("big").exists());
 
         let recorder = Arc::new(Recorder::default());
-        let second = place.transfer().progress(recorder.clone()).get(&[&source], &place.here("big")).await.unwrap();
+        let second = place
+            .transfer()
+            .progress(recorder.clone())
+            .get(&[&source], &place.here("big"))
+            .await
+            .unwrap();
 
         assert_eq!(second.exit_code(), 0, "{:?}", second.errors);
-        assert!(second.bytes_sent <= data.len() as u64 - stop_at, "{stop_at}: sent {}", second.bytes_sent);
+        assert!(
+            second.bytes_sent <= data.len() as u64 - stop_at,
+            "{stop_at}: sent {}",
+            second.bytes_sent
+        );
         assert!(fs::read(place.here("big")).unwrap() == data);
         fs::remove_file(place.here("big")).unwrap();
     }
@@ -181,7 +216,10 @@ async fn an_interrupted_upload_goes_on_where_it_stopped() {
     let target = path_bytes(&place.there("big")).to_vec();
     for stop_at in [1 << 20, 9 << 20, 20 << 20] {
         let cancel = Cancel::new();
-        let recorder = Arc::new(Recorder { cancel_at: Some((stop_at, cancel.clone())), ..Recorder::default() });
+        let recorder = Arc::new(Recorder {
+            cancel_at: Some((stop_at, cancel.clone())),
+            ..Recorder::default()
+        });
         let stopped = place.transfer().progress(recorder).cancel(cancel);
         let first = stopped.put(&[place.here("big")], &target).await.unwrap();
         assert_eq!(first.exit_code(), 7);
@@ -190,7 +228,11 @@ async fn an_interrupted_upload_goes_on_where_it_stopped() {
         let second = place.transfer().put(&[place.here("big")], &target).await.unwrap();
 
         assert_eq!(second.exit_code(), 0, "{:?}", second.errors);
-        assert!(second.bytes_sent <= data.len() as u64 - stop_at, "{stop_at}: sent {}", second.bytes_sent);
+        assert!(
+            second.bytes_sent <= data.len() as u64 - stop_at,
+            "{stop_at}: sent {}",
+            second.bytes_sent
+        );
         assert!(fs::read(place.there("big")).unwrap() == data);
         fs::remove_file(place.there("big")).unwrap();
     }
@@ -203,8 +245,15 @@ async fn a_part_of_another_content_is_not_continued() {
     fs::write(place.there("f"), &old).unwrap();
     let source = path_bytes(&place.there("f")).to_vec();
     let cancel = Cancel::new();
-    let recorder = Arc::new(Recorder { cancel_at: Some((4 << 20, cancel.clone())), ..Recorder::default() });
-    place.transfer().progress(recorder).cancel(cancel).get(&[&source], &place.here("f")).await.unwrap();
+    let recorder =
+        Arc::new(Recorder { cancel_at: Some((4 << 20, cancel.clone())), ..Recorder::default() });
+    place
+        .transfer()
+        .progress(recorder)
+        .cancel(cancel)
+        .get(&[&source], &place.here("f"))
+        .await
+        .unwrap();
     fs::write(place.there("f"), &new).unwrap();
 
     let summary = place.transfer().get(&[&source], &place.here("f")).await.unwrap();
@@ -220,7 +269,8 @@ async fn a_part_that_nobody_vouches_for_is_begun_again() {
     fs::write(place.there("f"), &data).unwrap();
     fs::write(place.here(".f.sterna-part"), vec![0; 700_000]).unwrap();
 
-    let summary = place.transfer().get(&[path_bytes(&place.there("f"))], &place.here("f")).await.unwrap();
+    let summary =
+        place.transfer().get(&[path_bytes(&place.there("f"))], &place.here("f")).await.unwrap();
 
     assert_eq!(summary.bytes_sent, data.len() as u64);
     assert!(fs::read(place.here("f")).unwrap() == data);
@@ -230,28 +280,57 @@ async fn a_part_that_nobody_vouches_for_is_begun_again() {
 async fn trees_with_odd_names_survive_both_ways() {
     let Some(place) = Place::new().await else { return };
     let names: [&[u8]; 8] = [
-        b"plain", b"with space", b"-leading", b"new\nline", b"\xff\xfe raw", "naïve".as_bytes(), b"'quoted'\"", b"*glob?[x]",
+        b"plain",
+        b"with space",
+        b"-leading",
+        b"new\nline",
+        b"\xff\xfe raw",
+        "naïve".as_bytes(),
+        b"'quoted'\"",
+        b"*glob?[x]",
     ];
     let tree = place.here("tree");
     for directory in names {
         let directory = tree.join(OsStr::from_bytes(directory)).join("sub");
         fs::create_dir_all(&directory).unwrap();
         for (n, name) in names.iter().enumerate() {
-            fs::write(directory.join(OsStr::from_bytes(name)), content(n * 1000, n as u64)).unwrap();
+            fs::write(directory.join(OsStr::from_bytes(name)), content(n * 1000, n as u64))
+                .unwrap();
         }
     }
     fs::create_dir(tree.join("empty")).unwrap();
     symlink("plain/sub", tree.join("link")).unwrap();
     let options = Options { recursive: true, ..place.options() };
 
-    let up = place.transfer().options(options.clone()).put(&[&tree], path_bytes(&place.there("copy"))).await.unwrap();
-    let down = place.transfer().options(options).get(&[path_bytes(&place.there("copy"))], &place.here("back")).await.unwrap();
+    let up = place
+        .transfer()
+        .options(options.clone())
+        .put(&[&tree], path_bytes(&place.there("copy")))
+        .await
+        .unwrap();
+    let down = place
+        .transfer()
+        .options(options)
+        .get(&[path_bytes(&place.there("copy"))], &place.here("back"))
+        .await
+        .unwrap();
 
-    assert_eq!((up.files, up.failed, down.files, down.failed), (64, 0, 64, 0), "{:?} {:?}", up.errors, down.errors);
+    assert_eq!(
+        (up.files, up.failed, down.files, down.failed),
+        (64, 0, 64, 0),
+        "{:?} {:?}",
+        up.errors,
+        down.errors
+    );
     assert_eq!(listing(&tree), listing(&place.here("back")));
     // Twice in a row is fine (CLT-10).
     let again = Options { recursive: true, ..place.options() };
-    let again = place.transfer().options(again).put(&[tree.join(".")], path_bytes(&place.there("copy"))).await.unwrap();
+    let again = place
+        .transfer()
+        .options(again)
+        .put(&[tree.join(".")], path_bytes(&place.there("copy")))
+        .await
+        .unwrap();
     assert_eq!((again.files, again.failed), (64, 0), "{:?}", again.errors);
     assert_eq!(listing(&tree), listing(&place.there("copy")));
 }
@@ -293,8 +372,18 @@ async fn modes_and_times_are_kept_on_request_and_set_id_bits_never() {
     }
     let options = Options { recursive: true, preserve: true, ..place.options() };
 
-    place.transfer().options(options.clone()).put(&[&tree], path_bytes(&place.there("t"))).await.unwrap();
-    place.transfer().options(options).get(&[path_bytes(&place.there("t"))], &place.here("back")).await.unwrap();
+    place
+        .transfer()
+        .options(options.clone())
+        .put(&[&tree], path_bytes(&place.there("t")))
+        .await
+        .unwrap();
+    place
+        .transfer()
+        .options(options)
+        .get(&[path_bytes(&place.there("t"))], &place.here("back"))
+        .await
+        .unwrap();
 
     for root in [place.there("t"), place.here("back")] {
         let (dir, file) = (fs::metadata(&root).unwrap(), fs::metadata(root.join("f")).unwrap());
@@ -318,7 +407,12 @@ async fn a_bad_file_does_not_stop_the_others_and_is_named() {
     let source = joined_dot(&place.there("t"));
     let summary = place.transfer().options(options).get(&[source], &target).await.unwrap();
 
-    assert_eq!((summary.files, summary.failed, summary.exit_code()), (2, 1, 1), "{:?}", summary.errors);
+    assert_eq!(
+        (summary.files, summary.failed, summary.exit_code()),
+        (2, 1, 1),
+        "{:?}",
+        summary.errors
+    );
     assert!(summary.errors[0].0.ends_with(b"/b"));
 }
 
@@ -337,7 +431,12 @@ async fn a_link_planted_in_the_target_is_not_followed() {
     symlink(place.here("outside"), place.here("back/t/dir")).unwrap();
     let options = Options { recursive: true, ..place.options() };
 
-    let summary = place.transfer().options(options).get(&[path_bytes(&place.there("t"))], &place.here("back")).await.unwrap();
+    let summary = place
+        .transfer()
+        .options(options)
+        .get(&[path_bytes(&place.there("t"))], &place.here("back"))
+        .await
+        .unwrap();
 
     assert_eq!(summary.exit_code(), 1);
     assert_eq!(fs::read_dir(place.here("outside")).unwrap().count(), 0);
@@ -352,7 +451,8 @@ async fn verification_can_be_required_or_switched_off() {
     let require = Options { verify: Verify::Require, ..place.options() };
     let off = Options { verify: Verify::Off, ..place.options() };
 
-    let required = place.transfer().options(require).get(&[&source], &place.here("a")).await.unwrap();
+    let required =
+        place.transfer().options(require).get(&[&source], &place.here("a")).await.unwrap();
     let unchecked = place.transfer().options(off).get(&[&source], &place.here("b")).await.unwrap();
 
     assert_eq!(required.exit_code(), 6);
@@ -366,7 +466,10 @@ async fn a_read_only_server_refuses_and_nothing_is_called_done() {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("f"), b"x").unwrap();
 
-    let summary = Transfer::new(&sftp).put(&[root.path().join("f")], path_bytes(&root.path().join("g"))).await.unwrap();
+    let summary = Transfer::new(&sftp)
+        .put(&[root.path().join("f")], path_bytes(&root.path().join("g")))
+        .await
+        .unwrap();
 
     assert_eq!((summary.files, summary.failed, summary.exit_code()), (0, 1, 1));
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);

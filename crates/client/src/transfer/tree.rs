@@ -70,7 +70,11 @@ impl Flock {
 // ---- downloads ----
 
 /// Downloads every source to `target`; see [`Transfer::get`](super::Transfer::get).
-pub(super) async fn get(context: &Arc<Context>, sources: &[Vec<u8>], target: &Path) -> Result<(), Error> {
+pub(super) async fn get(
+    context: &Arc<Context>,
+    sources: &[Vec<u8>],
+    target: &Path,
+) -> Result<(), Error> {
     let place = LocalTarget::find(target.to_owned(), sources.len()).await?;
     let mut flock = Flock::new(context);
     for source in sources {
@@ -106,14 +110,20 @@ impl LocalTarget {
             }
             let name = target.file_name().map(|n| n.as_encoded_bytes().to_vec());
             let name = name.ok_or_else(|| Error::Usage("the target names no file".into()))?;
-            let parent = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let parent =
+                target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
             Ok(Self::As(LocalDir::open(parent)?, name))
         })
         .await?
     }
 }
 
-async fn get_one(context: &Arc<Context>, flock: &mut Flock, source: &[u8], place: &LocalTarget) -> Result<(), Error> {
+async fn get_one(
+    context: &Arc<Context>,
+    flock: &mut Flock,
+    source: &[u8],
+    place: &LocalTarget,
+) -> Result<(), Error> {
     let attrs = context.sftp.stat(source).await?;
     let own_name = last_component(source);
     match (FileKind::of(&attrs), place) {
@@ -136,7 +146,8 @@ async fn get_one(context: &Arc<Context>, flock: &mut Flock, source: &[u8], place
             let (dir, name) = match place {
                 LocalTarget::As(dir, name) => (dir.clone(), name.clone()),
                 LocalTarget::Into(dir) => {
-                    let name = own_name.ok_or_else(|| Error::Usage("the source names no file".into()))?;
+                    let name =
+                        own_name.ok_or_else(|| Error::Usage("the source names no file".into()))?;
                     (dir.clone(), name.to_vec())
                 }
             };
@@ -165,7 +176,13 @@ async fn get_tree(
     attrs: Attrs,
     root: Arc<LocalDir>,
 ) -> Result<(), Error> {
-    let first = RemoteDir { path: source.to_vec(), attrs, parent: root.clone(), name: None, below: Vec::new() };
+    let first = RemoteDir {
+        path: source.to_vec(),
+        attrs,
+        parent: root.clone(),
+        name: None,
+        below: Vec::new(),
+    };
     let mut waiting = vec![first];
     let mut made = Vec::new();
     while let Some(dir) = waiting.pop() {
@@ -207,7 +224,9 @@ async fn get_dir(
             }
             let source = joined(&path, &entry.name);
             let (mut kind, mut attrs) = (entry.kind(), entry.attrs);
-            if kind == FileKind::Unknown || (kind == FileKind::Symlink && context.options.links == Links::Follow) {
+            if kind == FileKind::Unknown
+                || (kind == FileKind::Symlink && context.options.links == Links::Follow)
+            {
                 let looked = if kind == FileKind::Unknown {
                     context.sftp.lstat(&source).await
                 } else {
@@ -223,14 +242,25 @@ async fn get_dir(
             }
             match kind {
                 FileKind::File | FileKind::Unknown => {
-                    flock.download(context, Download { source, attrs, dir: local.clone(), name: entry.name }).await;
+                    flock
+                        .download(
+                            context,
+                            Download { source, attrs, dir: local.clone(), name: entry.name },
+                        )
+                        .await;
                 }
                 FileKind::Dir if below.len() + 1 >= TREE_DEPTH_MAX => {
                     context.failed(&source, Error::peer("directories nested too deep"));
                 }
                 FileKind::Dir => {
                     let below = [&below[..], std::slice::from_ref(&entry.name)].concat();
-                    waiting.push(RemoteDir { path: source, attrs, parent: local.clone(), name: Some(entry.name), below });
+                    waiting.push(RemoteDir {
+                        path: source,
+                        attrs,
+                        parent: local.clone(),
+                        name: Some(entry.name),
+                        below,
+                    });
                 }
                 FileKind::Symlink if context.options.links == Links::Keep => {
                     let made = async {
@@ -252,7 +282,10 @@ async fn get_dir(
 
 /// Gives directories their modes and times, the deepest first. Each is reached from the root without
 /// following links: somebody may have changed the tree meanwhile.
-async fn keep_dir_attrs(root: Arc<LocalDir>, made: Vec<(Vec<Vec<u8>>, Attrs)>) -> Result<(), Error> {
+async fn keep_dir_attrs(
+    root: Arc<LocalDir>,
+    made: Vec<(Vec<Vec<u8>>, Attrs)>,
+) -> Result<(), Error> {
     blocking(move || {
         for (below, attrs) in made.iter().rev() {
             let mut dir = root.clone();
@@ -270,7 +303,11 @@ async fn keep_dir_attrs(root: Arc<LocalDir>, made: Vec<(Vec<Vec<u8>>, Attrs)>) -
 // ---- uploads ----
 
 /// Uploads every source to `target`; see [`Transfer::put`](super::Transfer::put).
-pub(super) async fn put(context: &Arc<Context>, sources: &[PathBuf], target: &[u8]) -> Result<(), Error> {
+pub(super) async fn put(
+    context: &Arc<Context>,
+    sources: &[PathBuf],
+    target: &[u8],
+) -> Result<(), Error> {
     let into = match context.sftp.stat(target).await {
         Ok(attrs) => FileKind::of(&attrs) == FileKind::Dir,
         Err(error) if error.ends_channel() => return Err(error),
@@ -345,7 +382,8 @@ async fn put_tree(
     root: Arc<LocalDir>,
     target: Vec<u8>,
 ) -> Result<(), Error> {
-    let mut waiting = vec![SourceDir { parent: root, name: None, source: source.to_vec(), target, depth: 0 }];
+    let mut waiting =
+        vec![SourceDir { parent: root, name: None, source: source.to_vec(), target, depth: 0 }];
     let mut made = Vec::new();
     while let Some(dir) = waiting.pop() {
         if context.is_stopped() {
@@ -360,11 +398,14 @@ async fn put_tree(
     }
     // A directory that its owner cannot write is made writable while it is filled; modes and times are
     // set when everything is in it, the deepest first.
-    let late = |attrs: &Attrs| context.options.preserve || attrs.permissions.is_some_and(|mode| mode & 0o700 != 0o700);
+    let late = |attrs: &Attrs| {
+        context.options.preserve || attrs.permissions.is_some_and(|mode| mode & 0o700 != 0o700)
+    };
     if made.iter().any(|(_, attrs)| late(attrs)) {
         while flock.tasks.join_next().await.is_some() {}
         for (path, attrs) in made.iter().rev().filter(|(_, attrs)| late(attrs)) {
-            let attrs = if context.options.preserve { *attrs } else { Attrs { times: None, ..*attrs } };
+            let attrs =
+                if context.options.preserve { *attrs } else { Attrs { times: None, ..*attrs } };
             context.sftp.set_attrs(path, &attrs).await?;
         }
     }
@@ -390,7 +431,8 @@ async fn put_dir(
     let mode = stat.st_mode & 0o777;
     context.sftp.ensure_dir(&target, Some(mode | 0o700)).await?;
     for entry in entries {
-        let (entry_source, entry_target) = (joined(&source, &entry.name), joined(&target, &entry.name));
+        let (entry_source, entry_target) =
+            (joined(&source, &entry.name), joined(&target, &entry.name));
         let mut kind = entry.kind;
         if kind == FileType::Symlink && context.options.links == Links::Follow {
             let path = local.path_of(&entry.name);
@@ -398,7 +440,10 @@ async fn put_dir(
                 Ok(metadata) if metadata.is_dir() => kind = FileType::Directory,
                 Ok(_) => kind = FileType::RegularFile,
                 Err(error) => {
-                    context.failed(&entry_source, Error::local("follow", local.path_of(&entry.name), error));
+                    context.failed(
+                        &entry_source,
+                        Error::local("follow", local.path_of(&entry.name), error),
+                    );
                     continue;
                 }
             }
@@ -406,7 +451,13 @@ async fn put_dir(
         match kind {
             FileType::RegularFile => {
                 let follow = entry.kind == FileType::Symlink;
-                let upload = Upload { dir: local.clone(), name: entry.name, source: entry_source, follow, target: entry_target };
+                let upload = Upload {
+                    dir: local.clone(),
+                    name: entry.name,
+                    source: entry_source,
+                    follow,
+                    target: entry_target,
+                };
                 flock.upload(context, upload).await;
             }
             FileType::Directory if depth + 1 >= TREE_DEPTH_MAX => {
@@ -425,7 +476,13 @@ async fn put_dir(
                 } else {
                     (local.clone(), Some(entry.name))
                 };
-                waiting.push(SourceDir { parent, name, source: entry_source, target: entry_target, depth: depth + 1 });
+                waiting.push(SourceDir {
+                    parent,
+                    name,
+                    source: entry_source,
+                    target: entry_target,
+                    depth: depth + 1,
+                });
             }
             FileType::Symlink if context.options.links == Links::Keep => {
                 if let Err(error) = put_link(context, &local, &entry.name, &entry_target).await {
@@ -436,14 +493,20 @@ async fn put_dir(
             _ => context.skipped(&entry_source, "not a file, directory or link"),
         }
     }
-    let times = Times { accessed: clamp_seconds(stat.st_atime), modified: clamp_seconds(stat.st_mtime) };
+    let times =
+        Times { accessed: clamp_seconds(stat.st_atime), modified: clamp_seconds(stat.st_mtime) };
     let mode = if context.options.preserve { mode } else { mode & !umask() };
     Ok((target, Attrs { permissions: Some(mode), times: Some(times), ..Attrs::default() }))
 }
 
 /// Makes a link again at the server. One that says the same already is fine; one that says something
 /// else is replaced.
-async fn put_link(context: &Context, local: &Arc<LocalDir>, name: &[u8], target: &[u8]) -> Result<(), Error> {
+async fn put_link(
+    context: &Context,
+    local: &Arc<LocalDir>,
+    name: &[u8],
+    target: &[u8],
+) -> Result<(), Error> {
     let (dir, name) = (local.clone(), name.to_vec());
     let says = blocking(move || dir.read_link(&name)).await??;
     let Err(error) = context.sftp.symlink(&says, target).await else { return Ok(()) };
@@ -466,7 +529,10 @@ fn last_component(path: &[u8]) -> Option<&[u8]> {
 }
 
 fn is_directory(path: &[u8]) -> Error {
-    let refusal = Refusal { code: Refusal::FAILURE, text: "it is a directory; ask for a recursive transfer".into() };
+    let refusal = Refusal {
+        code: Refusal::FAILURE,
+        text: "it is a directory; ask for a recursive transfer".into(),
+    };
     Error::Refused { doing: "get", path: path.to_vec(), refusal }
 }
 

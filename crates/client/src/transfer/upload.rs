@@ -19,7 +19,9 @@ use super::resume::{Journal, SourceState, proven_len};
 use super::window::Window;
 use super::{Context, blocking, companion_name, short_digest, verify};
 use crate::limits::{JOURNAL_STEP_LEN, PROGRESS_STEP_LEN, RESUME_MIN_LEN};
-use crate::sftp::{Attrs, Buffer, BufferPool, File, FileKind, Frame, OpenOptions, RenameOutcome, ReplyTo};
+use crate::sftp::{
+    Attrs, Buffer, BufferPool, File, FileKind, Frame, OpenOptions, RenameOutcome, ReplyTo,
+};
 use crate::{Error, Refusal};
 
 /// Bytes that one hop to a thread reads.
@@ -89,7 +91,13 @@ impl Upload {
             let failed = |e: rustix::io::Errno| Error::local("open", dir.path_of(&name), e);
             let fd = if follow {
                 let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-                rustix::fs::openat(rustix::fs::CWD, dir.path_of(&name), flags, rustix::fs::Mode::empty()).map_err(failed)?
+                rustix::fs::openat(
+                    rustix::fs::CWD,
+                    dir.path_of(&name),
+                    flags,
+                    rustix::fs::Mode::empty(),
+                )
+                .map_err(failed)?
             } else {
                 dir.open_file(&name, OFlags::RDONLY, 0)?
             };
@@ -105,15 +113,27 @@ impl Upload {
 
     /// The journal of this source and target; small files need none.
     fn journal(&self, context: &Context, source: &Source) -> Option<Journal> {
-        let dir = context.journals.clone().filter(|_| !context.options.direct && source.size >= RESUME_MIN_LEN)?;
-        let host = context.session.as_ref().map(|s| format!("{}@{}", s.user(), s.host())).unwrap_or_default();
+        let dir = context
+            .journals
+            .clone()
+            .filter(|_| !context.options.direct && source.size >= RESUME_MIN_LEN)?;
+        let host = context
+            .session
+            .as_ref()
+            .map(|s| format!("{}@{}", s.user(), s.host()))
+            .unwrap_or_default();
         let key = [host.as_bytes(), &self.source, &self.target].join(&0);
         let name = format!("{}.sterna-journal", short_digest(&key)).into_bytes();
         let state = SourceState { size: source.size, modified: source.stat.st_mtime };
         Some(Journal::new(dir, name, state))
     }
 
-    async fn open_part(&self, context: &Context, source: &Source, journal: &Option<Journal>) -> Result<Part, Error> {
+    async fn open_part(
+        &self,
+        context: &Context,
+        source: &Source,
+        journal: &Option<Journal>,
+    ) -> Result<Part, Error> {
         let sftp = &context.sftp;
         // Whatever its mode will be, we must be able to open it again.
         let mode = (source.stat.st_mode & 0o777) | 0o600;
@@ -175,18 +195,32 @@ impl Upload {
     }
 
     /// After a failure: what is behind the first gap is cut off as well as that is still possible.
-    async fn keep_part(&self, part: Part, contiguous: u64, journal: Option<Journal>, error: &Error) {
+    async fn keep_part(
+        &self,
+        part: Part,
+        contiguous: u64,
+        journal: Option<Journal>,
+        error: &Error,
+    ) {
         if !matches!(error, Error::Interrupted { .. } | Error::Peer { .. }) {
-            let _ = part.file.set_attrs(&Attrs { size: Some(contiguous), ..Attrs::default() }).await;
+            let _ =
+                part.file.set_attrs(&Attrs { size: Some(contiguous), ..Attrs::default() }).await;
         }
         if let Some(mut journal) = journal {
             let _ = blocking(move || journal.write(contiguous)).await;
         }
     }
 
-    async fn finish(&self, context: &Context, source: &Source, part: Part) -> Result<(u64, Verified, bool), Error> {
+    async fn finish(
+        &self,
+        context: &Context,
+        source: &Source,
+        part: Part,
+    ) -> Result<(u64, Verified, bool), Error> {
         let fd = source.fd.clone();
-        let now = blocking(move || rustix::fs::fstat(&fd)).await?.map_err(|e| Error::local("stat", "", e))?;
+        let now = blocking(move || rustix::fs::fstat(&fd))
+            .await?
+            .map_err(|e| Error::local("stat", "", e))?;
         let was = (source.stat.st_size, source.stat.st_mtime, source.stat.st_mtime_nsec);
         if (now.st_size, now.st_mtime, now.st_mtime_nsec) != was {
             return Err(Error::SourceChanged { path: self.source.clone() });
@@ -197,7 +231,15 @@ impl Upload {
         }
         self.set_attrs(context, source, &part).await?;
         part.file.close().await?;
-        let verified = match verify::verify(context, &source.fd, &part.path, source.size, &self.source).await {
+        let verified = match verify::verify(
+            context,
+            &source.fd,
+            &part.path,
+            source.size,
+            &self.source,
+        )
+        .await
+        {
             Err(error @ Error::VerificationFailed { .. }) => {
                 if !options.direct {
                     let _ = context.sftp.remove(&part.path).await;
@@ -206,11 +248,17 @@ impl Upload {
             }
             result => result?,
         };
-        let in_two_steps = if options.direct { false } else { self.put_into_place(context, &part.path).await? };
+        let in_two_steps =
+            if options.direct { false } else { self.put_into_place(context, &part.path).await? };
         Ok((part.start, verified, in_two_steps))
     }
 
-    async fn set_attrs(&self, context: &Context, source: &Source, part: &Part) -> Result<(), Error> {
+    async fn set_attrs(
+        &self,
+        context: &Context,
+        source: &Source,
+        part: &Part,
+    ) -> Result<(), Error> {
         let mode = source.stat.st_mode & 0o777;
         let preserve = context.options.preserve;
         let attrs = Attrs {
@@ -244,7 +292,9 @@ impl Upload {
             return Err(error);
         }
         let there = context.sftp.lstat(&self.target).await;
-        if !there.is_ok_and(|attrs| matches!(FileKind::of(&attrs), FileKind::File | FileKind::Symlink)) {
+        if !there
+            .is_ok_and(|attrs| matches!(FileKind::of(&attrs), FileKind::File | FileKind::Symlink))
+        {
             return Err(error);
         }
         context.sftp.remove(&self.target).await?;
@@ -349,10 +399,13 @@ impl<'p> Pump<'p> {
         if left == 0 || self.reading.is_some() || (room < worth && self.in_flight > 0) {
             return;
         }
-        let len = READ_AHEAD_LEN.min(room.max(worth)).min(usize::try_from(left).unwrap_or(usize::MAX));
-        let (fd, offset, pool) = (self.source.fd.clone(), self.next_read, self.part.file.sftp().pool().clone());
+        let len =
+            READ_AHEAD_LEN.min(room.max(worth)).min(usize::try_from(left).unwrap_or(usize::MAX));
+        let (fd, offset, pool) =
+            (self.source.fd.clone(), self.next_read, self.part.file.sftp().pool().clone());
         self.next_read += len as u64;
-        self.reading = Some(tokio::task::spawn_blocking(move || read_chunks(&fd, offset, len, step, &pool)));
+        self.reading =
+            Some(tokio::task::spawn_blocking(move || read_chunks(&fd, offset, len, step, &pool)));
     }
 
     async fn send(&mut self, chunks: Chunks) -> Result<(), Error> {
@@ -397,13 +450,19 @@ impl<'p> Pump<'p> {
         }
         if done >= self.told_at + PROGRESS_STEP_LEN {
             self.told_at = done;
-            self.context.progress.event(&Event::Progress { path, done, total: Some(self.source.size) });
+            self.context.progress.event(&Event::Progress {
+                path,
+                done,
+                total: Some(self.source.size),
+            });
         }
         Ok(())
     }
 }
 
-async fn joined(reading: &mut Option<JoinHandle<std::io::Result<Chunks>>>) -> Result<Chunks, Error> {
+async fn joined(
+    reading: &mut Option<JoinHandle<std::io::Result<Chunks>>>,
+) -> Result<Chunks, Error> {
     match reading {
         Some(handle) => match handle.await {
             Ok(chunks) => chunks.map_err(|e| Error::local("read", "", e)),
@@ -414,7 +473,13 @@ async fn joined(reading: &mut Option<JoinHandle<std::io::Result<Chunks>>>) -> Re
 }
 
 /// Reads `len` bytes into buffers of at most `step`; fewer if the file ends.
-fn read_chunks(fd: &OwnedFd, offset: u64, len: usize, step: usize, pool: &BufferPool) -> std::io::Result<Chunks> {
+fn read_chunks(
+    fd: &OwnedFd,
+    offset: u64,
+    len: usize,
+    step: usize,
+    pool: &BufferPool,
+) -> std::io::Result<Chunks> {
     let mut chunks = Vec::with_capacity(len.div_ceil(step));
     let mut at = 0;
     while at < len {

@@ -51,12 +51,20 @@ pub async fn digest_remote(
         Err(Error::Unsupported { .. }) => {}
         Err(error) => return Err(error),
     }
-    let session = session.ok_or(Error::Unsupported { doing: "compute a digest", extension: "check-file" })?;
+    let session =
+        session.ok_or(Error::Unsupported { doing: "compute a digest", extension: "check-file" })?;
     digest_by_command(session, path, algorithm).await
 }
 
-async fn digest_by_command(session: &Session, path: &[u8], algorithm: DigestAlgorithm) -> Result<Digest, Error> {
-    let lacking = || Error::Unsupported { doing: "compute a digest", extension: "check-file or a digest command" };
+async fn digest_by_command(
+    session: &Session,
+    path: &[u8],
+    algorithm: DigestAlgorithm,
+) -> Result<Digest, Error> {
+    let lacking = || Error::Unsupported {
+        doing: "compute a digest",
+        extension: "check-file or a digest command",
+    };
     let program = match algorithm {
         DigestAlgorithm::Blake3 => "b3sum",
         DigestAlgorithm::Md5 => "md5sum",
@@ -77,8 +85,12 @@ async fn digest_by_command(session: &Session, path: &[u8], algorithm: DigestAlgo
     let text = output.stdout.strip_prefix(b"\\").unwrap_or(&output.stdout);
     let hex = text.get(..algorithm.output_len() * 2).ok_or_else(lacking)?;
     let digit = |b: &u8| (*b as char).to_digit(16);
-    let bytes: Option<Vec<u8>> =
-        hex.as_chunks::<2>().0.iter().map(|[high, low]| Some((digit(high)? * 16 + digit(low)?) as u8)).collect();
+    let bytes: Option<Vec<u8>> = hex
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .map(|[high, low]| Some((digit(high)? * 16 + digit(low)?) as u8))
+        .collect();
     Ok(Digest { algorithm, bytes: bytes.ok_or_else(lacking)? })
 }
 
@@ -96,7 +108,10 @@ fn quoted(path: &[u8]) -> Vec<u8> {
 }
 
 /// The digest of an open local file.
-pub(super) async fn digest_local(file: Arc<OwnedFd>, algorithm: DigestAlgorithm) -> Result<Vec<u8>, Error> {
+pub(super) async fn digest_local(
+    file: Arc<OwnedFd>,
+    algorithm: DigestAlgorithm,
+) -> Result<Vec<u8>, Error> {
     let work = move || {
         let mut digester = Digester::new(algorithm);
         let mut buffer = Vec::new();

@@ -33,7 +33,8 @@ impl Window {
         if self.answered < self.len {
             return;
         }
-        let seconds = now.saturating_duration_since(self.since).max(Duration::from_micros(1)).as_secs_f64();
+        let seconds =
+            now.saturating_duration_since(self.since).max(Duration::from_micros(1)).as_secs_f64();
         let rate = self.answered as f64 / seconds;
         if rate > self.last_rate * 1.1 {
             self.len = (self.len * 2).min(self.max);
