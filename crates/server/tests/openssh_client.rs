@@ -31,7 +31,7 @@ impl Stage {
         let root = dir.path().join("root");
         std::fs::create_dir(&root).unwrap();
         let mut user = User::new("alice", &root);
-        user.authorized_keys = parse_authorized_keys(&key.public().to_openssh("alice")).0;
+        user.authorized_keys = parse_authorized_keys(key.public().to_openssh("alice").as_bytes()).0;
         change(&mut user);
 
         let host_key = PrivateKey::generate(KeyType::Ed25519, &mut SystemRandom).unwrap();
