@@ -1,0 +1,62 @@
+//! Our own server: `sterna serve`.
+
+use std::process::Command;
+
+use sterna_testkit::openssh::{KeyFile, KeyKind, Login, USER, generate_host_keys};
+use sterna_testkit::processes::{Process, Stream};
+
+use super::{Server, openssh};
+use crate::binary;
+use crate::place::Place;
+
+/// A server with an ed25519 host key that shares one directory.
+pub fn sterna() -> Server {
+    sterna_with(&[KeyKind::Ed25519], |_| {})
+}
+
+/// A server with these host keys; `change` may add to its command line.
+///
+/// # Panics
+/// When it does not come up; the message has its output.
+pub fn sterna_with(host_key_kinds: &[KeyKind], change: impl FnOnce(&mut Command)) -> Server {
+    if binary::is_baseline() {
+        return openssh::openssh_with(host_key_kinds, &[]);
+    }
+    let place = Place::new();
+    let root = place.dir("shared");
+    let key = KeyFile::generate(&place.path().join("user_key"), KeyKind::Ed25519);
+    let host_keys = generate_host_keys(place.path(), host_key_kinds);
+    let mut serve = Command::new(binary::sterna());
+    serve.arg("serve").arg(&root);
+    serve.args(["--listen", "127.0.0.1:0", "--user", USER]);
+    serve.arg("--authorized-keys").arg(&key.public);
+    serve.arg("--state-dir").arg(place.dir("state"));
+    for host_key in &host_keys {
+        serve.arg("--host-key").arg(&host_key.private);
+    }
+    change(&mut serve);
+    let process = Process::start("sterna serve", &mut serve).unwrap_or_else(|e| panic!("{e}"));
+    let login = Login::new(place.path(), listening_port(&process), &key, &host_keys);
+    Server {
+        name: "sterna serve",
+        login,
+        host_keys,
+        root,
+        remote_root: "/".into(),
+        lacks: vec![],
+        process,
+        place,
+    }
+}
+
+/// The port in the line `listening on ADDR:PORT`.
+///
+/// # Panics
+/// When the line does not come or has no port.
+pub fn listening_port(process: &Process) -> u16 {
+    let line = process
+        .wait_for_line(Stream::Stdout, "listening on ")
+        .unwrap_or_else(|why| panic!("{why}"));
+    let port = line.rsplit(':').next().and_then(|port| port.trim().parse().ok());
+    port.unwrap_or_else(|| panic!("no port in {line:?}"))
+}

@@ -1,0 +1,13 @@
+//! Our client against OpenSSH's `sshd`: by `get`, `put` and the other commands, and by `sftp -b`.
+
+use sterna_interop::{client, every_scenario, server};
+
+mod commands {
+    use super::*;
+    every_scenario!(server::openssh(), client::sterna);
+}
+
+mod batch {
+    use super::*;
+    every_scenario!(server::openssh(), client::Sftp::sterna);
+}

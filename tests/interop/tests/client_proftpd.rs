@@ -1,0 +1,13 @@
+//! Our client against ProFTPD's `mod_sftp`: by `get`, `put` and the other commands, and by `sftp -b`.
+
+use sterna_interop::{client, every_scenario, server};
+
+mod commands {
+    use super::*;
+    every_scenario!(server::proftpd(), client::sterna);
+}
+
+mod batch {
+    use super::*;
+    every_scenario!(server::proftpd(), client::Sftp::sterna);
+}

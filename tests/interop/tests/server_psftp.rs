@@ -1,0 +1,6 @@
+//! PuTTY's `psftp` against our server.
+
+use sterna_interop::binary::has_peer;
+use sterna_interop::{client, every_scenario, server};
+
+every_scenario!(has_peer("psftp").then(server::sterna), client::Psftp::new);
