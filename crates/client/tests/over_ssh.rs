@@ -76,16 +76,16 @@ impl Sshd {
         let place =
             Destination::new(Some(user.trim().to_owned()), "127.0.0.1", Some(self.port), "")
                 .unwrap();
-        let mut builder = Session::builder(&place)
-            .config_file("none")
+        let mut builder = Session::builder(&place).config_file("none");
+        for option in options {
+            builder = builder.option(*option);
+        }
+        let builder = builder
             .option(format!("UserKnownHostsFile={}", self.at("known_hosts").display()))
             .option("GlobalKnownHostsFile=none")
             .option("IdentityAgent=none")
             .batch_mode(true)
             .identity(self.at(key));
-        for option in options {
-            builder = builder.option(*option);
-        }
         builder.connect().await
     }
 }
@@ -180,4 +180,34 @@ async fn keys_are_renewed_while_a_file_is_under_way() {
 
     assert_eq!((up.exit_code(), down.exit_code()), (0, 0), "{:?} {:?}", up.errors, down.errors);
     assert!(std::fs::read(sshd.at("down")).unwrap() == data);
+}
+
+#[tokio::test]
+async fn the_agent_signs_for_a_key_whose_file_is_gone() {
+    let Some(sshd) = Sshd::start() else { return };
+    let socket = sshd.at("agent");
+    let mut agent = Command::new("ssh-agent")
+        .arg("-D")
+        .arg("-a")
+        .arg(&socket)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+        assert!(agent.try_wait().unwrap().is_none(), "ssh-agent does not start");
+        std::thread::yield_now();
+    }
+    let added = Command::new("ssh-add")
+        .arg("-q")
+        .arg(sshd.at("user_rsa"))
+        .env("SSH_AUTH_SOCK", &socket)
+        .status();
+    assert!(added.unwrap().success());
+
+    let option = format!("IdentityAgent={}", socket.display());
+    let result = sshd.connect("missing", &["StrictHostKeyChecking=accept-new", &option]).await;
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+
+    assert!(result.is_ok(), "{:?}", result.err());
 }

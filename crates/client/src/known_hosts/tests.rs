@@ -105,7 +105,7 @@ fn two_writers_at_once_lose_nothing_and_repeat_nothing() {
 
     let text = std::fs::read_to_string(&file).unwrap();
     assert_eq!(text.lines().count(), 40);
-    let all = KnownHosts::read(&[file.clone()]).unwrap();
+    let all = KnownHosts::read(std::slice::from_ref(&file)).unwrap();
     for n in 0..20 {
         assert_eq!(all.lookup(&format!("h1-{n}"), &key), Lookup::Known);
     }

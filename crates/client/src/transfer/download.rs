@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -31,6 +32,8 @@ pub(super) struct Download {
 struct Part {
     fd: Arc<OwnedFd>,
     name: Vec<u8>,
+    /// For messages.
+    path: PathBuf,
     len: u64,
     journal: Arc<Mutex<Journal>>,
     noted: Option<u64>,
@@ -97,11 +100,13 @@ impl Download {
                 return Err(Error::local("write to", dir.path_of(&part_name), error));
             }
             let len = u64::try_from(stat.st_size).unwrap_or(0);
+            let path = dir.path_of(&part_name);
             let journal = Journal::new(dir, companion_name(&name, ".sterna-journal"), source);
             let noted = if len > 0 { journal.read() } else { None };
             Ok(Part {
                 fd: Arc::new(fd),
                 name: part_name,
+                path,
                 len,
                 journal: Arc::new(Mutex::new(journal)),
                 noted,
@@ -300,7 +305,7 @@ impl<'p> Pump<'p> {
                 Some((tag, reply)) = self.replies.recv() => self.take_reply(tag, reply, path)?,
                 Some(written) = self.writes.join_next(), if !self.writes.is_empty() => {
                     let written = written.map_err(|_| Error::Cancelled)?;
-                    let (offset, len) = written.map_err(|e| Error::local("write", "", e))?;
+                    let (offset, len) = written.map_err(|e| Error::local("write", &self.part.path, e))?;
                     self.written(offset, len, path);
                 }
                 () = self.context.cancel.cancelled() => return Err(Error::Cancelled),

@@ -227,7 +227,11 @@ impl Upload {
         }
         let options = &context.options;
         if options.fsync && context.sftp.has(Extension::Fsync) {
-            part.file.sync().await?;
+            match part.file.sync().await {
+                // Announced, but not for this file system: it is as safe as it gets.
+                Err(error) if error.refusal_code() == Some(Refusal::OP_UNSUPPORTED) => {}
+                result => result?,
+            }
         }
         self.set_attrs(context, source, &part).await?;
         part.file.close().await?;
