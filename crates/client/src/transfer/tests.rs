@@ -474,3 +474,28 @@ async fn a_read_only_server_refuses_and_nothing_is_called_done() {
     assert_eq!((summary.files, summary.failed, summary.exit_code()), (0, 1, 1));
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
 }
+
+/// As after a kill: nothing gets a chance to clean up, only the journal vouches for the part.
+#[tokio::test]
+async fn a_download_whose_future_is_dropped_goes_on_from_its_journal() {
+    let Some(place) = Place::new().await else { return };
+    let data = content(40 << 20, 8);
+    fs::write(place.there("big"), &data).unwrap();
+    let source = path_bytes(&place.there("big")).to_vec();
+    let sources = [source.clone()];
+    let reached = Cancel::new();
+    let recorder =
+        Arc::new(Recorder { cancel_at: Some((20 << 20, reached.clone())), ..Recorder::default() });
+    let transfer = place.transfer().progress(recorder);
+    let target = place.here("big");
+    tokio::select! {
+        _ = transfer.get(&sources, &target) => panic!("it ended before it was dropped"),
+        () = reached.cancelled() => {}
+    }
+
+    let again = place.transfer().get(&[&source], &target).await.unwrap();
+
+    assert_eq!(again.exit_code(), 0, "{:?}", again.errors);
+    assert!(again.bytes_sent < data.len() as u64, "sent {}", again.bytes_sent);
+    assert!(fs::read(&target).unwrap() == data);
+}
