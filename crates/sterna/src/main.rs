@@ -1,1 +1,97 @@
-fn main() {}
+//! The `sterna` binary: reads the command line, runs one command, says how it ended.
+//!
+//! `args/` is what may be typed, `commands/` what it does (one file each), `shell/` the sftp shell,
+//! `settings/` the server's file, `output/` how results look. Nothing here knows the protocol.
+
+mod args;
+mod commands;
+mod exit;
+mod failure;
+mod glob;
+mod listing;
+mod local_glob;
+mod logging;
+mod mode;
+mod output;
+mod prompt;
+mod read_ahead;
+mod remote;
+mod remote_glob;
+mod settings;
+mod shell;
+mod state_dir;
+mod transfer;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::{
+    args::{Cli, Command},
+    exit::Exit,
+    failure::{Failure, Result},
+};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error).into(),
+    };
+    match run(cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.report();
+            failure.exit().into()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<Exit> {
+    let Cli { global, command } = cli;
+    logging::start(&global, matches!(command, Command::Serve(_)));
+    match command {
+        Command::HashPassword(args) => args.run(&global),
+        Command::Completions(args) => args.run(),
+        Command::Man(args) => args.run(),
+        Command::SftpServer(args) => args.run(),
+        Command::Serve(args) => block_on(args.run()),
+        Command::Get(args) => block_on(args.run(&global)),
+        Command::Put(args) => block_on(args.run(&global)),
+        Command::Sftp(args) => block_on(args.run(&global)),
+        Command::Ls(args) => block_on(args.run(&global)),
+        Command::Stat(args) => block_on(args.run(&global)),
+        Command::Cat(args) => block_on(args.run(&global)),
+        Command::Mkdir(args) => block_on(args.run(&global)),
+        Command::Rm(args) => block_on(args.run(&global)),
+        Command::Rmdir(args) => block_on(args.run(&global)),
+        Command::Mv(args) => block_on(args.run(&global)),
+        Command::Cp(args) => block_on(args.run(&global)),
+        Command::Ln(args) => block_on(args.run(&global)),
+        Command::Chmod(args) => block_on(args.run(&global)),
+        Command::Df(args) => block_on(args.run(&global)),
+        Command::Sum(args) => block_on(args.run(&global)),
+    }
+}
+
+fn block_on(command: impl Future<Output = Result<Exit>>) -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::io("start", &error))?;
+    let result = runtime.block_on(command);
+    // Whatever still blocks (a read from a terminal, say) must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+/// Says what is wrong with the command line, or prints the help that was asked for.
+fn usage(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        // Nothing can be done if stdout does not take it.
+        let _ = error.print();
+        return Exit::Done;
+    }
+    let text = error.render().to_string();
+    eprint!("{}", text.replacen("error: ", "sterna: ", 1));
+    Exit::Usage
+}

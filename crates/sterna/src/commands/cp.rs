@@ -1,0 +1,62 @@
+//! `sterna cp`: copies on the server, without the bytes travelling where the server can.
+
+use clap::Args;
+
+use crate::{
+    args::{ClientArgs, GlobalArgs, RemotePath},
+    commands::mv::{inside, is_directory},
+    exit::Exit,
+    failure::{Failure, Result},
+    output::display_name,
+    remote::{Remotes, report},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  sterna cp alice@nas:big.iso alice@nas:big-copy.iso
+  sterna cp alice@nas:'in/*.csv' alice@nas:archive/";
+
+/// Copy files on the server
+///
+/// The server copies by itself where it can (copy-data); otherwise the bytes come here and go back.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct CpArgs {
+    /// What to copy, then the new name or the directory to copy into
+    #[arg(required = true, num_args = 2.., value_name = "PLACE")]
+    pub places: Vec<RemotePath>,
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+impl CpArgs {
+    pub async fn run(self, global: &GlobalArgs) -> Result<Exit> {
+        let mut remotes = Remotes::new(&self.client, global)?;
+        let Some((RemotePath(target), sources)) = self.places.split_last() else {
+            return Err(Failure::usage("cp", "needs what to copy and where to"));
+        };
+        let mut worst = Exit::Done;
+        let mut found = Vec::new();
+        for RemotePath(source) in sources {
+            remotes.same_server(target, source).await?;
+            match remotes.targets(source).await {
+                Ok(targets) => found.extend(targets),
+                Err(failure) => worst = worst.worst(report(failure)?),
+            }
+        }
+        let sftp = remotes.to(target).await?.sftp;
+        let into = is_directory(&sftp, target.path()).await;
+        if found.len() > 1 && !into {
+            return Err(Failure::incomplete(display_name(target.path()), "not a directory")
+                .hint("several files can only be copied into a directory"));
+        }
+        for source in found {
+            let to =
+                if into { inside(target.path(), &source.path) } else { target.path().to_vec() };
+            if let Err(error) = sftp.copy_file(&source.path, &to).await {
+                worst = worst.worst(report(error.into())?);
+            }
+        }
+        Ok(worst)
+    }
+}

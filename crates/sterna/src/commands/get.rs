@@ -1,0 +1,205 @@
+//! `sterna get`: fetches remote files and trees.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::{Args, ValueEnum};
+use sterna_client::transfer::{Links, Options, Summary, Verify};
+
+use crate::{
+    args::{ClientArgs, GlobalArgs, RemotePath},
+    exit::Exit,
+    failure::{Failure, Result},
+    output::{Meter, Output},
+    remote::{Remote, Remotes, Target, report},
+    transfer::Transfers,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  sterna get alice@nas:big.iso .              run it again after a break to go on
+  sterna get -r -p alice@nas:photos ~/backup/
+  sterna get alice@nas:'in/*.csv' in/
+  sterna get --json --verify=require sftp://alice@nas:2022/a.bin a.bin";
+
+/// Fetch files
+///
+/// A file is written under a temporary name, verified, and then renamed into place. An interrupted
+/// transfer is resumed by the same command.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct GetArgs {
+    #[command(flatten)]
+    pub transfer: TransferArgs,
+    /// What to fetch
+    #[arg(required = true, value_name = "PLACE")]
+    pub sources: Vec<RemotePath>,
+    /// File or directory to fetch to
+    #[arg(value_name = "TARGET")]
+    pub target: PathBuf,
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// Options of `get` and `put`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct TransferArgs {
+    /// Transfer directories with everything in them
+    #[arg(short, long, short_alias = 'R')]
+    pub recursive: bool,
+    /// Keep modes and times
+    #[arg(short, long)]
+    pub preserve: bool,
+    /// Start from zero even if an interrupted transfer left a part
+    #[arg(long)]
+    pub no_resume: bool,
+    /// Compare checksums at the end: if the server can, always, or never
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub verify: VerifyWhen,
+    /// What to do with symbolic links inside of trees
+    #[arg(long, value_name = "HOW", default_value = "keep")]
+    pub links: LinksHow,
+    /// One JSON object for each event
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LinksHow {
+    /// Make them again as links
+    Keep,
+    /// Transfer what they lead to
+    Follow,
+    /// Leave them out
+    Skip,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum VerifyWhen {
+    Auto,
+    Require,
+    Off,
+}
+
+impl TransferArgs {
+    pub fn options(self) -> Options {
+        Options {
+            recursive: self.recursive,
+            preserve: self.preserve,
+            resume: !self.no_resume,
+            verify: match self.verify {
+                VerifyWhen::Auto => Verify::Auto,
+                VerifyWhen::Require => Verify::Require,
+                VerifyWhen::Off => Verify::Off,
+            },
+            links: match self.links {
+                LinksHow::Keep => Links::Keep,
+                LinksHow::Follow => Links::Follow,
+                LinksHow::Skip => Links::Skip,
+            },
+            ..Options::default()
+        }
+    }
+}
+
+impl GetArgs {
+    pub async fn run(self, global: &GlobalArgs) -> Result<Exit> {
+        let mut remotes = Remotes::new(&self.client, global)?;
+        let mut outcome = Outcome::new(global, self.transfer);
+        // One transfer for each server, in the order in which the servers appear.
+        let mut groups: Vec<Vec<Target>> = Vec::new();
+        for RemotePath(place) in &self.sources {
+            match remotes.targets(place).await {
+                Ok(targets) => {
+                    for target in targets {
+                        match groups.iter_mut().find(|group| group[0].is_beside(&target)) {
+                            Some(group) => group.push(target),
+                            None => groups.push(vec![target]),
+                        }
+                    }
+                }
+                Err(failure) => outcome.refused(failure)?,
+            }
+        }
+        let count: usize = groups.iter().map(Vec::len).sum();
+        if count + outcome.refused > 1 && !self.target.is_dir() {
+            let name = crate::output::display_name(self.target.as_os_str().as_encoded_bytes());
+            return Err(Failure::incomplete(name, "not a directory")
+                .hint("several files can only be fetched into a directory"));
+        }
+        for group in groups {
+            let remote = group[0].remote.clone();
+            let sources: Vec<_> = group.into_iter().map(|target| target.path).collect();
+            let transfers = outcome.transfers(&remote, self.transfer);
+            let result = transfers.get(&sources, &self.target).await;
+            outcome.add(result)?;
+        }
+        Ok(outcome.finish())
+    }
+}
+
+/// How all transfers of a command went.
+pub struct Outcome {
+    meter: Arc<Meter>,
+    summary: Summary,
+    /// Sources that could not even be tried.
+    refused: usize,
+    worst: Exit,
+}
+
+impl Outcome {
+    pub fn new(global: &GlobalArgs, args: TransferArgs) -> Self {
+        let output = Output::new(global, args.json);
+        Self {
+            meter: Arc::new(Meter::new(output, global.verbose > 0)),
+            summary: Summary::default(),
+            refused: 0,
+            worst: Exit::Done,
+        }
+    }
+
+    /// Transfers with one server, as the options say.
+    pub fn transfers<'r>(&self, remote: &'r Remote, args: TransferArgs) -> Transfers<'r> {
+        Transfers {
+            sftp: &remote.sftp,
+            session: Some(&remote.session),
+            options: args.options(),
+            meter: self.meter.clone(),
+        }
+    }
+
+    /// Takes the result of one transfer.
+    ///
+    /// # Errors
+    /// Never for the transfer; see [`report`].
+    pub fn add(
+        &mut self,
+        result: std::result::Result<Summary, sterna_client::Error>,
+    ) -> Result<()> {
+        match result {
+            Ok(summary) => {
+                self.worst = self.worst.worst(Exit::from_status(summary.exit_code()));
+                self.summary.merge(summary);
+                Ok(())
+            }
+            Err(error) => self.refused(error.into()),
+        }
+    }
+
+    /// Notes something that could not be tried, or that ended everything.
+    ///
+    /// # Errors
+    /// See [`report`].
+    pub fn refused(&mut self, failure: Failure) -> Result<()> {
+        self.refused += 1;
+        self.summary.failed += 1;
+        self.meter.clear();
+        self.worst = self.worst.worst(report(failure)?);
+        Ok(())
+    }
+
+    /// Says how everything went.
+    pub fn finish(self) -> Exit {
+        self.meter.finish(&self.summary);
+        self.worst
+    }
+}

@@ -1,0 +1,20 @@
+//! One file for each command: its options, its help, and what it does.
+
+pub mod cat;
+pub mod chmod;
+pub mod cp;
+pub mod df;
+pub mod get;
+pub mod hash_password;
+pub mod ln;
+pub mod ls;
+pub mod mkdir;
+pub mod mv;
+pub mod put;
+pub mod rm;
+pub mod rmdir;
+pub mod serve;
+pub mod sftp;
+pub mod sftp_server;
+pub mod stat;
+pub mod sum;

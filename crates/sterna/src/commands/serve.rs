@@ -1,0 +1,412 @@
+//! `sterna serve`: receives and gives files. One shared directory from the command line, or
+//! everything from a settings file.
+
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::Args;
+use sterna_identity::{Directory, PasswordHash, User};
+use sterna_server::{
+    BuildError, HostKeys, Server, Users,
+    sftp::{Names, SessionPolicy, SystemNames},
+};
+use sterna_ssh_crypto::{Random, SystemRandom};
+use sterna_storage::{Backend, Local};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::{
+    exit::Exit,
+    failure::{Failure, Result, output_failed},
+    output::display_name,
+    prompt,
+    settings::{self, Settings, SettingsError},
+    state_dir,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  sterna serve ~/inbox                              makes a password and prints it
+  sterna serve /srv/in --user partner --authorized-keys partner.pub
+  sterna serve /srv/out --read-only --listen 127.0.0.1:2022 --password-file secret
+  sterna serve --config /etc/sterna/sterna.toml     many users; SIGHUP reads it again
+  sterna serve --config sterna.toml --check         only says what is wrong with it";
+
+/// How long sessions may take to finish what they do when the server is asked to end.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// Share a directory, or run a server from a settings file
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ServeArgs {
+    /// Directory that is shown as / (default: here)
+    #[arg(value_name = "DIR", conflicts_with = "config")]
+    pub dir: Option<PathBuf>,
+    /// Address and port to listen on; port 0 takes a free one (may be repeated)
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen, conflicts_with = "config")]
+    pub listen: Vec<SocketAddr>,
+    /// Name to log in with (default: who runs this)
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    pub user: Option<String>,
+    /// File whose first line is the password to log in with
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub password_file: Option<PathBuf>,
+    /// File of public keys to log in with, as OpenSSH's authorized_keys
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub authorized_keys: Option<PathBuf>,
+    /// Private key to show as the host's; made and kept by itself otherwise (may be repeated)
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub host_key: Vec<PathBuf>,
+    /// Where host keys are kept (default: $XDG_STATE_HOME/sterna or ~/.local/state/sterna)
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    pub state_dir: Option<PathBuf>,
+    /// Refuse everything that would change something
+    #[arg(long, conflicts_with = "config")]
+    pub read_only: bool,
+    /// Settings file with users and everything else
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Read the settings file, say what is wrong with it, and end
+    #[arg(long, requires = "config")]
+    pub check: bool,
+}
+
+impl ServeArgs {
+    pub async fn run(self) -> Result<Exit> {
+        let plan = match &self.config {
+            Some(file) => Plan::from_settings(file)?,
+            None => self.plan()?,
+        };
+        if self.check {
+            return Ok(Exit::Done);
+        }
+        plan.run().await
+    }
+
+    /// One user who sees one directory.
+    fn plan(&self) -> Result<Plan> {
+        let dir = self.dir.clone().unwrap_or_else(|| PathBuf::from("."));
+        let root = dir.canonicalize().map_err(|error| unusable(&dir, &error))?;
+        if !root.is_dir() {
+            return Err(Failure::usage(shown(&dir), "not a directory"));
+        }
+        let name = self.user.clone().unwrap_or_else(whoami);
+        let mut user = User::new(&name, &root);
+        user.read_only = self.read_only;
+        let mut made_password = None;
+        if let Some(file) = &self.authorized_keys {
+            let (keys, refused) = settings::authorized_keys_of(file)
+                .map_err(|why| Failure::usage(shown(file), why))?;
+            for line in refused {
+                tracing::warn!("{line}");
+            }
+            if keys.is_empty() {
+                return Err(Failure::usage(shown(file), "holds no usable key"));
+            }
+            user.authorized_keys = keys;
+        }
+        if let Some(file) = &self.password_file {
+            user.password = Some(hash(&prompt::read_password_file(file)?)?);
+        } else if self.authorized_keys.is_none() {
+            let password = make_password(&mut SystemRandom);
+            user.password = Some(hash(&password)?);
+            made_password = Some(password);
+        }
+        let users =
+            Directory::new([user]).map_err(|error| Failure::usage("--user", error.to_string()))?;
+        let listen = match self.listen.is_empty() {
+            true => vec![settings::listen_default()],
+            false => self.listen.clone(),
+        };
+        Ok(Plan {
+            listen,
+            state_dir: self.state_dir.clone(),
+            host_keys: self.host_key.clone(),
+            users,
+            login_grace: None,
+            settings_file: None,
+            share: Some(Share { root, user: name, made_password, read_only: self.read_only }),
+        })
+    }
+}
+
+/// Everything that a start needs, checked.
+struct Plan {
+    listen: Vec<SocketAddr>,
+    state_dir: Option<PathBuf>,
+    host_keys: Vec<PathBuf>,
+    users: Directory,
+    login_grace: Option<Duration>,
+    /// Read again on SIGHUP.
+    settings_file: Option<PathBuf>,
+    share: Option<Share>,
+}
+
+/// What is worth saying about a single shared directory.
+struct Share {
+    root: PathBuf,
+    user: String,
+    made_password: Option<String>,
+    read_only: bool,
+}
+
+impl Plan {
+    fn from_settings(file: &Path) -> Result<Self> {
+        let settings = settings::load(file).map_err(|errors| Failure::from_settings(&errors))?;
+        let Settings { listen, state_dir, host_keys, users, login_grace, warnings } = settings;
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        let settings_file = Some(file.to_owned());
+        Ok(Self { listen, state_dir, host_keys, users, login_grace, settings_file, share: None })
+    }
+
+    async fn run(self) -> Result<Exit> {
+        let host_keys = self.host_keys()?;
+        let users = Arc::new(Users::new(self.users));
+        let mut builder = Server::builder()
+            .host_keys(host_keys)
+            .authenticator(Arc::clone(&users))
+            .storage(storage_of(SystemNames::load()));
+        if let Some(grace) = self.login_grace {
+            builder = builder.login_grace(grace);
+        }
+        let builder = self.listen.iter().fold(builder, |builder, at| builder.listen(*at));
+        let server = builder.bind().map_err(cannot_start)?;
+        // Handlers first: whoever sees the last line may send a signal at once.
+        let mut signals = Signals::new(self.settings_file.is_some())?;
+        greet(self.share.as_ref(), &server.fingerprints(), &server.local_addrs())
+            .map_err(|error| output_failed(&error))?;
+        let asked_to_end = async {
+            while let Asked::Reload = signals.next().await {
+                if let Some(file) = &self.settings_file {
+                    reload(file, &users);
+                }
+            }
+        };
+        server.run(asked_to_end, SHUTDOWN_GRACE).await;
+        Ok(Exit::Done)
+    }
+
+    fn host_keys(&self) -> Result<HostKeys> {
+        let fail =
+            |error: sterna_server::HostKeyError| Failure::usage("host keys", error.to_string());
+        if !self.host_keys.is_empty() {
+            return HostKeys::from_files(&self.host_keys).map_err(fail);
+        }
+        let dir = self.state_dir.clone().or_else(state_dir::default).ok_or_else(|| {
+            Failure::usage("state directory", "there is no home directory to keep host keys in")
+                .hint("name one with --state-dir")
+        })?;
+        HostKeys::in_dir(&dir).map_err(fail)
+    }
+}
+
+impl Failure {
+    /// All mistakes of a settings file, one a line.
+    fn from_settings(errors: &[SettingsError]) -> Self {
+        for error in errors {
+            eprintln!("sterna: {error}");
+        }
+        Self::reported(Exit::Usage)
+    }
+}
+
+fn cannot_start(error: BuildError) -> Failure {
+    let BuildError::Listen { address, source } = &error else {
+        return Failure::usage("start", error.to_string());
+    };
+    let failure = Failure::io(format!("listen on {address}"), source);
+    match source.kind() {
+        io::ErrorKind::AddrInUse => failure.hint("another program has this port"),
+        io::ErrorKind::PermissionDenied => {
+            failure.hint("ports below 1024 need rights; use another with --listen")
+        }
+        _ => failure,
+    }
+}
+
+/// Reads the settings again and takes over the users, or nothing. Sessions go on as they are.
+fn reload(file: &Path, users: &Users) {
+    match settings::load(file) {
+        Ok(settings) => {
+            for warning in settings.warnings {
+                tracing::warn!("{warning}");
+            }
+            let count = settings.users.len();
+            users.replace(settings.users);
+            tracing::info!(users = count, "settings reloaded; addresses and host keys stay");
+        }
+        Err(errors) => {
+            for error in errors {
+                tracing::error!("{error}");
+            }
+            tracing::error!("settings not reloaded, the old ones are kept");
+        }
+    }
+}
+
+/// Opens a user's directory at login, so that one that vanished concerns its user only.
+fn storage_of(
+    names: SystemNames,
+) -> impl Fn(&User) -> sterna_storage::Result<(Arc<dyn Backend>, SessionPolicy)> + Send + Sync {
+    let names: Arc<dyn Names> = Arc::new(names);
+    move |user| {
+        let backend: Arc<dyn Backend> = Arc::new(Local::open(&user.root)?);
+        Ok((backend, SessionPolicy { names: Arc::clone(&names), ..SessionPolicy::of_user(user) }))
+    }
+}
+
+/// Says on stdout how to reach the server; the last lines are for programs that wait for them.
+fn greet(
+    share: Option<&Share>,
+    fingerprints: &[(String, String)],
+    addresses: &[SocketAddr],
+) -> io::Result<()> {
+    let mut text = String::new();
+    if let Some(share) = share {
+        let how = if share.read_only { ", read-only" } else { "" };
+        text += &format!("sharing {} as user {}{how}\n", shown(&share.root), share.user);
+        if let Some(password) = &share.made_password {
+            text += &format!("password: {password}\n");
+        }
+    }
+    for (key_type, fingerprint) in fingerprints {
+        text += &format!("host key: {fingerprint} ({key_type})\n");
+    }
+    if let (Some(share), Some(address)) = (share, addresses.first()) {
+        let (host, port) = (host_for(*address), address.port());
+        // In brackets where the colons of an address would end the host.
+        let place = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        text += &format!(
+            "connect with:\n  sterna ls -P {port} {user}@{place}:\n  sftp -P {port} {user}@{place}\n",
+            user = share.user
+        );
+    }
+    for address in addresses {
+        text += &format!("listening on {address}\n");
+    }
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// The name under which others reach this machine at `address`.
+fn host_for(address: SocketAddr) -> String {
+    if !address.ip().is_unspecified() {
+        return address.ip().to_string();
+    }
+    let uname = rustix::system::uname();
+    let name = uname.nodename().to_string_lossy();
+    if name.is_empty() { "localhost".to_owned() } else { display_name(name.as_bytes()) }
+}
+
+/// What a running server is asked from outside.
+enum Asked {
+    End,
+    Reload,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// Only with a settings file: otherwise a closed terminal ends the server, as it should.
+    hangup: Option<Signal>,
+}
+
+impl Signals {
+    fn new(reloads: bool) -> Result<Self> {
+        let on = |kind| signal(kind).map_err(|error| Failure::io("signals", &error));
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            hangup: reloads.then(|| on(SignalKind::hangup())).transpose()?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => {
+                    hangup.recv().await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::End,
+            _ = self.interrupt.recv() => Asked::End,
+            () = hangup => Asked::Reload,
+        }
+    }
+}
+
+fn whoami() -> String {
+    let uid = rustix::process::geteuid().as_raw();
+    let known = SystemNames::load().user(uid);
+    known.or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "sterna".to_owned())
+}
+
+/// Twenty characters that cannot be mistaken for each other, in groups: 100 bits.
+fn make_password(random: &mut dyn Random) -> String {
+    // 32 characters, without 0 1 l o: every byte picks one without bias.
+    const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut bytes = [0; 20];
+    random.fill(&mut bytes);
+    let letters = bytes.map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()]));
+    let groups: Vec<String> = letters.chunks(5).map(|group| group.iter().collect()).collect();
+    groups.join("-")
+}
+
+fn hash(password: &str) -> Result<PasswordHash> {
+    PasswordHash::make(password.as_bytes(), &mut SystemRandom)
+        .map_err(|error| Failure::usage("password", error.to_string()))
+}
+
+fn parse_listen(text: &str) -> std::result::Result<SocketAddr, String> {
+    settings::parse_listen(text)
+        .ok_or_else(|| "not an address such as 127.0.0.1:2022 or [::]:2022".to_owned())
+}
+
+fn shown(path: &Path) -> String {
+    display_name(path.as_os_str().as_encoded_bytes())
+}
+
+fn unusable(path: &Path, error: &io::Error) -> Failure {
+    Failure::usage(shown(path), crate::failure::io_reason(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Count(u8);
+
+    impl Random for Count {
+        fn fill(&mut self, out: &mut [u8]) {
+            for byte in out {
+                *byte = self.0;
+                self.0 = self.0.wrapping_add(13);
+            }
+        }
+    }
+
+    #[test]
+    fn a_made_password_is_four_groups_of_plain_characters() {
+        let password = make_password(&mut Count(1));
+
+        assert_eq!(password.len(), 23);
+        assert_eq!(password.split('-').map(str::len).collect::<Vec<_>>(), [5, 5, 5, 5]);
+        assert_ne!(password, make_password(&mut Count(2)));
+    }
+
+    #[test]
+    fn an_address_for_everybody_is_reached_by_name() {
+        assert_eq!(host_for("192.0.2.1:22".parse().unwrap()), "192.0.2.1");
+        assert_ne!(host_for("[::]:22".parse().unwrap()), "::");
+    }
+}

@@ -1,0 +1,9 @@
+//! The settings file of `serve --config`: read and judged as a whole, so that a start or a reload
+//! applies all of it or nothing. Every mistake is named with file, line, key and reason.
+
+mod check;
+mod schema;
+mod source;
+
+pub use check::{Settings, authorized_keys_of, listen_default, load, parse_listen};
+pub use source::SettingsError;

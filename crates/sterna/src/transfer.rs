@@ -1,0 +1,81 @@
+//! `get` and `put` as the commands and the shell run them: with progress, and with an orderly end on
+//! SIGINT and SIGTERM.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use sterna_client::{
+    Error, Session, Sftp,
+    transfer::{Cancel, Options, Summary, Transfer},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::output::Meter;
+
+/// One server and how files travel to and from it.
+pub struct Transfers<'t> {
+    pub sftp: &'t Sftp,
+    /// Lets a server without means of SFTP verify by a command, if there is an SSH session.
+    pub session: Option<&'t Session>,
+    pub options: Options,
+    pub meter: Arc<Meter>,
+}
+
+impl Transfers<'_> {
+    /// Fetches files and trees. Failures of single files are in the summary, and so is an
+    /// interruption by a signal: what is there can be resumed.
+    ///
+    /// # Errors
+    /// If nothing can be transferred at all.
+    pub async fn get(self, sources: &[Vec<u8>], target: &Path) -> Result<Summary, Error> {
+        let cancel = Cancel::new();
+        let transfer = self.describe(&cancel);
+        or_signal(transfer.get(sources, target), &cancel).await
+    }
+
+    /// Sends files and trees; otherwise as [`Transfers::get`].
+    ///
+    /// # Errors
+    /// As [`Transfers::get`].
+    pub async fn put(self, sources: &[PathBuf], target: &[u8]) -> Result<Summary, Error> {
+        let cancel = Cancel::new();
+        let transfer = self.describe(&cancel);
+        or_signal(transfer.put(sources, target), &cancel).await
+    }
+
+    fn describe(self, cancel: &Cancel) -> Transfer {
+        let transfer = Transfer::new(self.sftp)
+            .options(self.options)
+            .progress(self.meter)
+            .cancel(cancel.clone());
+        match self.session {
+            Some(session) => transfer.session(session),
+            None => transfer,
+        }
+    }
+}
+
+/// Runs a transfer to its end. A first signal asks it to stop in order, a second one drops it.
+async fn or_signal<T>(
+    transfer: impl Future<Output = Result<T, Error>>,
+    cancel: &Cancel,
+) -> Result<T, Error> {
+    // Without handlers a signal ends the program, which leaves resumable parts as well.
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return transfer.await;
+    };
+    let mut transfer = std::pin::pin!(transfer);
+    for _ in 0..2 {
+        tokio::select! {
+            result = &mut transfer => return result,
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        cancel.cancel();
+    }
+    Err(Error::Cancelled)
+}

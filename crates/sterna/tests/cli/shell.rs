@@ -1,0 +1,102 @@
+//! `sterna sftp -b`: batches as they were written for OpenSSH's sftp.
+
+use std::fs;
+
+use crate::support::{Server, feed, noise, stderr, stdout};
+
+#[test]
+fn a_batch_shows_its_commands_and_their_results() {
+    let server = Server::start();
+    fs::write(server.shared().join("a b"), "x").unwrap();
+
+    let output = server.batch("# comment\npwd\n@pwd\nls -1\n");
+
+    assert_eq!(
+        stdout(&output),
+        "sftp> # comment\nsftp> pwd\nRemote working directory: /\nRemote working directory: /\n\
+         sftp> ls -1\na b\n"
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn a_batch_ends_at_the_first_failure_that_is_not_excused() {
+    let server = Server::start();
+
+    let output = server.batch("-rm missing\nmkdir made\nrm missing\nmkdir never\n");
+
+    assert_eq!(output.status.code(), Some(1));
+    assert!(server.shared().join("made").is_dir());
+    assert!(!server.shared().join("never").exists());
+}
+
+#[test]
+fn without_b_a_failure_does_not_stop_but_is_not_forgotten() {
+    let server = Server::start();
+
+    let mut command = server.client("sftp");
+    command.arg(server.place(""));
+    let output = feed(&mut command, b"rm missing\nmkdir made\n");
+
+    assert_eq!(output.status.code(), Some(1));
+    assert!(server.shared().join("made").is_dir());
+}
+
+#[test]
+fn files_go_up_and_down_with_quotes_patterns_and_recursion() {
+    let server = Server::start();
+    let content = noise(200_000, 5);
+    fs::write(server.local("a b"), &content).unwrap();
+    fs::create_dir_all(server.local("t/u")).unwrap();
+    fs::write(server.local("t/u/f"), "deep").unwrap();
+
+    let output = server.batch(
+        "put \"a b\" c\\ d\nmkdir dir\nput -r t dir\ncd dir/t\nget u/*\nlmkdir l\nlcd l\n\
+         get -r /dir\nget \"/c d\" x.bin\nrename \"/c d\" /e\nls /e\n",
+    );
+
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(fs::read(server.shared().join("e")).unwrap(), content);
+    assert_eq!(fs::read(server.local("f")).unwrap(), b"deep");
+    assert_eq!(fs::read(server.local("l/dir/t/u/f")).unwrap(), b"deep");
+    assert_eq!(fs::read(server.local("l/x.bin")).unwrap(), content);
+}
+
+#[test]
+fn reget_completes_a_file() {
+    let server = Server::start();
+    let content = noise(500_000, 11);
+    fs::write(server.shared().join("f"), &content).unwrap();
+    fs::write(server.local("f"), &content[..200_000]).unwrap();
+
+    let output = server.batch("reget f\n");
+
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(fs::read(server.local("f")).unwrap(), content);
+}
+
+#[test]
+fn every_small_command_does_its_thing() {
+    let server = Server::start();
+    fs::write(server.shared().join("f"), "x").unwrap();
+
+    let output = server.batch(
+        "version\nchmod 600 f\ncp f g\nln g h\nln -s g s\nls -la\nls -n *\ndf\ndf -hi\n\
+         lumask 022\nlpwd\nprogress\nrm ?\nrmdir -- nothing\n",
+    );
+
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    assert!(stderr(&output).contains("nothing"), "{}", stderr(&output));
+    assert_eq!(fs::read_dir(server.shared()).unwrap().count(), 0);
+}
+
+#[test]
+fn local_commands_run_here() {
+    let server = Server::start();
+
+    let output = server.batch("!touch made\nlls\n-!exit 3\n");
+
+    assert!(server.local("made").exists());
+    assert!(stdout(&output).contains("made"), "{}", stdout(&output));
+    assert_eq!(output.status.code(), Some(0));
+}

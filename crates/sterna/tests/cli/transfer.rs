@@ -1,0 +1,172 @@
+//! `get` and `put`: what arrives, under which name, and what is said about it.
+
+use std::{
+    fs,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+};
+
+use crate::support::{Server, noise, stderr, stdout, tree};
+
+/// Sizes around the edges of packets and requests (bytes).
+const SIZES: [usize; 5] = [0, 1, 32 * 1024 + 1, 255 * 1024, 5 * 1024 * 1024 + 3];
+
+#[test]
+fn what_was_put_comes_back_equal() {
+    let server = Server::start();
+    for size in SIZES {
+        let name = format!("{size}.bin");
+        let original = noise(size, 7 + size as u64);
+        fs::write(server.local(&name), &original).unwrap();
+
+        server.ok("put", [name.clone(), server.place("/")]);
+        server.ok("get", [server.place(&name), "back.bin".to_owned()]);
+
+        assert_eq!(fs::read(server.shared().join(&name)).unwrap(), original);
+        assert_eq!(fs::read(server.local("back.bin")).unwrap(), original);
+    }
+}
+
+#[test]
+fn several_sources_land_in_one_directory() {
+    let server = Server::start();
+    fs::create_dir(server.local("in")).unwrap();
+    for name in ["a", "b"] {
+        fs::write(server.shared().join(name), name).unwrap();
+    }
+
+    server.ok("get", [server.place("a"), server.place("b"), "in".to_owned()]);
+
+    assert_eq!(tree(&server.local("in")), [("a".into(), b"a".into()), ("b".into(), b"b".into())]);
+}
+
+#[test]
+fn a_tree_survives_the_way_up_and_down() {
+    let server = Server::start();
+    let source = server.local("tree");
+    for dir in ["", "d", "d/deeper", "empty"] {
+        fs::create_dir(source.join(dir)).unwrap();
+    }
+    for n in 0..40 {
+        let dir = ["", "d", "d/deeper"][n % 3];
+        fs::write(source.join(dir).join(format!("file {n}")), noise(n * 997, n as u64)).unwrap();
+    }
+
+    server.ok("put", ["-r".to_owned(), "tree".to_owned(), server.place("up")]);
+    server.ok("get", ["-r".to_owned(), server.place("up"), "down".to_owned()]);
+
+    assert_eq!(tree(&server.shared().join("up")), tree(&source));
+    assert_eq!(tree(&server.local("down")), tree(&source));
+    assert!(server.local("down/empty").is_dir());
+}
+
+#[test]
+fn a_directory_without_r_is_refused_and_named() {
+    let server = Server::start();
+    fs::create_dir(server.shared().join("d")).unwrap();
+
+    let output = server.run("get", [server.place("d"), ".".to_owned()]);
+
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("-r"), "{}", stderr(&output));
+    assert!(!server.local("d").exists());
+}
+
+#[test]
+fn preserved_means_mode_and_time() {
+    let server = Server::start();
+    let file = server.local("f");
+    fs::write(&file, "x").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    let when = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    fs::File::options().append(true).open(&file).unwrap().set_modified(when).unwrap();
+
+    server.ok("put", ["-p".to_owned(), "f".to_owned(), server.place("g")]);
+    server.ok("get", ["-p".to_owned(), server.place("g"), "h".to_owned()]);
+
+    for copy in [server.shared().join("g"), server.local("h")] {
+        let meta = fs::metadata(copy).unwrap();
+        assert_eq!(meta.permissions().mode() & 0o777, 0o640);
+        assert_eq!(meta.modified().unwrap(), when);
+    }
+}
+
+#[test]
+fn names_are_bytes_all_the_way() {
+    let server = Server::start();
+    for name in [&b"with space"[..], b"-dash", b"new\nline", "ümlaut".as_bytes(), b"\xff\xfe"] {
+        let name = std::ffi::OsStr::from_bytes(name);
+        fs::write(server.local("source"), name.as_bytes()).unwrap();
+        let mut place = std::ffi::OsString::from(server.place("/"));
+        place.push(name);
+
+        server.ok("put", ["source".as_ref(), place.as_os_str()]);
+        server.ok("get", [place.as_os_str(), "target".as_ref()]);
+
+        assert_eq!(fs::read(server.shared().join(name)).unwrap(), name.as_bytes());
+        assert_eq!(fs::read(server.local("target")).unwrap(), name.as_bytes());
+    }
+}
+
+#[test]
+fn json_tells_start_done_and_summary_with_the_keys_of_the_contract() {
+    let server = Server::start();
+    fs::write(server.local("f"), noise(100_000, 3)).unwrap();
+
+    let lines = server.ok("put", ["--json".to_owned(), "f".to_owned(), server.place("/")]);
+
+    let events: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events.first().unwrap()["event"], "start");
+    let done = events.iter().find(|event| event["event"] == "done").unwrap();
+    assert_eq!(done["path"], "f");
+    assert_eq!(done["bytes"], 100_000);
+    assert_eq!(done["bytes_sent"], 100_000);
+    assert_eq!(done["resumed_from"], 0);
+    assert!(["blake3", "sha256"].contains(&done["verified"].as_str().unwrap()), "{done}");
+    let summary = events.last().unwrap();
+    assert_eq!(summary["event"], "summary");
+    assert_eq!(summary["files"], 1);
+    assert_eq!(summary["failed"], 0);
+    assert_eq!(summary["skipped"], 0);
+    assert_eq!(summary["bytes"], 100_000);
+    assert!(summary["seconds"].is_number());
+}
+
+#[test]
+fn one_missing_file_does_not_stop_the_others_and_is_named() {
+    let server = Server::start();
+    fs::write(server.shared().join("there"), "x").unwrap();
+    fs::create_dir(server.local("in")).unwrap();
+
+    let output =
+        server.run("get", [server.place("missing"), server.place("there"), "in".to_owned()]);
+
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("missing"), "{}", stderr(&output));
+    assert_eq!(fs::read(server.local("in/there")).unwrap(), b"x");
+}
+
+#[test]
+fn a_pattern_names_remote_files_unless_a_file_has_that_very_name() {
+    let server = Server::start();
+    for name in ["a.txt", "b.txt", "c.bin", "[x]"] {
+        fs::write(server.shared().join(name), name).unwrap();
+    }
+    fs::create_dir(server.local("in")).unwrap();
+
+    server.ok("get", [server.place("*.txt"), server.place("[x]"), "in".to_owned()]);
+
+    let names: Vec<_> = tree(&server.local("in")).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["[x]", "a.txt", "b.txt"].map(std::path::PathBuf::from));
+}
+
+#[test]
+fn a_quiet_pipe_gets_no_words() {
+    let server = Server::start();
+    fs::write(server.local("f"), "x").unwrap();
+
+    let output = server.run("put", ["f".to_owned(), server.place("/")]);
+
+    assert_eq!(stdout(&output), "");
+    assert_eq!(output.status.code(), Some(0));
+}
