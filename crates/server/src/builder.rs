@@ -36,8 +36,11 @@ pub struct Builder {
     limits: Limits,
     login_grace: Option<Duration>,
     banner: Option<String>,
-    configure: Vec<Box<dyn FnOnce(&mut ServerConfig)>>,
+    configure: Vec<Configure>,
 }
+
+/// A change of what the SSH layer offers.
+type Configure = Box<dyn FnOnce(&mut ServerConfig)>;
 
 /// How much a server takes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

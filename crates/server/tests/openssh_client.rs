@@ -151,7 +151,8 @@ async fn a_read_only_user_reads_and_changes_nothing() {
     std::fs::write(stage.root().join("f"), b"content").unwrap();
 
     assert_ok(&stage.sftp("get f\n").await);
-    for batch in ["put id\n", "rm f\n", "mkdir d\n", "rename f g\n", "chmod 600 f\n", "ln -s f l\n"] {
+    for batch in ["put id\n", "rm f\n", "mkdir d\n", "rename f g\n", "chmod 600 f\n", "ln -s f l\n"]
+    {
         assert!(!stage.sftp(batch).await.status.success(), "{batch}");
     }
     assert_eq!(std::fs::read_dir(stage.root()).unwrap().count(), 1);

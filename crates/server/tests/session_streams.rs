@@ -136,13 +136,8 @@ fn two_thousand_reads_in_flight_are_answered_in_order_whole_and_with_bounded_mem
 #[test]
 fn a_peer_that_asks_and_never_reads_stays_bounded() {
     let resources = Resources::new(2);
-    let mut peer = Peer::with(
-        Arc::new(Memory::new()),
-        SessionPolicy::default(),
-        &resources,
-        usize::MAX,
-        1000,
-    );
+    let mut peer =
+        Peer::with(Arc::new(Memory::new()), SessionPolicy::default(), &resources, usize::MAX, 1000);
     peer.put(b"/f", &pattern(200_000));
     let handle = peer.open(b"/f", OpenFlags::READ).handle();
     let before = (peer.sent, peer.consumed);
@@ -322,13 +317,8 @@ fn check_file_hashes_ranges_and_blocks_and_refuses_what_does_not_fit() {
     let blocks = ask(&mut peer, b"md5", 1, 0, 1_000_000).extended();
     assert_eq!(blocks.len(), 4 + 3 + 5 * 16);
     let handle = peer.open(b"/f", OpenFlags::READ).handle();
-    let by_handle = CheckFileHandle {
-        handle: &handle,
-        hash_list: b"blake3",
-        offset: 0,
-        len: 0,
-        block_len: 0,
-    };
+    let by_handle =
+        CheckFileHandle { handle: &handle, hash_list: b"blake3", offset: 0, len: 0, block_len: 0 };
     assert_eq!(peer.ask_extended(Extended::from(by_handle)).extended().len(), 4 + 6 + 32);
 }
 
@@ -340,8 +330,7 @@ fn a_hundred_thousand_entries_are_listed_once_each() {
     }
     let resources = Resources::new(2);
     let backend = Arc::new(Local::open(dir.path()).unwrap());
-    let mut peer =
-        Peer::with(backend, SessionPolicy::default(), &resources, usize::MAX, 64 * 1024);
+    let mut peer = Peer::with(backend, SessionPolicy::default(), &resources, usize::MAX, 64 * 1024);
     let handle = peer.opendir(b"/").handle();
 
     let mut names = Vec::new();
