@@ -44,6 +44,8 @@ impl Server {
             .spawn()
             .expect("OpenSSH's sftp-server is installed");
         let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        // It ends with its input, which this test holds.
+        std::thread::spawn(move || child.wait());
         Self::new(Box::new(input), Box::new(output), dir)
     }
 
@@ -128,11 +130,14 @@ fn tree() -> tempfile::TempDir {
     dir
 }
 
+/// Makes a packet from the handles that were given out so far.
+type MakePacket<'s> = Box<dyn Fn(&[Vec<u8>]) -> Vec<u8> + 's>;
+
 /// One question, where the answers may differ: OpenSSH's, then ours.
-type Step<'s> = (&'s str, Box<dyn Fn(&[Vec<u8>]) -> Vec<u8> + 's>, Option<(&'s str, &'s str)>);
+type Step<'s> = (&'s str, MakePacket<'s>, Option<(&'s str, &'s str)>);
 
 /// A step whose request needs no handle.
-fn plain<'r>(request: impl Into<Request<'r>>) -> Box<dyn Fn(&[Vec<u8>]) -> Vec<u8> + 'r> {
+fn plain<'r>(request: impl Into<Request<'r>>) -> MakePacket<'r> {
     let mut frame = Vec::new();
     request.into().encode(0, &mut frame);
     Box::new(move |_| frame.clone())
@@ -142,7 +147,7 @@ fn plain<'r>(request: impl Into<Request<'r>>) -> Box<dyn Fn(&[Vec<u8>]) -> Vec<u
 fn on<'r, R: Into<Request<'r>>>(
     nth: usize,
     make: impl Fn(&'r [u8]) -> R + 'static,
-) -> Box<dyn Fn(&[Vec<u8>]) -> Vec<u8>> {
+) -> MakePacket<'static> {
     Box::new(move |handles| {
         // Leaked: a test has few, and the request borrows for as long as it likes.
         let handle: &'static [u8] = handles[nth].clone().leak();
