@@ -21,7 +21,7 @@ pub const PACKET_LEN_MAX: usize = 256 * 1024;
 /// RFC 4253 §6 allows 5 and we refuse the empty payload later.
 pub const PACKET_LEN_MIN: usize = 5;
 
-/// Payload of one packet before login must fit `PACKET_LEN_BEFORE_LOGIN_MAX`; inflating stops here.
+/// Payload of one packet after inflating, in bytes: what an uncompressed packet may hold.
 pub const INFLATED_LEN_MAX: usize = PACKET_LEN_MAX;
 
 /// A name-list of a KEXINIT, in bytes. OpenSSH's longest is about 500.

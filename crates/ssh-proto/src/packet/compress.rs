@@ -53,11 +53,12 @@ impl Inflate {
         out.clear();
         let before = self.stream.total_in();
         loop {
-            if out.len() >= INFLATED_LEN_MAX {
+            // One byte more than may come, so that too much shows.
+            if out.len() > INFLATED_LEN_MAX {
                 return Err(PeerError::BadCompression);
             }
-            if out.capacity() - out.len() < STEP_LEN {
-                out.reserve(STEP_LEN);
+            if out.len() == out.capacity() {
+                out.reserve_exact(STEP_LEN.min(INFLATED_LEN_MAX + 1 - out.len()));
             }
             let done = usize::try_from(self.stream.total_in() - before).expect("within one packet");
             let status = self
@@ -68,7 +69,13 @@ impl Inflate {
             match status {
                 // A peer never ends its stream inside a connection.
                 Status::StreamEnd => return Err(PeerError::BadCompression),
-                _ if all_in && out.len() < out.capacity() => return Ok(()),
+                _ if all_in && out.len() < out.capacity() => {
+                    return if out.len() > INFLATED_LEN_MAX {
+                        Err(PeerError::BadCompression)
+                    } else {
+                        Ok(())
+                    };
+                }
                 Status::BufError if out.len() < out.capacity() => {
                     return Err(PeerError::BadCompression);
                 }
