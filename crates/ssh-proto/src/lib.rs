@@ -29,6 +29,8 @@ pub mod limits;
 pub mod messages;
 mod packet;
 mod phase;
+#[cfg(test)]
+mod vectors;
 
 pub use config::{Algorithms, ClientConfig, Common, ServerConfig};
 pub use connection::Connection;

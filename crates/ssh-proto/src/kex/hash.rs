@@ -52,3 +52,6 @@ impl Transcript<'_> {
         algorithm.digest(&[&out, secret.encoded()])
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -321,7 +321,7 @@ impl Kex {
             Role::Client => (to_server, to_client),
             Role::Server => (to_client, to_server),
         };
-        self.host_key = Some(agreed.host_key);
+        self.host_key.get_or_insert(agreed.host_key);
         self.stage = Stage::NewKeysSent { incoming };
         vec![Action::Send(vec![NEWKEYS]), Action::SealWith(outgoing)]
     }
@@ -349,3 +349,6 @@ fn direction_keys(
 fn as_mpint(kind: &KexKind) -> bool {
     matches!(kind, KexKind::DhGroup | KexKind::DhGroupExchange)
 }
+
+#[cfg(test)]
+mod tests;
