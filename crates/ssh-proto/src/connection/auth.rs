@@ -16,8 +16,10 @@ use crate::messages::{USERAUTH_BANNER, global};
 use crate::packet::{Deflate, Inflate, OutputBuffer};
 use crate::phase::Phase;
 
-/// EXT_INFO messages that one side may send (RFC 8308 §2.4; a server may send a second one).
-const EXT_INFO_COUNT_MAX: u32 = 2;
+/// EXT_INFO messages that each side may send: behind its first NEWKEYS, and a server once more before
+/// it says SUCCESS (RFC 8308 §2.4).
+const EXT_INFO_OF_CLIENT_MAX: u32 = 1;
+const EXT_INFO_OF_SERVER_MAX: u32 = 2;
 
 impl Connection {
     /// SERVICE_REQUEST to a server, SERVICE_ACCEPT to a client.
@@ -62,7 +64,11 @@ impl Connection {
 
     pub(super) fn handle_ext_info(&mut self, r: &mut Reader<'_>) -> Result<(), Error> {
         self.globals.ext_infos += 1;
-        if self.globals.ext_infos > EXT_INFO_COUNT_MAX {
+        let count_max = match self.config {
+            Config::Client(_) => EXT_INFO_OF_SERVER_MAX,
+            Config::Server(_) => EXT_INFO_OF_CLIENT_MAX,
+        };
+        if self.globals.ext_infos > count_max {
             return Err(PeerError::Flood.into());
         }
         let mut signatures = None;
@@ -198,5 +204,30 @@ impl Connection {
 
     pub(super) fn auth_compression_in(&mut self, compress: bool) {
         self.globals.compress_in = compress;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ClientConfig, ServerConfig};
+    use std::sync::Arc;
+    use sterna_testkit::Seed;
+
+    #[test]
+    fn a_server_takes_one_ext_info_and_a_client_two() {
+        let (now, mut out) = (Instant::now(), OutputBuffer::new());
+        let random = || Box::new(Seed::new(1));
+        let server = Arc::new(ServerConfig::new(Vec::new()));
+        let client = Arc::new(ClientConfig::new(*b"alice"));
+        let server = Connection::server(server, random(), now, &mut out);
+        let client = Connection::client(client, random(), now, &mut out);
+        for (mut connection, count_max) in [(server, 1), (client, 2)] {
+            for _ in 0..count_max {
+                assert_eq!(connection.handle_ext_info(&mut Reader::new(&[0; 4])), Ok(()));
+            }
+            let one_more = connection.handle_ext_info(&mut Reader::new(&[0; 4]));
+            assert_eq!(one_more, Err(PeerError::Flood.into()));
+        }
     }
 }

@@ -97,9 +97,11 @@ pub fn peer_text(bytes: &[u8]) -> String {
         .chars()
         .map(|c| match c {
             '\n' | '\t' => c,
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => {
-                '\u{fffd}'
-            }
+            '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{061c}' => '\u{fffd}',
             c if c.is_control() => '\u{fffd}',
             c => c,
         })
