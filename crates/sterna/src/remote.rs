@@ -80,7 +80,7 @@ impl Remotes {
             return known.clone().map_err(Failure::reported);
         }
         let connected = self.connect(place).await;
-        let kept = connected.as_ref().map(Clone::clone).map_err(Failure::exit);
+        let kept = connected.clone().map_err(|failure| failure.exit());
         self.open.push((server, kept));
         connected
     }

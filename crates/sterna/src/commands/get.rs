@@ -200,6 +200,9 @@ impl Outcome {
     /// Says how everything went.
     pub fn finish(self) -> Exit {
         self.meter.finish(&self.summary);
+        if self.worst == Exit::Interrupted {
+            eprintln!("  hint: run the same command again to go on where this one stopped");
+        }
         self.worst
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Server, feed, noise, stderr, stdout};
+use crate::support::{Server, feed, noise, stderr, stdout, sterna};
 
 #[test]
 fn a_batch_shows_its_commands_and_their_results() {
@@ -99,4 +99,39 @@ fn local_commands_run_here() {
     assert!(server.local("made").exists());
     assert!(stdout(&output).contains("made"), "{}", stdout(&output));
     assert_eq!(output.status.code(), Some(0));
+}
+
+/// The shell on one end of a pipe and `sftp-server` on the other: no SSH between them.
+fn on_pipes(options: &str, batch: &str, dir: &std::path::Path) -> std::process::Output {
+    let mut command = sterna();
+    let program = format!("'{}' sftp-server {options}", env!("CARGO_BIN_EXE_sterna"));
+    command.args(["sftp", "-b", "-", "-D", &program]).current_dir(dir).env("HOME", dir);
+    feed(&mut command, batch.as_bytes())
+}
+
+#[test]
+fn sftp_server_serves_what_its_user_can_reach_from_where_it_was_told() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("in")).unwrap();
+    fs::write(dir.path().join("f"), "x").unwrap();
+
+    let output = on_pipes("-d in -u 077", "put f\nls -l\nget f back\n", dir.path());
+
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("-rw-------"), "{}", stdout(&output));
+    assert_eq!(fs::read(dir.path().join("back")).unwrap(), b"x");
+}
+
+#[test]
+fn a_read_only_or_narrowed_sftp_server_refuses_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("f"), "x").unwrap();
+
+    for options in ["-R", "-P remove,rmdir", "-p realpath,lstat,stat,opendir,readdir,close"] {
+        let output = on_pipes(options, "rm f\n", dir.path());
+
+        assert_eq!(output.status.code(), Some(1), "{options}");
+        assert!(stderr(&output).contains("permission denied"), "{options}: {}", stderr(&output));
+        assert!(dir.path().join("f").exists(), "{options}");
+    }
 }

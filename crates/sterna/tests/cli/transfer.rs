@@ -2,7 +2,9 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    process::{Command, Stdio},
 };
 
 use crate::support::{Server, noise, stderr, stdout, tree};
@@ -67,7 +69,7 @@ fn a_directory_without_r_is_refused_and_named() {
     let output = server.run("get", [server.place("d"), ".".to_owned()]);
 
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("-r"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("recursive"), "{}", stderr(&output));
     assert!(!server.local("d").exists());
 }
 
@@ -158,6 +160,39 @@ fn a_pattern_names_remote_files_unless_a_file_has_that_very_name() {
 
     let names: Vec<_> = tree(&server.local("in")).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["[x]", "a.txt", "b.txt"].map(std::path::PathBuf::from));
+}
+
+/// Goal: an interrupted upload ends with 7, and the same command goes on where it stopped.
+/// Method: interrupt after the first sign of progress; the file takes far longer than that.
+#[test]
+fn an_interrupted_upload_is_resumed_by_the_same_command() {
+    let server = Server::start();
+    let file = fs::File::create(server.local("big")).unwrap();
+    file.set_len(128 << 20).unwrap();
+    let put = || {
+        let mut command = server.client("put");
+        command.args(["--json", "big"]).arg(server.place("/"));
+        command
+    };
+    let mut first = put().stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut events = BufReader::new(first.stdout.take().unwrap()).lines();
+    events.find(|line| line.as_ref().unwrap().contains("\"progress\"")).unwrap().unwrap();
+    let pid = first.id().to_string();
+    assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
+    events.for_each(drop);
+    assert_eq!(first.wait().unwrap().code(), Some(7));
+    assert!(!server.shared().join("big").exists(), "no half file under the final name");
+
+    let output = put().output().unwrap();
+
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = stdout(&output);
+    let done = said.lines().find(|line| line.contains("\"done\"")).unwrap();
+    let done: serde_json::Value = serde_json::from_str(done).unwrap();
+    let (resumed, sent) = (done["resumed_from"].as_u64().unwrap(), done["bytes_sent"].as_u64());
+    assert!(resumed > 0, "{done}");
+    assert_eq!(sent, Some((128 << 20) - resumed));
+    assert_eq!(fs::metadata(server.shared().join("big")).unwrap().len(), 128 << 20);
 }
 
 #[test]
