@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Writes the seed inputs in corpus/<target>/ from the test vectors: a few valid messages each.
+
+Not corpus/key_files/: those are throw-away keys, made by ssh-keygen and openssl in each file form.
+"""
+
+import pathlib
+import struct
+
+HERE = pathlib.Path(__file__).parent
+VECTORS = HERE.parent / "crates/ssh-proto/testdata/vectors.txt"
+
+# First bytes that are message numbers, and not the length of something.
+NUMBERS = {1, 3, 5, 7, 20, 80, 81, 192, 193, *range(50, 62), *range(90, 101)}
+
+
+def string(data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + data
+
+
+def framed(*payloads: bytes) -> bytes:
+    return b"".join(struct.pack(">H", len(p)) + p for p in payloads)
+
+
+def sftp(*packets: bytes) -> bytes:
+    return b"".join(string(p) for p in packets)
+
+
+def write(target: str, seeds: dict[str, bytes]) -> None:
+    folder = HERE / "corpus" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in seeds.items():
+        (folder / name).write_bytes(data)
+
+
+def messages() -> dict[str, bytes]:
+    """Name to payload, for every vector that is a whole SSH message."""
+    found = {}
+    for line in VECTORS.read_text().splitlines():
+        name, _, value = line.partition(" = ")
+        field = name.partition(".")[2]
+        if not value or field in {"H", "Q_C", "Q_S"} or field.startswith(("bytes_to", "signature")):
+            continue
+        data = bytes.fromhex(value)
+        if data[0] in NUMBERS and len(data) < 1000:
+            found[name.replace(".", "_")[:40]] = data
+    return found
+
+
+def main() -> None:
+    all_messages = messages()
+    write("ssh_messages", all_messages)
+
+    kexinits = [m for m in all_messages.values() if m[0] == 20]
+    init = b"\x1e" + string(bytes(range(1, 33)))
+    write("handshake", {
+        "server_kexinit": b"\x00" + framed(kexinits[0], init, b"\x15"),
+        "client_kexinit": b"\x01" + framed(kexinits[1], b"\x1f" + string(b"k") * 3, b"\x15"),
+        "ignore_first": b"\x00" + framed(b"\x02" + string(b"x"), kexinits[0]),
+        "raw_version": b"\xff" + b"SSH-2.0-OpenSSH_10.0\r\n",
+        "raw_banner": b"\xff" + b"hello\r\nSSH-1.99-old\n",
+    })
+
+    login = [m for m in all_messages.values() if m[0] in (50, 51, 52, 53, 60)]
+    channel = [m for m in all_messages.values() if m[0] >= 80]
+    channel.sort(key=lambda m: m[0])
+    write("session", {
+        "server_login": b"\x02" + framed(*login),
+        "client_login": b"\x03" + framed(*login),
+        "server_channels": b"\x00" + framed(*channel),
+        "client_channels": b"\x01" + framed(*channel),
+        "server_rekey": b"\x04" + framed(*channel[:4], *kexinits[:1], init),
+        "client_rekey": b"\x05" + framed(*channel[:4], *kexinits[1:2], init),
+        "compressed": b"\x10" + framed(*channel[:6]),
+        "all_at_once": b"\x08" + framed(*channel),
+    })
+
+    ed25519 = string(b"ssh-ed25519") + string(bytes(32))
+    p256 = string(b"ecdsa-sha2-nistp256") + string(b"nistp256") + string(b"\x04" + bytes(64))
+    rsa = string(b"ssh-rsa") + string(b"\x01\x00\x01") + string(b"\x00" + b"\xc1" * 256)
+    sk = string(b"sk-ssh-ed25519@openssh.com") + string(bytes(32)) + string(b"ssh:")
+    write("public_keys", {
+        "ed25519": string(ed25519) + string(b"ssh-ed25519") + string(bytes(64)),
+        "p256": string(p256) + string(b"ecdsa-sha2-nistp256")
+        + string(string(b"\x01" * 32) + string(b"\x02" * 32)),
+        "rsa": string(rsa) + string(b"rsa-sha2-256") + string(bytes(256)),
+        "sk": string(sk) + string(b"sk-ssh-ed25519@openssh.com") + string(bytes(64)) + bytes(5),
+        "line": b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAOhB7/zzhC+HXDdGOdLwJln5NYwm6UNX4bdyGZBJVMb me",
+    })
+    line = (HERE / "corpus/public_keys/line").read_bytes()
+    write("authorized_keys", {
+        "plain": line + b"\n# comment\n\n",
+        "options": b'restrict,command="a \\" b, c",from="10.0.0.0/8" ' + line + b"\n",
+    })
+
+    stat = b"\x11" + struct.pack(">I", 1) + string(b"/a")
+    open_ = b"\x03" + struct.pack(">I", 2) + string(b"/a") + struct.pack(">II", 1, 0)
+    write_ = b"\x06" + struct.pack(">I", 3) + string(b"h") + struct.pack(">Q", 9) + string(b"data")
+    attrs = struct.pack(">IQIIIII", 0xF, 5, 1000, 1000, 0o644, 1, 2)
+    setstat = b"\x09" + struct.pack(">I", 4) + string(b"/a") + attrs
+    extended = b"\xc8" + struct.pack(">I", 5) + string(b"posix-rename@openssh.com")
+    extended += string(b"/a") + string(b"/b")
+    begin = b"\x01" + struct.pack(">I", 3)
+    write("sftp_server", {
+        "whole": b"\xff" + sftp(begin, stat, open_, write_, setstat, extended),
+        "pieces": b"\x02" + sftp(begin, stat, open_, write_),
+    })
+    version = b"\x02" + struct.pack(">I", 3) + string(b"limits@openssh.com") + string(b"1")
+    status = b"\x65" + struct.pack(">II", 0, 2) + string(b"no") + string(b"")
+    handle = b"\x66" + struct.pack(">I", 1) + string(b"h")
+    data = b"\x67" + struct.pack(">I", 2) + string(b"data")
+    name = b"\x68" + struct.pack(">II", 3, 1) + string(b"a") + string(b"-rw a") + attrs
+    reply_attrs = b"\x69" + struct.pack(">I", 4) + attrs
+    write("sftp_client", {
+        "whole": b"\xff" + sftp(version, status, handle, data, name, reply_attrs),
+        "pieces": b"\x03" + sftp(version, handle, name),
+    })
+    write("wire_reader", {
+        "fields": bytes([0x1B, 0x1D, 0x1E, 0x01, 0x02, 0x00]) + string(b"abc")
+        + string(b"\x00\x80") + string(b"a,b,c") + bytes(12),
+    })
+
+
+if __name__ == "__main__":
+    main()
