@@ -9,6 +9,8 @@ use crate::limits::WINDOW_GRANT_LEN;
 /// What the peer may still send us.
 #[derive(Debug)]
 pub(crate) struct ReceiveWindow {
+    /// Granted in all and never exceeded: `left`, `owed` and what nobody has consumed yet.
+    len: u32,
     left: u32,
     /// Consumed and not yet given back.
     owed: u32,
@@ -17,7 +19,7 @@ pub(crate) struct ReceiveWindow {
 
 impl ReceiveWindow {
     pub fn new(len: u32) -> Self {
-        Self { left: len, owed: 0, grant_len: WINDOW_GRANT_LEN.min(len / 4).max(1) }
+        Self { len, left: len, owed: 0, grant_len: WINDOW_GRANT_LEN.min(len / 4).max(1) }
     }
 
     /// `len` bytes arrived.
@@ -28,14 +30,17 @@ impl ReceiveWindow {
     }
 
     /// `len` bytes were consumed. Returns what to grant now, once it is worth a message.
+    ///
+    /// More than was received counts as what was received: a number may be open again when somebody
+    /// reports bytes of the channel that had it before, and no window may grow by that.
     pub fn consume(&mut self, len: usize) -> Option<u32> {
-        let len = u32::try_from(len).expect("never more than a window");
-        self.owed = self.owed.checked_add(len).expect("never more than a window");
+        let unconsumed = self.len - self.left - self.owed;
+        self.owed += u32::try_from(len).unwrap_or(u32::MAX).min(unconsumed);
         if self.owed < self.grant_len {
             return None;
         }
         let grant = std::mem::take(&mut self.owed);
-        self.left = self.left.checked_add(grant).expect("only consumed bytes are granted again");
+        self.left += grant;
         Some(grant)
     }
 }
@@ -80,6 +85,18 @@ mod tests {
         assert_eq!(window.consume(249), None);
         assert_eq!(window.consume(1), Some(250));
         window.receive(250).unwrap();
+        assert_eq!(window.receive(1), Err(PeerError::WindowExceeded));
+    }
+
+    #[test]
+    fn bytes_consumed_twice_or_of_another_channel_make_no_window_larger() {
+        let mut window = ReceiveWindow::new(u32::MAX);
+        assert_eq!(window.consume(usize::MAX), None);
+        let mut window = ReceiveWindow::new(1000);
+        window.receive(600).unwrap();
+        assert_eq!(window.consume(5000), Some(600));
+        assert_eq!(window.consume(5000), None);
+        window.receive(1000).unwrap();
         assert_eq!(window.receive(1), Err(PeerError::WindowExceeded));
     }
 
