@@ -19,7 +19,8 @@ class Operations:
         await self.sftp.put(local, remote)
 
     async def get(self, remote: bytes, local: bytes) -> None:
-        await self.sftp.get(remote, local)
+        # A link that points elsewhere on the server is refused unless it is followed there.
+        await self.sftp.get(remote, local, follow_symlinks=True)
 
     async def list(self, path: bytes) -> list[str]:
         names = await self.sftp.listdir(path)

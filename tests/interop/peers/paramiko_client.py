@@ -6,6 +6,7 @@ Reads one question a line, `["operation", [arguments]]`, and answers `{"ok": val
 
 import json
 import os
+import socket
 import stat
 import sys
 
@@ -95,10 +96,14 @@ def main(port: str, user: str, key: str, known_hosts: str) -> None:
     client = paramiko.SSHClient()
     client.load_host_keys(known_hosts)
     client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    # Paramiko leaves Nagle's algorithm on, which costs 40 ms for every small file.
+    connected = socket.create_connection(("127.0.0.1", int(port)))
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     client.connect(
         "127.0.0.1",
         int(port),
         user,
+        sock=connected,
         key_filename=key,
         allow_agent=False,
         look_for_keys=False,

@@ -71,7 +71,8 @@ pub fn every_combination_moves_data(
             let (queue, outcomes, source, here, client) =
                 (&queue, &outcomes, &source, &here, &client);
             scope.spawn(move || {
-                let (up, back) = (server.remote(format!("up-{worker}")), here.join(format!("back-{worker}")));
+                let (up, back) =
+                    (server.remote(format!("up-{worker}")), here.join(format!("back-{worker}")));
                 loop {
                     let next = queue.lock().expect("no worker panics").next();
                     let Some((index, (kex, cipher, mac))) = next else { return };

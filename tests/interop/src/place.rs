@@ -22,7 +22,8 @@ impl Place {
     /// When there is nowhere to write.
     pub fn new() -> Self {
         let memory = Path::new("/dev/shm");
-        let base = if free_bytes(memory) >= ROOM { memory.to_owned() } else { std::env::temp_dir() };
+        let base =
+            if free_bytes(memory) >= ROOM { memory.to_owned() } else { std::env::temp_dir() };
         let mut builder = tempfile::Builder::new();
         builder.prefix("sterna-interop-");
         if std::env::var_os("STERNA_INTEROP_KEEP").is_some() {

@@ -204,9 +204,7 @@ impl RawSftp {
                 Ok(Some(packet))
             }
             Err("ended") => Ok(None),
-            Err(why) => {
-                Err(Failure::Failed(format!("no answer: {why}\n{}", self.process.log())))
-            }
+            Err(why) => Err(Failure::Failed(format!("no answer: {why}\n{}", self.process.log()))),
         }
     }
 

@@ -63,12 +63,13 @@ pub fn files_of_every_size_arrive_equal(server: &Server, client: &mut dyn Client
             Ok(()) => Err(Failure::Failed("it claims success".to_owned())),
         }
     });
-    steps.run("put into a missing directory fails", || {
+    steps.run("put into a missing directory fails or makes it", || {
         let local = here.join(format!("{}.bin", SIZES[1]));
-        match client.put(&local, &server.remote("no such directory/file")) {
+        let name = "no such directory/file";
+        match client.put(&local, &server.remote(name)) {
             Err(Failure::Failed(_)) => Ok(()),
             Err(cannot) => Err(cannot),
-            Ok(()) => Err(Failure::Failed("it claims success".to_owned())),
+            Ok(()) => Ok(compare_files(&local, &server.local(name))?),
         }
     });
     steps.finish(|| server.process.log());
@@ -205,6 +206,9 @@ pub fn files_are_managed(server: &Server, client: &mut dyn Client) {
     });
     steps.run("remove a link, not what it points to", || {
         possible(server, Ability::SymbolicLinks)?;
+        if client.removes_what_links_point_to() {
+            return Err(Failure::Cannot("follows links before it removes"));
+        }
         there("kept")?;
         symlink("kept", server.local("doomed link"))?;
         client.remove(&server.remote("doomed link"))?;

@@ -177,8 +177,10 @@ fn impossible_packets_close_that_connection_only() {
 #[test]
 fn messages_out_of_phase_close_that_connection_only() {
     let server = server::sterna();
-    let string = |text: &[u8]| [&u32::try_from(text.len()).unwrap_or(0).to_be_bytes()[..], text].concat();
-    let channel_open = [&[90][..], &string(b"session"), &[0; 4], &[0, 1, 0, 0], &[0, 1, 0, 0]].concat();
+    let string =
+        |text: &[u8]| [&u32::try_from(text.len()).unwrap_or(0).to_be_bytes()[..], text].concat();
+    let channel_open =
+        [&[90][..], &string(b"session"), &[0; 4], &[0, 1, 0, 0], &[0, 1, 0, 0]].concat();
     let auth_request =
         [&[50][..], &string(b"tern"), &string(b"ssh-connection"), &string(b"none")].concat();
 
@@ -344,13 +346,11 @@ fn broken_sftp_packets_end_in_a_status_or_the_end_of_that_session() {
                 "a handle that was never given",
                 framed(
                     5 + 4 + 8 + 8 + 4,
-                    &[[READ].as_slice(), &id, &string(b"unknown!"), &[0; 8], &[0, 0, 0, 9]].concat(),
+                    &[[READ].as_slice(), &id, &string(b"unknown!"), &[0; 8], &[0, 0, 0, 9]]
+                        .concat(),
                 ),
             ),
-            (
-                "an empty handle",
-                framed(9, &[[CLOSE].as_slice(), &id, &string(b"")].concat()),
-            ),
+            ("an empty handle", framed(9, &[[CLOSE].as_slice(), &id, &string(b"")].concat())),
             (
                 "a handle of 100 000 bytes",
                 framed(100_009, &[[CLOSE].as_slice(), &id, &string(&[b'h'; 100_000])].concat()),

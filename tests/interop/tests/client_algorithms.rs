@@ -40,7 +40,9 @@ fn every_host_key_algorithm_in_common_is_accepted() {
     for expected in ["ssh-ed25519", "ecdsa-sha2-nistp384", "rsa-sha2-256", "rsa-sha2-512"] {
         assert!(algorithms.iter().any(|name| name == expected), "{algorithms:?}");
     }
-    for algorithm in algorithms.iter().filter(|name| !name.contains("cert") && !name.starts_with("sk-")) {
+    for algorithm in
+        algorithms.iter().filter(|name| !name.contains("cert") && !name.starts_with("sk-"))
+    {
         let sftp = Sftp::sterna(&server).option(&format!("HostKeyAlgorithms={algorithm}"));
         steps.run(algorithm, || sftp.batch(b"pwd\n").map(drop));
     }

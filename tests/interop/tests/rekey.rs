@@ -97,10 +97,7 @@ fn our_server_rekeys_while_data_flows_both_ways() {
 
 #[test]
 fn our_client_survives_a_server_that_rekeys_every_mebibyte() {
-    let server = server::openssh_with(
-        &[KeyKind::Ed25519],
-        &["RekeyLimit 1M", "LogLevel DEBUG1"],
-    );
+    let server = server::openssh_with(&[KeyKind::Ed25519], &["RekeyLimit 1M", "LogLevel DEBUG1"]);
     our_client_moves(&server, "rekey by OpenSSH sshd");
 }
 

@@ -26,7 +26,9 @@ const PIECE_MAX: u64 = 200_000;
 /// read is compared at once, the server's file at the end.
 #[test]
 fn random_reads_writes_and_truncations_stay_consistent() {
-    for (seed, options) in [(11, &[][..]), (12, &["direct_io"][..]), (13, &["cache=no", "sync_readdir"][..])] {
+    for (seed, options) in
+        [(11, &[][..]), (12, &["direct_io"][..]), (13, &["cache=no", "sync_readdir"][..])]
+    {
         let server = server::sterna();
         let Some(mounted) = Sshfs::mount(&server, options) else { return };
         let shadow = server.place.path().join("shadow");
@@ -36,7 +38,8 @@ fn random_reads_writes_and_truncations_stay_consistent() {
         });
 
         drop(mounted);
-        compare_files(&shadow, &server.local("file")).unwrap_or_else(|why| panic!("{why}"));
+        compare_files(&shadow, &server.local("file"))
+            .unwrap_or_else(|why| panic!("seed {seed}, {options:?}: {why}"));
     }
 }
 

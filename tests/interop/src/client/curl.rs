@@ -27,7 +27,15 @@ impl Curl {
 
     fn run(&self, words: &[OsString], at: &Path, is_dir: bool) -> Outcome<Finished> {
         let mut curl = Command::new("curl");
-        curl.args(["-q", "-sS", "-v", "--user", &format!("{}:", self.login.user), "--key"]);
+        curl.args([
+            "-q",
+            "-sS",
+            "-v",
+            "--globoff",
+            "--user",
+            &format!("{}:", self.login.user),
+            "--key",
+        ]);
         curl.arg(&self.login.key.private).arg("--pubkey").arg(&self.login.key.public);
         let fingerprint = &self.login.host_fingerprints[0];
         curl.arg("--hostpubsha256").arg(fingerprint.trim_start_matches("SHA256:"));

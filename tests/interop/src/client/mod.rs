@@ -177,6 +177,11 @@ pub trait Client {
         Links::Followed
     }
 
+    /// True when `remove` of a symbolic link removes its target, by the program's own choice.
+    fn removes_what_links_point_to(&self) -> bool {
+        false
+    }
+
     /// Why this program cannot say such a name, or `None` if it can.
     fn cannot_say(&self, _name: &crate::names::OddName) -> Option<&'static str> {
         None

@@ -145,9 +145,16 @@ impl Client for Psftp {
         self.line(&[b"get -r", &quoted(remote), &quoted(local)]).map(drop)
     }
 
+    fn removes_what_links_point_to(&self) -> bool {
+        true
+    }
+
     fn cannot_say(&self, odd: &OddName) -> Option<&'static str> {
         if odd.has_newline() {
             return Some("a batch file has one command a line");
+        }
+        if !odd.is_utf8() {
+            return Some("psftp prints only names that are UTF-8");
         }
         odd.has_pattern_characters().then_some("psftp has no way to escape pattern characters")
     }

@@ -28,10 +28,8 @@ pub struct PythonClient {
 impl PythonClient {
     /// Paramiko, or `None` where it is not installed.
     pub fn paramiko(server: &Server) -> Option<Self> {
-        Self::start("paramiko", "paramiko_client.py", server, &[]).map(|client| Self {
-            any_bytes: false,
-            ..client
-        })
+        Self::start("paramiko", "paramiko_client.py", server, &[])
+            .map(|client| Self { any_bytes: false, ..client })
     }
 
     /// AsyncSSH with at most this SFTP version, or `None` where it is not installed.

@@ -138,7 +138,10 @@ impl Client for Sftp {
 
     fn list(&mut self, dir: &Path) -> Outcome<Vec<OsString>> {
         let printed = self.line(&[b"cd", &quoted(dir), b"\n@ls -1a"])?;
-        Ok(lines_of(&printed).filter(|line| line != b"." && line != b"..").map(|l| name(&l)).collect())
+        Ok(lines_of(&printed)
+            .filter(|line| line != b"." && line != b"..")
+            .map(|l| name(&l))
+            .collect())
     }
 
     fn stat(&mut self, path: &Path) -> Outcome<Stat> {

@@ -24,11 +24,7 @@ pub struct Sterna {
 
 impl Sterna {
     pub fn new(server: &Server) -> Self {
-        Self {
-            login: server.login.clone(),
-            home: server.place.dir("sterna_home"),
-            extra: vec![],
-        }
+        Self { login: server.login.clone(), home: server.place.dir("sterna_home"), extra: vec![] }
     }
 
     /// The same with `-o KEY=VALUE`.

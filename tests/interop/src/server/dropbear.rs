@@ -5,7 +5,9 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Duration;
 
-use sterna_testkit::openssh::{Account, KeyFile, KeyKind, Login, generate_host_keys, start_on_free_port};
+use sterna_testkit::openssh::{
+    Account, KeyFile, KeyKind, Login, generate_host_keys, start_on_free_port,
+};
 use sterna_testkit::processes::{Process, run};
 
 use super::Server;

@@ -57,10 +57,7 @@ pub fn proftpd() -> Option<Server> {
         host_keys,
         remote_root: root.clone(),
         root,
-        lacks: vec![(
-            Ability::Newlines,
-            "ProFTPD refuses paths with control characters",
-        )],
+        lacks: vec![(Ability::Newlines, "ProFTPD refuses paths with control characters")],
         process,
         place,
     })
