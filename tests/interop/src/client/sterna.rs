@@ -159,7 +159,7 @@ impl Client for Sterna {
     fn read_link(&mut self, link: &Path) -> Outcome<OsString> {
         let done = self.done("stat", &["--json"], &[self.place(link)])?;
         let objects = Self::objects(&done)?;
-        let target = objects.first().and_then(|object| object["target"].as_str());
+        let target = objects.first().and_then(|object| object["link"].as_str());
         target.map(OsString::from).ok_or_else(|| Failure::Failed(done.describe()))
     }
 
