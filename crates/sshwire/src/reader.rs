@@ -88,6 +88,9 @@ impl<'a> Reader<'a> {
             [] => Ok(&[]),
             [0, rest @ ..] if rest.first().is_some_and(|b| b & 0x80 != 0) => Ok(rest),
             [first, ..] if *first == 0 || first & 0x80 != 0 => Err(DecodeError::invalid(field)),
+            magnitude if magnitude.len() > max => {
+                Err(DecodeError { field, why: Why::TooLong { len: magnitude.len(), max } })
+            }
             magnitude => Ok(magnitude),
         }
     }
@@ -167,6 +170,17 @@ mod tests {
         for wire in ["00000001ff", "0000000180", "00000002ff7f", "0000000100", "00000002007f"] {
             let wire = hex::decode(wire).unwrap();
             assert!(Reader::new(&wire).mpint("n", 16).is_err(), "{wire:02x?}");
+        }
+    }
+
+    #[test]
+    fn the_bound_of_an_mpint_counts_its_magnitude() {
+        for magnitude in [&[0x7f; 16][..], &[0xff; 16]] {
+            let mut wire = Vec::new();
+            put_mpint(&mut wire, magnitude);
+            assert_eq!(Reader::new(&wire).mpint("n", 16), Ok(magnitude));
+            let error = Reader::new(&wire).mpint("n", 15).unwrap_err();
+            assert!(matches!(error.why, Why::TooLong { max: 15 | 16, .. }), "{error}");
         }
     }
 
