@@ -1,1 +1,15 @@
-//! Virtual clock, in-memory link, pairs, hostile peers, real OpenSSH programs
+//! Test helpers: virtual time, in-memory links, pairs of connections, and real programs.
+//!
+//! Never published. Everything random comes from one seed, which a failing test prints.
+
+pub mod clock;
+pub mod link;
+pub mod openssh;
+pub mod pair;
+pub mod processes;
+pub mod seed;
+
+pub use clock::Clock;
+pub use link::Link;
+pub use pair::{Pair, PairConfig, Side};
+pub use seed::Seed;
