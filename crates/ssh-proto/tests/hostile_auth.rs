@@ -368,7 +368,7 @@ fn answers_that_nobody_asked_for_end_the_clients_side() {
 fn a_banner_is_filtered_and_bounded() {
     let mut pair = before_login(PairConfig::new(14));
     let mut banner = vec![53];
-    let text = [b"\x1b[2J\xe2\x80\xae\xd8\x9c".repeat(1).as_slice(), &[b'a'; 20_000]].concat();
+    let text = [b"\x1b[2J\xe2\x80\xae\xd8\x9c".as_slice(), &[b'a'; 20_000]].concat();
     put_string(&mut banner, &text);
     put_string(&mut banner, b"");
 

@@ -172,7 +172,7 @@ fn bad_values(name: &str, len: usize) -> Vec<Vec<u8>> {
         all.push([&[1][..], &vec![0; len - 1]].concat());
     } else {
         // u = p - 1, little endian: order 4 on Curve25519, alone or behind a hybrid's first part.
-        let mut low = vec![0xff; 32];
+        let mut low = [0xff; 32];
         (low[0], low[31]) = (0xec, 0x7f);
         all.push([&vec![0; len - 32], &low[..]].concat());
     }

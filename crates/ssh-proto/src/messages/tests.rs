@@ -43,6 +43,9 @@ const MESSAGES: &[(&str, bool)] = &[
     ("T22.DISCONNECT_11", false),
 ];
 
+/// Writes one message.
+type Build<'a> = &'a dyn Fn(&mut Vec<u8>);
+
 /// Reads a message by its number, as the connection does. `Err(None)`: a number with no decoder.
 fn decode(message: &[u8]) -> Result<(), Option<DecodeError>> {
     let Some((number, fields)) = message.split_first() else { return Err(None) };
@@ -121,7 +124,7 @@ fn every_prefix_of_every_message_fails_cleanly_and_surplus_bytes_are_refused() {
 
 #[test]
 fn t9_t19_t21_transport_and_answers_encode_to_their_vectors() {
-    let encoded = |build: &dyn Fn(&mut Vec<u8>)| {
+    let encoded = |build: Build<'_>| {
         let mut out = Vec::new();
         build(&mut out);
         out
@@ -133,7 +136,7 @@ fn t9_t19_t21_transport_and_answers_encode_to_their_vectors() {
         ("publickey-hostbound@openssh.com", b"0"),
         ("ping@openssh.com", b"0"),
     ];
-    let cases: [(&str, &dyn Fn(&mut Vec<u8>)); 7] = [
+    let cases: [(&str, Build<'_>); 7] = [
         ("T9.payload", &|p| transport::encode_service_request(p, auth::SERVICE_USERAUTH)),
         ("T19.FAILURE", &|p| auth::encode_failure(p, &methods, true)),
         ("T19.SUCCESS", &|p| auth::encode_success(p)),
@@ -242,7 +245,7 @@ fn t22_channel_messages_encode_and_decode() {
     let confirmation =
         c::OpenConfirmation { recipient: 0, sender: 0, window: 0, packet_len_max: 32_768 };
     let string = |p: &mut Vec<u8>, s: &[u8]| sterna_sshwire::put_string(p, s);
-    let cases: [(&str, &dyn Fn(&mut Vec<u8>)); 9] = [
+    let cases: [(&str, Build<'_>); 9] = [
         ("T22.open_session_channel_0_window_2_MiB_packet_32768", &|p| open.encode(p)),
         ("T22.confirmation_to_0_own_channel_0_window_0", &|p| confirmation.encode(p)),
         ("T22.subsystem_sftp_want_reply", &|p| {
