@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use sterna_ssh_crypto::{KeyType, PrivateKey, SystemRandom};
 use sterna_ssh_proto::limits::AUTH_REQUESTS_MAX;
-use sterna_ssh_proto::messages::auth::{encode_pk_ok, signed_bytes};
+use sterna_ssh_proto::messages::auth::{encode_failure, encode_pk_ok, signed_bytes};
 use sterna_ssh_proto::{AuthAnswer, ClientAuth, Error, Event, PeerError};
 use sterna_sshwire::put_string;
 use sterna_testkit::{Pair, PairConfig};
-use support::{auth_request, before_login, carry_to_server, client_says, poll, server_says};
+use support::{
+    auth_request, before_login, carry_to_server, client_says, poll, server_says, take_output,
+};
 
 const PLAIN: &str = "publickey";
 const BOUND: &str = "publickey-hostbound-v00@openssh.com";
@@ -362,6 +364,38 @@ fn answers_that_nobody_asked_for_end_the_clients_side() {
         assert_eq!(pair.client.error, peer_error(PeerError::UnaskedAnswer), "{answer:?}");
         assert!(!pair.client.has("authenticated"));
     }
+}
+
+/// PWD-1: message 60 to a password is no fault. The user reads why, and other methods may go on.
+#[test]
+fn an_expired_password_is_shown_and_leaves_the_other_methods() {
+    let mut pair = before_login(PairConfig::new(16));
+    pair.to_server.cut_after(0);
+    let (now, client) = (pair.clock.now(), &mut pair.client);
+    client.connection.try_auth(ClientAuth::None, &mut client.output);
+    let mut failure = Vec::new();
+    let methods = ["publickey", "password"].map(str::to_owned);
+    encode_failure(&mut failure, &methods, false);
+    let mut expired = vec![60];
+    put_string(&mut expired, b"password has expired");
+    put_string(&mut expired, b"");
+    let mut heard = Vec::new();
+    for answer in [&failure, &expired] {
+        pair.server.connection.inject(answer, &mut pair.server.output);
+        let bytes = take_output(&mut pair.server);
+        pair.client.feed(&bytes);
+        while let Some(event) = poll(&mut pair.client, now).unwrap() {
+            heard.push(event);
+        }
+        if heard.len() == 1 {
+            let password = ClientAuth::Password { password: b"old".to_vec().into() };
+            pair.client.connection.try_auth(password, &mut pair.client.output);
+        }
+    }
+
+    assert_eq!(heard[1], "Banner(\"password has expired\")");
+    assert_eq!(heard[2], "AuthTurn { can_continue: [\"publickey\"], partial: false }");
+    assert_eq!(heard.len(), 3);
 }
 
 #[test]

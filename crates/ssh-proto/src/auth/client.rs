@@ -5,32 +5,50 @@ use sterna_sshwire::Reader;
 use crate::error::{Error, PeerError};
 use crate::event::ClientAuth;
 use crate::messages::auth::{
-    METHOD_NONE, decode_failure, decode_pk_ok, encode_password, encode_public_key, put_request_head,
+    METHOD_NONE, METHOD_PASSWORD, decode_failure, decode_passwd_changereq, decode_pk_ok,
+    encode_password, encode_public_key, put_request_head,
 };
-use crate::messages::{USERAUTH_FAILURE, USERAUTH_PK_OK, USERAUTH_SUCCESS};
+use crate::messages::transport::peer_text;
+use crate::messages::{
+    USERAUTH_FAILURE, USERAUTH_PASSWD_CHANGEREQ, USERAUTH_PK_OK, USERAUTH_SUCCESS,
+};
 
 /// State of the client's side of authentication.
 pub(crate) struct AuthClient {
     user: Vec<u8>,
     pending: Option<Pending>,
+    /// From the last FAILURE.
+    can_continue: Vec<String>,
 }
 
 /// Message 60 means something else for each of them (PUB-1).
 enum Pending {
     Query { algorithm: String, key_blob: Vec<u8> },
+    Password,
     Attempt,
 }
 
 /// What the server's answer says.
 pub(crate) enum ClientOutcome {
     Success(Vec<u8>),
-    Turn { can_continue: Vec<String>, partial: bool },
-    KeyAccepted { algorithm: String, key_blob: Vec<u8> },
+    Turn {
+        can_continue: Vec<String>,
+        partial: bool,
+    },
+    KeyAccepted {
+        algorithm: String,
+        key_blob: Vec<u8>,
+    },
+    /// The password has expired. We change none; other methods may go on.
+    PasswordExpired {
+        prompt: String,
+        can_continue: Vec<String>,
+    },
 }
 
 impl AuthClient {
     pub fn new(user: Vec<u8>) -> Self {
-        Self { user, pending: None }
+        Self { user, pending: None, can_continue: Vec::new() }
     }
 
     /// The payload of one attempt.
@@ -47,7 +65,7 @@ impl AuthClient {
             }
             ClientAuth::Password { password } => {
                 encode_password(&mut out, &self.user, &password);
-                Pending::Attempt
+                Pending::Password
             }
             ClientAuth::PublicKeyQuery { algorithm, key_blob } => {
                 encode_public_key(&mut out, &self.user, &algorithm, &key_blob, None);
@@ -70,13 +88,14 @@ impl AuthClient {
     ) -> Result<ClientOutcome, Error> {
         let pending = self.pending.take().ok_or(PeerError::UnaskedAnswer)?;
         match (number, pending) {
-            (USERAUTH_SUCCESS, Pending::Attempt) => {
+            (USERAUTH_SUCCESS, Pending::Attempt | Pending::Password) => {
                 r.finish("USERAUTH_SUCCESS").map_err(Error::malformed("USERAUTH_SUCCESS"))?;
                 Ok(ClientOutcome::Success(self.user.clone()))
             }
-            (USERAUTH_FAILURE, Pending::Attempt | Pending::Query { .. }) => {
+            (USERAUTH_FAILURE, Pending::Attempt | Pending::Password | Pending::Query { .. }) => {
                 let (can_continue, partial) =
                     decode_failure(r).map_err(Error::malformed("USERAUTH_FAILURE"))?;
+                self.can_continue.clone_from(&can_continue);
                 Ok(ClientOutcome::Turn { can_continue, partial })
             }
             (USERAUTH_PK_OK, Pending::Query { algorithm, key_blob }) => {
@@ -87,8 +106,19 @@ impl AuthClient {
                 }
                 Ok(ClientOutcome::KeyAccepted { algorithm, key_blob })
             }
+            (USERAUTH_PASSWD_CHANGEREQ, Pending::Password) => {
+                let prompt = decode_passwd_changereq(r)
+                    .map_err(Error::malformed("USERAUTH_PASSWD_CHANGEREQ"))?;
+                let others = self.can_continue.iter().filter(|m| *m != METHOD_PASSWORD);
+                Ok(ClientOutcome::PasswordExpired {
+                    prompt: peer_text(prompt),
+                    can_continue: others.cloned().collect(),
+                })
+            }
             // Success without an attempt, or an answer of a method that we did not try.
-            (_, Pending::Attempt | Pending::Query { .. }) => Err(PeerError::UnaskedAnswer.into()),
+            (_, Pending::Attempt | Pending::Password | Pending::Query { .. }) => {
+                Err(PeerError::UnaskedAnswer.into())
+            }
         }
     }
 }

@@ -119,6 +119,11 @@ impl Connection {
                     self.events.push_back(Event::AuthTurn { can_continue, partial });
                     Ok(())
                 }
+                ClientOutcome::PasswordExpired { prompt, can_continue } => {
+                    self.events.push_back(Event::Banner(prompt));
+                    self.events.push_back(Event::AuthTurn { can_continue, partial: false });
+                    Ok(())
+                }
                 ClientOutcome::KeyAccepted { algorithm, key_blob } => {
                     self.events.push_back(Event::PublicKeyAccepted { algorithm, key_blob });
                     Ok(())

@@ -172,6 +172,14 @@ pub fn decode_banner<'a>(r: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
     Ok(text)
 }
 
+/// `SSH_MSG_USERAUTH_PASSWD_CHANGEREQ`: the prompt for a new password. Spec: RFC 4252 §8.
+pub fn decode_passwd_changereq<'a>(r: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
+    let prompt = r.string("prompt", PACKET_LEN_MAX)?;
+    r.string("language", NAME_LEN_MAX)?;
+    r.finish("USERAUTH_PASSWD_CHANGEREQ")?;
+    Ok(prompt)
+}
+
 pub fn encode_pk_ok(out: &mut Vec<u8>, algorithm: &[u8], key: &[u8]) {
     out.push(USERAUTH_PK_OK);
     put_string(out, algorithm);

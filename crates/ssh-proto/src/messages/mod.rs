@@ -62,6 +62,7 @@ pub const KEX_METHOD_LAST: u8 = 49;
 
 /// `SSH_MSG_USERAUTH_PK_OK`, and other things in other methods.
 pub const USERAUTH_PK_OK: u8 = 60;
+pub const USERAUTH_PASSWD_CHANGEREQ: u8 = 60;
 
 #[cfg(test)]
 mod tests;

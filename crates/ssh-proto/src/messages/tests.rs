@@ -207,6 +207,9 @@ fn t14_to_t17_login_requests_encode_and_decode() {
     again.clear();
     auth::encode_password(&mut again, b"alice", b"pw");
     assert_eq!(again, password);
+    let expired = bytes("T17.PASSWD_CHANGEREQ");
+    let prompt = auth::decode_passwd_changereq(&mut Reader::new(&expired[1..]));
+    assert_eq!(prompt, Ok(&b"expired"[..]));
     let change = bytes("T17.change_request");
     let request = Request::decode(&mut Reader::new(&change[1..])).unwrap();
     let Method::Password { password: b"pw", new_password: Some(b"new") } = request.method else {
