@@ -1,16 +1,19 @@
 //! SFTP on one channel: frames in, replies out. [`SftpSession`] owns all of its state; the SSH
 //! channel and standard input and output drive it in the same way.
 //!
-//! A request's way: `session.rs` takes the frame and puts it in order, `gate.rs` asks whether it may
-//! pass, `table.rs` finds who serves it, a handler file decides what to do, a job does it on the I/O
-//! pool, `reply.rs` says the result, `outbox.rs` holds it until there is room.
+//! A request's way: `input.rs` finds its frame, `session.rs` asks `gate.rs` whether it may pass,
+//! `requests.rs` keeps it until it is its turn, `start.rs` starts it: `table.rs` finds who serves it, a
+//! handler file decides what to do, a job does it on the I/O pool. `finish.rs` takes the result,
+//! `reply.rs` says it, `outbox.rs` holds it until there is room.
 
 mod attributes;
 mod check_file;
 mod copy_data;
 mod directory;
+mod finish;
 mod gate;
 mod handles;
+mod input;
 mod links;
 mod names;
 mod open;
@@ -20,9 +23,11 @@ mod policy;
 mod read;
 mod rename;
 mod reply;
+mod requests;
 mod session;
 mod sink;
 mod space;
+mod start;
 mod table;
 mod write;
 

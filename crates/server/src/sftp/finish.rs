@@ -1,0 +1,149 @@
+//! Results to replies: what jobs bring back is answered here, and opens the way for what waits.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use sterna_sftp_proto::order::Ticket;
+use sterna_storage as storage;
+
+use super::handles::Open;
+use super::read::{ReadDone, ReadReply};
+use super::reply::Answer;
+use super::requests::Work;
+use super::session::SftpSession;
+use super::table::Outcome;
+use super::write::WriteDone;
+use crate::buffers::Buffer;
+
+const INTERNAL_ERROR: Answer = Answer::failure("internal error");
+
+/// Who waits for a job.
+pub(super) enum Running {
+    Request { id: u32, ticket: Option<Ticket>, opens: Option<Opens> },
+    Reads { places: Vec<u64>, tickets: Vec<Ticket> },
+    Writes { ids: Vec<u32>, bytes: usize, ticket: Ticket },
+}
+
+/// What room was promised for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opens {
+    File,
+    Dir,
+}
+
+impl SftpSession {
+    pub(super) fn take_results(&mut self) -> bool {
+        let mut moved = false;
+        while let Some((number, outcome)) = self.io.take_done().or_else(|| self.long.take_done()) {
+            moved = true;
+            if let Some(running) = self.running.remove(&number) {
+                self.finish(running, outcome);
+            }
+        }
+        self.start_long_waiting();
+        moved
+    }
+
+    /// Takes the result of one job; `None` if it panicked.
+    fn finish(&mut self, running: Running, outcome: Option<Outcome>) {
+        match running {
+            Running::Request { id, ticket, opens } => {
+                let answer = self.answer_of(opens, outcome);
+                self.outbox.push(id, &answer);
+                if let Some(ticket) = ticket {
+                    self.requests.done(ticket);
+                }
+            }
+            Running::Reads { places, tickets } => {
+                match outcome {
+                    Some(Outcome::Reads(ReadDone { buffer, parts })) => {
+                        for (place, part) in parts {
+                            self.reads.answer(place, read_reply(&buffer, part));
+                        }
+                    }
+                    _ => places.into_iter().for_each(|place| {
+                        self.reads.answer(place, ReadReply::Answer(INTERNAL_ERROR));
+                    }),
+                }
+                tickets.into_iter().for_each(|ticket| self.requests.done(ticket));
+                self.send_reads();
+            }
+            Running::Writes { ids, bytes, ticket } => {
+                match outcome {
+                    Some(Outcome::Writes(done)) => self.end_writes(done),
+                    _ => {
+                        self.consumed += bytes + 4 * ids.len();
+                        self.requests.end_writes(ids.len(), bytes);
+                        ids.into_iter().for_each(|id| self.outbox.push(id, &INTERNAL_ERROR));
+                    }
+                }
+                match self.requests.take(&ticket) {
+                    Some(Work::Writes(run)) if run.waiting.is_empty() => {
+                        self.requests.end_run(ticket, &run);
+                    }
+                    Some(Work::Writes(run)) => self.start_writes(run, ticket),
+                    Some(Work::Request { .. }) | None => self.requests.done(ticket),
+                }
+            }
+        }
+    }
+
+    fn answer_of(&mut self, opens: Option<Opens>, outcome: Option<Outcome>) -> Answer {
+        let opened = match outcome {
+            Some(Outcome::OpenedFile(Ok(file))) => Ok(Open::File(Arc::new(file))),
+            Some(Outcome::OpenedDir(Ok(dir))) => Ok(Open::Dir(Arc::new(dir))),
+            Some(Outcome::OpenedFile(Err(error)) | Outcome::OpenedDir(Err(error))) => {
+                Err(Answer::from(error))
+            }
+            Some(Outcome::Answer(answer)) => Err(answer),
+            Some(Outcome::Reads(_) | Outcome::Writes(_)) | None => Err(INTERNAL_ERROR),
+        };
+        match opened {
+            Ok(open) => Answer::Handle(self.handles.insert(open).to_wire()),
+            Err(answer) => {
+                if let Some(opens) = opens {
+                    self.handles.release(opens == Opens::Dir);
+                }
+                answer
+            }
+        }
+    }
+
+    /// Moves the READ replies whose turn it is to the outbox.
+    pub(super) fn send_reads(&mut self) {
+        while let Some((id, reply)) = self.reads.pop_ready() {
+            match reply {
+                ReadReply::Data(_, range) if range.is_empty() => self.outbox.push(id, &Answer::EOF),
+                ReadReply::Data(buffer, range) => self.outbox.push_data(id, buffer, range),
+                ReadReply::Answer(answer) => self.outbox.push(id, &answer),
+            }
+        }
+    }
+
+    fn end_writes(&mut self, done: WriteDone) {
+        for (id, frame, answer) in done {
+            self.end_write(id, &answer, frame);
+        }
+    }
+
+    pub(super) fn end_write(&mut self, id: u32, answer: &Answer, frame: Vec<u8>) {
+        self.requests.end_writes(1, frame.len());
+        self.consumed += frame.len() + 4;
+        self.outbox.push(id, answer);
+        self.input.keep_frame(frame);
+    }
+
+    /// Answers a request that needed no job.
+    pub(super) fn end(&mut self, id: u32, answer: &Answer, frame: Vec<u8>, ticket: Ticket) {
+        self.outbox.push(id, answer);
+        self.requests.done(ticket);
+        self.input.keep_frame(frame);
+    }
+}
+
+fn read_reply(buffer: &Arc<Buffer>, part: storage::Result<Range<usize>>) -> ReadReply {
+    match part {
+        Ok(range) => ReadReply::Data(Arc::clone(buffer), range),
+        Err(error) => ReadReply::Answer(error.into()),
+    }
+}

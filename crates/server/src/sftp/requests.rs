@@ -1,0 +1,148 @@
+//! Requests that were accepted and are not answered: their order, and what is known of each.
+
+use std::collections::{HashMap, VecDeque};
+
+use sterna_sftp_proto::order::{Class, Order, Ticket};
+
+use crate::limits::{REQUEST_BYTES_MAX, REQUESTS_MAX};
+
+/// The requests of one session that wait or run.
+pub(super) struct Requests {
+    order: Order,
+    /// What waits or runs, by its slot in `order`.
+    works: Vec<Option<Work>>,
+    /// A request that is its turn and that nothing but a full queue holds up.
+    held: Option<Ticket>,
+    /// The newest WRITEs of a handle, as long as further ones may still join them.
+    joinable: HashMap<u64, usize>,
+    /// WRITEs that are not answered; `order` knows their runs only.
+    writes: usize,
+    /// Bytes of the frames that are kept.
+    bytes: usize,
+}
+
+/// A request, or a run of WRITEs to one handle, that has a slot in the order.
+pub(super) enum Work {
+    Request { id: u32, frame: Vec<u8> },
+    Writes(WriteRun),
+}
+
+/// WRITEs that follow each other: they share one slot, and a job serves several at once.
+pub(super) struct WriteRun {
+    key: u64,
+    /// Request id and frame of those that no job has yet.
+    pub(super) waiting: VecDeque<(u32, Vec<u8>)>,
+}
+
+impl Requests {
+    pub(super) fn new() -> Self {
+        Self {
+            order: Order::new(REQUESTS_MAX),
+            works: Vec::new(),
+            held: None,
+            joinable: HashMap::new(),
+            writes: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Whether another one may be taken in.
+    pub(super) fn has_room(&self) -> bool {
+        self.order.len() + self.writes < REQUESTS_MAX && self.bytes < REQUEST_BYTES_MAX
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Gives a request its place. [`Requests::has_room`] was asked before.
+    pub(super) fn push(&mut self, id: u32, frame: Vec<u8>, class: Class) {
+        self.bytes += frame.len();
+        match class {
+            Class::Free => {}
+            Class::HandleRead { key } | Class::HandleStep { key } | Class::HandleWrite { key } => {
+                self.joinable.remove(&key);
+            }
+            Class::PathRead | Class::Barrier => self.joinable.clear(),
+        }
+        self.admit(class, Work::Request { id, frame });
+    }
+
+    /// Gives a WRITE to the handle of `key` its place: it joins the WRITEs of its handle that wait
+    /// already, if nothing came in between that must not see it too early.
+    pub(super) fn push_write(&mut self, id: u32, frame: Vec<u8>, key: u64) {
+        self.bytes += frame.len();
+        self.writes += 1;
+        if let Some(slot) = self.joinable.get(&key)
+            && let Some(Some(Work::Writes(run))) = self.works.get_mut(*slot)
+        {
+            run.waiting.push_back((id, frame));
+            return;
+        }
+        let run = WriteRun { key, waiting: VecDeque::from([(id, frame)]) };
+        let slot = self.admit(Class::HandleWrite { key }, Work::Writes(run));
+        self.joinable.insert(key, slot);
+    }
+
+    fn admit(&mut self, class: Class, work: Work) -> usize {
+        // `has_room` was asked before the frame was taken.
+        let slot = self.order.admit(class).expect("room for a request was checked");
+        if self.works.len() <= slot {
+            self.works.resize_with(slot + 1, || None);
+        }
+        self.works[slot] = Some(work);
+        slot
+    }
+
+    /// The next request whose turn it is.
+    pub(super) fn next_ready(&mut self) -> Option<Ticket> {
+        self.held.take().or_else(|| self.order.next_ready())
+    }
+
+    /// Takes a ticket back: it is the next one again.
+    pub(super) fn hold(&mut self, ticket: Ticket) {
+        self.held = Some(ticket);
+    }
+
+    /// The frame behind a ticket; `None` for a run of WRITEs.
+    pub(super) fn frame(&self, ticket: &Ticket) -> Option<&[u8]> {
+        match self.works.get(ticket.slot()) {
+            Some(Some(Work::Request { frame, .. })) => Some(frame),
+            Some(_) | None => None,
+        }
+    }
+
+    /// What is to be done for a ticket. The bytes of a request are not counted any more, those of
+    /// WRITEs until [`Requests::end_writes`].
+    pub(super) fn take(&mut self, ticket: &Ticket) -> Option<Work> {
+        let work = self.works.get_mut(ticket.slot()).and_then(Option::take);
+        if let Some(Work::Request { frame, .. }) = &work {
+            self.bytes -= frame.len();
+        }
+        work
+    }
+
+    /// Puts the rest of a run back while a job writes its first part: others may join it.
+    pub(super) fn put_back(&mut self, ticket: &Ticket, run: WriteRun) {
+        self.works[ticket.slot()] = Some(Work::Writes(run));
+    }
+
+    /// `count` WRITEs are answered; their frames had `bytes` bytes together.
+    pub(super) fn end_writes(&mut self, count: usize, bytes: usize) {
+        self.writes -= count;
+        self.bytes -= bytes;
+    }
+
+    /// A run is empty and over.
+    pub(super) fn end_run(&mut self, ticket: Ticket, run: &WriteRun) {
+        if self.joinable.get(&run.key) == Some(&ticket.slot()) {
+            self.joinable.remove(&run.key);
+        }
+        self.done(ticket);
+    }
+
+    /// Ends a request, which may make others ready.
+    pub(super) fn done(&mut self, ticket: Ticket) {
+        self.order.done(ticket);
+    }
+}

@@ -1,0 +1,224 @@
+//! Requests to jobs: what may start is served here, or on its way to the I/O pool.
+
+use std::sync::Arc;
+
+use sterna_sftp_proto::Request;
+use sterna_sftp_proto::limits::READ_LEN_MAX;
+use sterna_sftp_proto::messages::{Data, Read, Write};
+use sterna_sftp_proto::order::Ticket;
+use sterna_sshwire::Reader;
+
+use super::finish::{Opens, Running};
+use super::read::{self, ReadBatch, ReadPart, ReadPlan, ReadReply, Tried};
+use super::reply::Answer;
+use super::requests::{Work, WriteRun};
+use super::session::{HEAD_LEN, SftpSession};
+use super::sink::Sink;
+use super::table::{self, Job, Outcome, Serving, Start};
+use super::write::{WriteBatch, WritePart};
+use crate::limits::{
+    BATCH_BYTES_MAX, BATCH_REQUESTS_MAX, JOBS_MAX, LONG_JOBS_MAX, READ_AHEAD_BYTES, REPLY_BYTES_MAX,
+};
+
+impl SftpSession {
+    /// Starts what may start, in order, as long as the queues have room.
+    pub(super) fn start_ready(&mut self, sink: &mut dyn Sink) -> bool {
+        let mut moved = false;
+        while let Some(ticket) = self.requests.next_ready() {
+            if !self.may_start(&ticket, sink.room()) {
+                self.requests.hold(ticket);
+                break;
+            }
+            moved = true;
+            match self.requests.take(&ticket) {
+                Some(Work::Request { id, frame }) => self.start(id, frame, ticket, sink),
+                Some(Work::Writes(run)) => self.start_writes(run, ticket),
+                None => self.requests.done(ticket),
+            }
+        }
+        self.send_read_batch();
+        moved
+    }
+
+    /// Whether the queues have room for what the request will bring.
+    fn may_start(&self, ticket: &Ticket, room: usize) -> bool {
+        if self.io.running() >= JOBS_MAX {
+            return false;
+        }
+        let Some(frame) = self.requests.frame(ticket) else { return true };
+        let promised = self.outbox.len() + self.reads.bytes();
+        match read_len(frame) {
+            Some(len) => {
+                let max = REPLY_BYTES_MAX.min(room.saturating_add(READ_AHEAD_BYTES));
+                promised == 0 || promised + Data::HEADER_LEN + len <= max
+            }
+            None => promised < REPLY_BYTES_MAX,
+        }
+    }
+
+    fn start(&mut self, id: u32, frame: Vec<u8>, ticket: Ticket, sink: &mut dyn Sink) {
+        let mut r = Reader::new(frame.get(HEAD_LEN..).unwrap_or_default());
+        // It was decoded once already, when its place in the order was decided.
+        let Some(Ok(request)) = Request::decode(frame[0], &mut r) else {
+            return self.end(id, &Answer::failure("internal error"), frame, ticket);
+        };
+        let opens = match &request {
+            Request::Open(_) => Some(Opens::File),
+            Request::Opendir(_) => Some(Opens::Dir),
+            _ => None,
+        };
+        let started = table::serve(
+            &request,
+            &mut Serving {
+                id,
+                backend: &self.backend,
+                policy: &self.policy,
+                handles: &mut self.handles,
+                buffers: &self.buffers,
+            },
+        );
+        match started {
+            Start::Now(answer) => return self.end(id, &answer, frame, ticket),
+            Start::NowAndDetach(answer, rest) => {
+                self.io.detach(rest);
+                return self.end(id, &answer, frame, ticket);
+            }
+            Start::Job(job) => {
+                let running = Running::Request { id, ticket: Some(ticket), opens };
+                let number = self.register(running);
+                self.io.start(number, job);
+            }
+            Start::LongJob(job) => self.start_long(id, ticket, &request, job),
+            Start::Read(plan) => self.start_read(id, plan, ticket, sink),
+            Start::Write(_) => unreachable!("WRITEs are started by start_writes"),
+        }
+        self.input.keep_frame(frame);
+    }
+
+    fn register(&mut self, running: Running) -> u64 {
+        let number = self.next_job;
+        self.next_job += 1;
+        self.running.insert(number, running);
+        number
+    }
+
+    /// Digests do not hold up what comes later: they change nothing, and may take hours. A copy
+    /// does: what follows may build on it.
+    fn start_long(&mut self, id: u32, ticket: Ticket, request: &Request<'_>, job: Job) {
+        let ticket = if request.changes() {
+            Some(ticket)
+        } else {
+            self.requests.done(ticket);
+            None
+        };
+        let number = self.register(Running::Request { id, ticket, opens: None });
+        self.long_waiting.push_back((number, job));
+        self.start_long_waiting();
+    }
+
+    pub(super) fn start_long_waiting(&mut self) {
+        while self.long.running() < LONG_JOBS_MAX {
+            let Some((number, job)) = self.long_waiting.pop_front() else { return };
+            self.long.start(number, job);
+        }
+    }
+
+    fn start_read(&mut self, id: u32, plan: ReadPlan, ticket: Ticket, sink: &mut dyn Sink) {
+        let first_in_line = self.reads.is_empty() && self.read_batch.is_none();
+        if first_in_line && self.outbox.is_empty() {
+            match read::try_into_sink(&plan, id, sink) {
+                Tried::Sent => return self.requests.done(ticket),
+                Tried::Refused(answer) => {
+                    self.outbox.push(id, &answer);
+                    return self.requests.done(ticket);
+                }
+                Tried::NotNow => {}
+            }
+        }
+        let place = self.reads.push(id, plan.len);
+        if self.read_batch.is_none()
+            && let Some(filled) = read::try_into_buffer(&plan, &self.buffers)
+        {
+            let reply = match filled {
+                Ok((buffer, len)) => ReadReply::Data(Arc::new(buffer), 0..len),
+                Err(error) => ReadReply::Answer(error.into()),
+            };
+            self.requests.done(ticket);
+            self.reads.answer(place, reply);
+            return self.send_reads();
+        }
+        let fits = self.read_batch.as_ref().is_some_and(|(batch, _)| {
+            Arc::ptr_eq(&batch.file, &plan.file)
+                && batch.len + plan.len <= BATCH_BYTES_MAX
+                && batch.parts.len() < BATCH_REQUESTS_MAX
+        });
+        if !fits {
+            self.send_read_batch();
+        }
+        let (batch, tickets) = self.read_batch.get_or_insert_with(|| {
+            (ReadBatch { file: plan.file, parts: Vec::new(), len: 0 }, Vec::new())
+        });
+        batch.parts.push(ReadPart { place, offset: plan.offset, len: plan.len });
+        batch.len += plan.len;
+        tickets.push(ticket);
+    }
+
+    fn send_read_batch(&mut self) {
+        let Some((batch, tickets)) = self.read_batch.take() else { return };
+        let places = batch.parts.iter().map(|part| part.place).collect();
+        let number = self.register(Running::Reads { places, tickets });
+        let buffers = self.buffers.clone();
+        self.io.start(number, move |_| Outcome::Reads(batch.run(&buffers)));
+    }
+
+    /// Starts a job for the WRITEs at the front of a run; the others wait for it.
+    pub(super) fn start_writes(&mut self, mut run: WriteRun, ticket: Ticket) {
+        let mut batch: Option<WriteBatch> = None;
+        let (mut ids, mut bytes) = (Vec::new(), 0);
+        while bytes < BATCH_BYTES_MAX && ids.len() < BATCH_REQUESTS_MAX {
+            let Some((id, frame)) = run.waiting.pop_front() else { break };
+            let mut serving = Serving {
+                id,
+                backend: &self.backend,
+                policy: &self.policy,
+                handles: &mut self.handles,
+                buffers: &self.buffers,
+            };
+            let mut r = Reader::new(frame.get(HEAD_LEN..).unwrap_or_default());
+            let started = Write::decode(&mut r).map_or_else(
+                |error| Start::Now(error.into()),
+                |m| table::serve(&m.into(), &mut serving),
+            );
+            match started {
+                Start::Write(plan) => {
+                    ids.push(id);
+                    bytes += frame.len();
+                    let part = WritePart { id, frame, data: plan.data, offset: plan.offset };
+                    let batch = batch
+                        .get_or_insert_with(|| WriteBatch { file: plan.file, parts: Vec::new() });
+                    batch.parts.push(part);
+                }
+                Start::Now(answer) => self.end_write(id, &answer, frame),
+                _ => unreachable!("the handler of WRITE answers or writes"),
+            }
+        }
+        match batch {
+            Some(batch) => {
+                self.requests.put_back(&ticket, run);
+                let number = self.register(Running::Writes { ids, bytes, ticket });
+                self.io.start(number, move |_| Outcome::Writes(batch.run()));
+            }
+            None if run.waiting.is_empty() => self.requests.end_run(ticket, &run),
+            None => self.start_writes(run, ticket),
+        }
+    }
+}
+
+/// The length that a READ asks for, within bounds; `None` for every other request.
+fn read_len(frame: &[u8]) -> Option<usize> {
+    if frame.first() != Some(&Read::TYPE) {
+        return None;
+    }
+    let read = Read::decode(&mut Reader::new(frame.get(HEAD_LEN..)?));
+    Some(read.ok()?.len.min(READ_LEN_MAX) as usize)
+}
