@@ -59,9 +59,6 @@ pub const EXEC_OUTPUT_LEN_MAX: usize = 1 << 20;
 
 // ---- SFTP ----
 
-/// Longest SFTP packet that is accepted, in bytes: what servers send by themselves is below
-/// 256 KiB, but the NAME replies of some are larger (FRM-3).
-pub const PACKET_LEN_MAX: usize = (1 << 20) + 1024;
 /// Bytes of a DATA reply around the data: type, id, length.
 pub const DATA_OVERHEAD_LEN: usize = 1 + 4 + 4;
 /// Read or write length that every server takes (draft-02 §3).
@@ -74,8 +71,6 @@ pub const IO_LEN_MIN: u64 = 64;
 pub const SFTP_QUEUE_LEN: usize = 64;
 /// Bytes of requests that the task holds unsent before it stops taking more.
 pub const SFTP_UNSENT_LEN_MAX: usize = 1 << 20;
-/// Requests without a reply on one channel. The server sees back-pressure before that.
-pub const SFTP_OUTSTANDING_MAX: usize = 4096;
 /// Silence of the server with requests outstanding after which the channel is given up.
 pub const SFTP_SILENCE_MAX: Duration = Duration::from_secs(120);
 /// How often silence is looked at; the deadline is kept to within this.

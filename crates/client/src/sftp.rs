@@ -14,14 +14,12 @@ mod over;
 mod paths;
 #[cfg(test)]
 mod tests;
+mod unsent;
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use sterna_sftp_proto::extension::{
-    Extended, Extension, ExtensionSet, Limits as LimitsRequest, LimitsReply,
-};
-use sterna_sftp_proto::messages::Version;
+use sterna_sftp_proto::extension::{Extended, Extension, Limits as LimitsRequest, LimitsReply};
+use sterna_sftp_proto::limits::REPLY_PACKET_LEN_MAX;
 use sterna_sftp_proto::{Reply, Request, StatusCode};
 use sterna_sshwire::Reader;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -39,7 +37,9 @@ pub(crate) use dir::check_name;
 pub(crate) use engine::{Call, Engine, EngineHandle, Frame, ReplyTo};
 pub(crate) use glob::joined;
 
-use crate::limits::{IO_LEN_MAX, IO_LEN_MIN, IO_LEN_SAFE, PACKET_LEN_MAX, SFTP_SILENCE_MAX};
+use engine::{Ask, Greeting};
+
+use crate::limits::{IO_LEN_MAX, IO_LEN_MIN, IO_LEN_SAFE, SFTP_SILENCE_MAX};
 use crate::{Error, Refusal};
 
 /// Attributes of a remote file; see [`sterna_sftp_proto::Attrs`].
@@ -79,8 +79,7 @@ struct Inner {
     calls: mpsc::Sender<Call>,
     pool: BufferPool,
     failure: Arc<OnceLock<Error>>,
-    offered: ExtensionSet,
-    announced: HashMap<Vec<u8>, Vec<u8>>,
+    greeting: Greeting,
     limits: Limits,
 }
 
@@ -103,19 +102,17 @@ impl Sftp {
     pub(crate) async fn start(handle: EngineHandle, options: &SftpOptions) -> Result<Self, Error> {
         let lost =
             || Error::Interrupted { doing: "start SFTP", why: "the connection ended".into() };
-        let frame = handle.version.await.map_err(|_| lost())??;
-        let (offered, announced) = read_version(&frame)?;
+        let greeting = handle.greeting.await.map_err(|_| lost())??;
         let ours = options.io_len_max.clamp(IO_LEN_MIN as u32, IO_LEN_MAX);
         let safe = ours.min(IO_LEN_SAFE);
         let mut inner = Inner {
             calls: handle.calls,
             pool: handle.pool,
             failure: handle.failure,
-            offered,
-            announced,
+            greeting,
             limits: Limits { read_len: safe, write_len: safe, open_handles: 0 },
         };
-        if offered.contains(Extension::Limits) {
+        if inner.greeting.offered.contains(Extension::Limits) {
             let frame = inner.ask(Extended::Limits(LimitsRequest::new()).into()).await?;
             // A refusal here only means that we stay careful.
             if let Reply::ExtendedReply(reply) = frame.reply()? {
@@ -139,16 +136,20 @@ impl Sftp {
     /// example `posix-rename@openssh.com`.
     pub fn offers(&self, name: &str) -> bool {
         let mut rows = sterna_sftp_proto::extension::EXTENSIONS.iter();
-        rows.any(|row| row.announced == name && self.inner.offered.contains(row.extension))
+        rows.any(|row| row.announced == name && self.inner.greeting.offered.contains(row.extension))
     }
 
     /// Everything that the server announced: names and values, as bytes, in no particular order.
     pub fn announced(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.inner.announced.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
+        self.inner
+            .greeting
+            .announced
+            .iter()
+            .map(|(name, value)| (name.as_slice(), value.as_slice()))
     }
 
     pub(crate) fn has(&self, extension: Extension) -> bool {
-        self.inner.offered.contains(extension)
+        self.inner.greeting.offered.contains(extension)
     }
 
     pub(crate) fn pool(&self) -> &BufferPool {
@@ -167,10 +168,7 @@ impl Sftp {
 
     /// Sends without waiting, for what is dropped: a full queue loses it, the channel's end frees it.
     pub(crate) fn send_and_forget(&self, request: Request<'_>) {
-        let head = encoded(request);
-        let call =
-            Call { head, body: None, reply_len_max: PACKET_LEN_MAX, reply_to: ReplyTo::Nobody };
-        let _ = self.inner.calls.try_send(call);
+        let _ = self.inner.calls.try_send(call(request, ReplyTo::Nobody));
     }
 
     /// A request whose answer is a bare STATUS.
@@ -204,9 +202,7 @@ impl Sftp {
 impl Inner {
     async fn ask(&self, request: Request<'_>) -> Result<Frame, Error> {
         let (reply_to, reply) = oneshot::channel();
-        let head = encoded(request);
-        let reply_to = ReplyTo::One(reply_to);
-        self.submit(Call { head, body: None, reply_len_max: PACKET_LEN_MAX, reply_to }).await?;
+        self.submit(call(request, ReplyTo::One(reply_to))).await?;
         reply.await.unwrap_or_else(|_| Err(self.ended()))
     }
 
@@ -221,11 +217,11 @@ impl Inner {
     }
 }
 
-/// The packet of `request` with id 0; the engine puts the real one in.
-pub(crate) fn encoded(request: Request<'_>) -> Vec<u8> {
-    let mut head = Vec::with_capacity(64);
-    request.encode(0, &mut head);
-    head
+/// A call of any request but those that move file bytes.
+fn call(request: Request<'_>, reply_to: ReplyTo) -> Call {
+    let mut packet = Vec::with_capacity(64);
+    request.encode(0, &mut packet);
+    Call { ask: Ask::Encoded(packet), reply_len_max: REPLY_PACKET_LEN_MAX, reply_to }
 }
 
 /// A reply that is not what was asked for: a refusal, or nonsense.
@@ -247,25 +243,4 @@ pub(crate) fn refused(reply: Reply<'_>, doing: &'static str, path: &[u8]) -> Err
 
 pub(crate) fn unreadable(error: sterna_sshwire::DecodeError) -> Error {
     Error::peer(format!("a reply that cannot be read: {error}"))
-}
-
-type Announced = (ExtensionSet, HashMap<Vec<u8>, Vec<u8>>);
-
-fn read_version(frame: &Frame) -> Result<Announced, Error> {
-    // VERSION has no request id: the version number stands there.
-    let (wire_type, body) = frame.0.split_first().map_or((0, &[][..]), |(t, rest)| (*t, rest));
-    if wire_type != Version::TYPE {
-        return Err(Error::peer(format!("packet type {wire_type} instead of a version")));
-    }
-    let version = Version::decode(&mut Reader::new(body)).map_err(unreadable)?;
-    if version.version < sterna_sftp_proto::messages::VERSION {
-        return Err(Error::peer(format!(
-            "it speaks SFTP version {}; version 3 is needed",
-            version.version
-        )));
-    }
-    // A higher version than we asked for is a known fault of ProFTPD: it speaks what we asked.
-    let offered = ExtensionSet::from_announcement(&version.extensions);
-    let announced = version.extensions.iter().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
-    Ok((offered, announced))
 }

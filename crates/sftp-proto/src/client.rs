@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use sterna_sshwire::{DecodeError, Reader};
+use sterna_sshwire::{DecodeError, Reader, put_u32};
 
 use crate::extension::{Extension, ExtensionSet, VendorId};
 use crate::frame::put_frame;
@@ -141,6 +141,28 @@ impl<T> Client<T> {
         Ok(id)
     }
 
+    /// Appends `packet`, a request that [`Request::encode`] made elsewhere with any id, and returns
+    /// the id that it has now. For callers that encode where this half is not at hand; they order
+    /// SYMLINK themselves, by [`symlinks_as_in_draft`].
+    ///
+    /// # Errors
+    /// [`TooManyRequests`]; nothing was appended.
+    ///
+    /// # Panics
+    /// If `packet` is shorter than a length, a type and an id: the caller's mistake.
+    pub fn request_encoded(
+        &mut self,
+        packet: &[u8],
+        token: T,
+        out: &mut Vec<u8>,
+    ) -> Result<u32, TooManyRequests<T>> {
+        let id = self.outstanding.put(token)?;
+        out.extend_from_slice(&packet[..5]);
+        put_u32(out, id);
+        out.extend_from_slice(&packet[9..]);
+        Ok(id)
+    }
+
     /// Appends a WRITE up to its data and returns its id. The caller sends exactly `len` bytes of
     /// data behind it, from wherever they are.
     ///
@@ -188,9 +210,7 @@ impl<T> Client<T> {
         }
         self.began = true;
         self.extensions = ExtensionSet::from_announcement(&version.extensions);
-        self.draft_symlinks = version.extensions.iter().any(|(name, value)| {
-            SYMLINK_ORDER_NAMES.contains(&name) && value == b"linkpath-targetpath"
-        });
+        self.draft_symlinks = symlinks_as_in_draft(&version);
         Ok(version)
     }
 }
@@ -210,6 +230,15 @@ pub fn vendor_id<'a>(version: &Version<'a>) -> Option<VendorId<'a>> {
     let name = Extension::VendorId.row().announced.as_bytes();
     let (_, value) = version.extensions.iter().find(|(n, _)| *n == name)?;
     VendorId::decode(&mut Reader::new(value)).ok()
+}
+
+/// Whether the server says that it reads SYMLINK in the draft's order, not in that of OpenSSH, which
+/// nearly everybody follows.
+pub fn symlinks_as_in_draft(version: &Version<'_>) -> bool {
+    version
+        .extensions
+        .iter()
+        .any(|(name, value)| SYMLINK_ORDER_NAMES.contains(&name) && value == b"linkpath-targetpath")
 }
 
 /// Green End's server says under these names in which order it reads SYMLINK.

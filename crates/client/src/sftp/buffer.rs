@@ -24,9 +24,21 @@ impl BufferPool {
         if len < POOLED_FROM_LEN {
             return Buffer { bytes: Vec::with_capacity(len), home: None };
         }
+        Buffer { bytes: self.pop(), home: Some(self.clone()) }
+    }
+
+    /// The content of `bytes`. What is long is taken without a copy, and an empty buffer of this
+    /// pool is left in its place.
+    pub(crate) fn take_content(&self, bytes: &mut Vec<u8>) -> Buffer {
+        if bytes.len() < POOLED_FROM_LEN {
+            return Buffer { bytes: bytes.clone(), home: None };
+        }
+        Buffer { bytes: std::mem::replace(bytes, self.pop()), home: Some(self.clone()) }
+    }
+
+    fn pop(&self) -> Vec<u8> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let bytes = free.unwrap_or_else(|| Vec::with_capacity(POOLED_CAPACITY));
-        Buffer { bytes, home: Some(self.clone()) }
+        free.unwrap_or_else(|| Vec::with_capacity(POOLED_CAPACITY))
     }
 }
 
@@ -90,5 +102,18 @@ mod tests {
         assert!(second.is_empty());
         assert_eq!(second.as_ptr(), place);
         assert_eq!(pool.take(10).capacity(), 10);
+    }
+
+    #[test]
+    fn long_content_is_taken_without_a_copy_and_short_content_is_copied() {
+        let pool = BufferPool::default();
+        let (mut long, mut short) = (vec![1; 100_000], vec![2; 10]);
+        let (long_at, short_at) = (long.as_ptr(), short.as_ptr());
+
+        let (taken, copied) = (pool.take_content(&mut long), pool.take_content(&mut short));
+
+        assert_eq!((taken.as_ptr(), taken.len()), (long_at, 100_000));
+        assert!(long.is_empty() && long.capacity() >= POOLED_CAPACITY);
+        assert_eq!((&copied[..], short.as_ptr()), (&[2; 10][..], short_at));
     }
 }

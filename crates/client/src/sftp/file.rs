@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use sterna_sftp_proto::extension::{CopyData, Extended, Extension, Fsync};
-use sterna_sftp_proto::messages::{Close, Fsetstat, Fstat, Open, Read};
+use sterna_sftp_proto::limits::REPLY_PACKET_LEN_MAX;
+use sterna_sftp_proto::messages::{Close, Fsetstat, Fstat, Open};
 use sterna_sftp_proto::{OpenFlags, Reply, StatusCode};
-use sterna_sshwire::{put_string, put_u32, put_u64};
 use tokio::sync::oneshot;
 
 use super::buffer::Buffer;
-use super::engine::{Call, Frame, ReplyTo};
-use super::{Attrs, Sftp, encoded, refused};
+use super::engine::{Ask, Call, Frame, ReplyTo};
+use super::{Attrs, Sftp, refused};
 use crate::Error;
-use crate::limits::{DATA_OVERHEAD_LEN, PACKET_LEN_MAX};
+use crate::limits::DATA_OVERHEAD_LEN;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -136,8 +136,8 @@ impl File {
     pub(crate) fn read_call(&self, offset: u64, len: u32, reply_to: ReplyTo) -> Call {
         // A STATUS with a long text may come instead of little data.
         let reply_len_max = (len as usize + DATA_OVERHEAD_LEN).max(64 << 10);
-        let head = encoded(Read { handle: &self.handle, offset, len }.into());
-        Call { head, body: None, reply_len_max, reply_to }
+        let ask = Ask::Read { handle: self.handle.clone(), offset, len };
+        Call { ask, reply_len_max, reply_to }
     }
 
     pub(crate) fn read_result(&self, frame: Frame, asked_len: u32) -> Result<ReadData, Error> {
@@ -182,16 +182,8 @@ impl File {
 
     /// A WRITE of a whole buffer, which is not copied again on the way to the stream.
     pub(crate) fn write_call(&self, offset: u64, data: Buffer, reply_to: ReplyTo) -> Call {
-        const WRITE: u8 = sterna_sftp_proto::messages::Write::TYPE;
-        let fields = 1 + 4 + 4 + self.handle.len() + 8 + 4;
-        let mut head = Vec::with_capacity(4 + fields);
-        put_u32(&mut head, (fields + data.len()) as u32);
-        head.push(WRITE);
-        put_u32(&mut head, 0);
-        put_string(&mut head, &self.handle);
-        put_u64(&mut head, offset);
-        put_u32(&mut head, data.len() as u32);
-        Call { head, body: Some(data), reply_len_max: 64 << 10, reply_to }
+        let ask = Ask::Write { handle: self.handle.clone(), offset, data };
+        Call { ask, reply_len_max: 64 << 10, reply_to }
     }
 
     pub(crate) fn write_result(&self, frame: &Frame) -> Result<(), Error> {
@@ -301,11 +293,12 @@ impl std::ops::Deref for ReadData {
 
     fn deref(&self) -> &[u8] {
         match &self.frame {
-            // Type, id and the length word stand before the data; PACKET_LEN_MAX bounds it all.
+            // Type, id and the length word stand before the data; REPLY_PACKET_LEN_MAX bounds it all.
             Some(frame) => &frame.0[DATA_OVERHEAD_LEN..DATA_OVERHEAD_LEN + self.len],
             None => &[],
         }
     }
 }
 
-const _: () = assert!(DATA_OVERHEAD_LEN + (crate::limits::IO_LEN_MAX as usize) < PACKET_LEN_MAX);
+const _: () =
+    assert!(DATA_OVERHEAD_LEN + (crate::limits::IO_LEN_MAX as usize) < REPLY_PACKET_LEN_MAX);

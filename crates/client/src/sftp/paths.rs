@@ -191,12 +191,7 @@ impl Sftp {
         let (target, link) = (target.as_ref(), link.as_ref());
         let mut request = Symlink { target, link };
         // The draft and OpenSSH disagree about the order; nearly everybody follows OpenSSH (SYM-1).
-        let says_draft = self.announced().any(|(name, value)| {
-            (name == b"symlink-order@rjk.greenend.org.uk"
-                || name == b"link-order@rjk.greenend.org.uk")
-                && value == b"linkpath-targetpath"
-        });
-        if says_draft {
+        if self.inner.greeting.draft_symlinks {
             request = request.swapped();
         }
         self.ask_status(request.into(), "make link", link).await

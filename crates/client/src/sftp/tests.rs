@@ -6,7 +6,6 @@ use sterna_sshwire::{put_string, put_u32};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::*;
-use crate::limits::PACKET_LEN_MAX;
 
 async fn real_server() -> Option<Sftp> {
     let program = "/usr/lib/openssh/sftp-server";
@@ -172,6 +171,22 @@ async fn a_reply_that_nobody_asked_for_ends_the_channel_for_all() {
 }
 
 #[tokio::test]
+async fn a_reply_that_makes_no_sense_ends_the_channel_for_all() {
+    // A STATUS that is cut off, a DATA whose length lies, a packet type that no reply has.
+    for (wire_type, fields) in [(101, &[0, 0][..]), (103, &[0, 0, 0, 9, 1]), (77, &[])] {
+        let sftp = against(move |mut script| async move {
+            let (_, id, _) = script.request().await;
+            script.reply(wire_type, id, fields).await;
+            std::future::pending().await
+        })
+        .await;
+
+        assert!(matches!(sftp.stat("/x").await, Err(Error::Peer { .. })), "{wire_type}");
+        assert!(matches!(sftp.stat("/y").await, Err(Error::Peer { .. })), "{wire_type}");
+    }
+}
+
+#[tokio::test]
 async fn more_data_than_asked_for_is_an_error() {
     let sftp = against(|mut script| async move {
         let (_, id, _) = script.request().await;
@@ -280,7 +295,7 @@ async fn a_silent_server_is_given_up_and_a_closed_one_at_once() {
 
 #[tokio::test]
 async fn lengths_beyond_the_bound_end_the_channel_without_being_allocated() {
-    for len in [0, 4, PACKET_LEN_MAX as u32 + 1, u32::MAX] {
+    for len in [0, 4, REPLY_PACKET_LEN_MAX as u32 + 1, u32::MAX] {
         let sftp = against(move |mut script| async move {
             script.request().await;
             script.io.write_all(&len.to_be_bytes()).await.unwrap();

@@ -112,6 +112,21 @@ fn a_write_header_and_its_data_are_the_whole_packet() {
 }
 
 #[test]
+fn a_request_encoded_elsewhere_goes_out_under_the_next_id() {
+    let (mut client, mut elsewhere, mut out) = (began(&[]), Vec::new(), Vec::new());
+    Request::from(Remove { path: b"a" }).encode(0xdead_beef, &mut elsewhere);
+
+    let first = client.request_encoded(&elsewhere, "first", &mut out).unwrap();
+    let second = client.request_encoded(&elsewhere, "second", &mut out).unwrap();
+
+    let mut expected = Vec::new();
+    Request::from(Remove { path: b"a" }).encode(first, &mut expected);
+    Request::from(Remove { path: b"a" }).encode(second, &mut expected);
+    assert_eq!(out, expected);
+    assert_eq!(token(&client.accept(&ok(second)).unwrap()), "second");
+}
+
+#[test]
 fn symlink_goes_out_target_first_unless_the_server_says_otherwise() {
     let symlink = Symlink { target: b"to", link: b"ln" };
     let draft: (&[u8], &[u8]) = (b"symlink-order@rjk.greenend.org.uk", b"linkpath-targetpath");
