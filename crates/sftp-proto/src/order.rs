@@ -4,13 +4,19 @@
 //! READs run side by side, and a pipelined WRITE, CLOSE, RENAME, STAT ends in the final state
 //! (draft-13 §4.1). Two requests conflict if
 //! - one of them is a [`Class::Barrier`], or
-//! - both use one handle and one of them needs it alone, or
-//! - one reads by path and the other writes through a handle.
+//! - both use one handle and one of them needs it alone (a copy reads its source and needs its
+//!   target alone), or
+//! - both make a file at one path, or
+//! - one reads by path, and the other writes through a handle, copies, or makes a file.
 //!
-//! How it works: each of these three rules is a lock with a queue of *groups*. The requests of
-//! a group get along; the groups follow each other. A request may start once all its groups are at
-//! the front of their queues. Admitting and finishing cost a constant number of steps for each
-//! request, however many wait, and allocate nothing once the tables have grown.
+//! So uploads of many small files overlap, and a long copy holds up its two handles and what asks
+//! by path, while READs and WRITEs of other handles go on.
+//!
+//! How it works: there is a lock for barriers, one for writes against reads by path, and one for
+//! each handle and each path in use. A lock is a queue of *groups*: the requests of a group get
+//! along; the groups follow each other. A request may start once all its groups are at the front of
+//! their queues. Admitting and finishing cost a constant number of steps for each request, however
+//! many wait, and allocate nothing once the tables have grown.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -32,6 +38,11 @@ pub enum Class {
     /// Needs the handle alone and may change its file: WRITE, FSETSTAT, `fsync`, CLOSE after
     /// writing.
     HandleWrite { key: u64 },
+    /// Reads through one handle, and needs the other alone to write: `copy-data`. The two differ.
+    Copy { from: u64, to: u64 },
+    /// Makes or empties the file at a path that no open handle was opened by: OPEN with CREATE or
+    /// TRUNCATE. `path` stands for the path; two paths may share a number.
+    Make { path: u64 },
     /// Looks at names or attributes by path: STAT, OPENDIR, OPEN of what exists.
     PathRead,
     /// Changes names, or files by path: waits for everything earlier, holds everything later.
@@ -46,17 +57,35 @@ pub struct HandleUse {
     pub writes: bool,
 }
 
+/// What the server knows of a path that an OPEN makes or empties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathUse {
+    /// No handle is open on it. The number stands for the path, however the client spelled it.
+    Unused(u64),
+    /// A handle is open on it: its WRITEs must not be seen by the wrong side of a truncation.
+    Open,
+}
+
 impl Class {
     /// The class of `request`. A handle that `find` does not know makes the request
-    /// [`Class::Free`]: it fails at once.
-    pub fn of(request: &Request<'_>, find: impl Fn(&[u8]) -> Option<HandleUse>) -> Self {
+    /// [`Class::Free`]: it fails at once. `path` is asked about the path of an OPEN that makes or
+    /// empties a file.
+    pub fn of(
+        request: &Request<'_>,
+        find: impl Fn(&[u8]) -> Option<HandleUse>,
+        path: impl Fn(&[u8]) -> PathUse,
+    ) -> Self {
         let read = |handle| find(handle).map_or(Self::Free, |h| Self::HandleRead { key: h.key });
         let write = |handle| find(handle).map_or(Self::Free, |h| Self::HandleWrite { key: h.key });
         match request {
             Request::Open(open) => {
                 let makes =
                     open.flags.has(OpenFlags::CREATE) || open.flags.has(OpenFlags::TRUNCATE);
-                if makes { Self::Barrier } else { Self::PathRead }
+                match makes.then(|| path(open.path)) {
+                    Some(PathUse::Unused(path)) => Self::Make { path },
+                    Some(PathUse::Open) => Self::Barrier,
+                    None => Self::PathRead,
+                }
             }
             Request::Close(close) => match find(close.handle) {
                 Some(HandleUse { key, writes: true }) => Self::HandleWrite { key },
@@ -90,10 +119,18 @@ impl Class {
                 | Extended::SpaceAvailable(_)
                 | Extended::ExpandPath(_)
                 | Extended::HomeDirectory(_) => Self::PathRead,
-                Extended::PosixRename(_)
-                | Extended::Hardlink(_)
-                | Extended::Lsetstat(_)
-                | Extended::CopyData(_) => Self::Barrier,
+                Extended::PosixRename(_) | Extended::Hardlink(_) | Extended::Lsetstat(_) => {
+                    Self::Barrier
+                }
+                Extended::CopyData(message) => {
+                    match (find(message.read_handle), find(message.write_handle)) {
+                        (Some(from), Some(to)) if from.key == to.key => {
+                            Self::HandleWrite { key: to.key }
+                        }
+                        (Some(from), Some(to)) => Self::Copy { from: from.key, to: to.key },
+                        (None, _) | (_, None) => Self::Free,
+                    }
+                }
                 Extended::Limits(_)
                 | Extended::UsersGroups(_)
                 | Extended::VendorId(_)
@@ -127,8 +164,8 @@ pub struct Order {
     free_groups: Vec<u32>,
     locks: Vec<Lock>,
     free_locks: Vec<u32>,
-    /// The locks of the handles in use by unfinished requests.
-    handles: HashMap<u64, u32>,
+    /// The locks of the handles and paths in use by unfinished requests.
+    keyed: HashMap<Key, u32>,
     ready: VecDeque<u32>,
     unfinished: usize,
 }
@@ -144,7 +181,7 @@ impl Order {
             free_groups: Vec::new(),
             locks: vec![Lock::EMPTY; 2],
             free_locks: Vec::new(),
-            handles: HashMap::new(),
+            keyed: HashMap::new(),
             ready: VecDeque::new(),
             unfinished: 0,
         }
@@ -163,18 +200,27 @@ impl Order {
             Class::Free => {}
             Class::HandleRead { key } => {
                 self.join(slot, 0, BARRIERS, Mode::Shared);
-                let lock = self.handle_lock(key);
-                self.join(slot, 1, lock, Mode::Shared);
+                self.join_keyed(slot, 1, Key::Handle(key), Mode::Shared);
             }
             Class::HandleStep { key } => {
                 self.join(slot, 0, BARRIERS, Mode::Shared);
-                let lock = self.handle_lock(key);
-                self.join(slot, 1, lock, Mode::Alone);
+                self.join_keyed(slot, 1, Key::Handle(key), Mode::Alone);
             }
             Class::HandleWrite { key } => {
                 self.join(slot, 0, BARRIERS, Mode::Shared);
-                let lock = self.handle_lock(key);
-                self.join(slot, 1, lock, Mode::Alone);
+                self.join_keyed(slot, 1, Key::Handle(key), Mode::Alone);
+                self.join(slot, 2, WRITES_AND_PATHS, Mode::Writers);
+            }
+            Class::Copy { from, to } => {
+                debug_assert_ne!(from, to, "a request would wait for itself");
+                self.join(slot, 0, BARRIERS, Mode::Shared);
+                self.join_keyed(slot, 1, Key::Handle(to), Mode::Alone);
+                self.join(slot, 2, WRITES_AND_PATHS, Mode::Writers);
+                self.join_keyed(slot, 3, Key::Handle(from), Mode::Shared);
+            }
+            Class::Make { path } => {
+                self.join(slot, 0, BARRIERS, Mode::Shared);
+                self.join_keyed(slot, 1, Key::Path(path), Mode::Alone);
                 self.join(slot, 2, WRITES_AND_PATHS, Mode::Writers);
             }
             Class::PathRead => {
@@ -217,14 +263,18 @@ impl Order {
         self.unfinished == 0
     }
 
-    fn handle_lock(&mut self, key: u64) -> u32 {
-        if let Some(lock) = self.handles.get(&key) {
-            return *lock;
-        }
-        let lock = take_index(&mut self.free_locks, &mut self.locks, Lock::EMPTY);
-        self.locks[lock as usize] = Lock { handle: Some(key), ..Lock::EMPTY };
-        self.handles.insert(key, lock);
-        lock
+    /// [`Order::join`] with the lock of a handle or a path, which is made if it is not in use.
+    fn join_keyed(&mut self, slot: u32, nth: usize, key: Key, mode: Mode) {
+        let lock = match self.keyed.get(&key) {
+            Some(lock) => *lock,
+            None => {
+                let lock = take_index(&mut self.free_locks, &mut self.locks, Lock::EMPTY);
+                self.locks[lock as usize] = Lock { key: Some(key), ..Lock::EMPTY };
+                self.keyed.insert(key, lock);
+                lock
+            }
+        };
+        self.join(slot, nth, lock, mode);
     }
 
     /// Puts `slot` at the end of the queue of `lock`, as its member number `nth`.
@@ -271,8 +321,8 @@ impl Order {
         lock.front = opened;
         if opened == NONE {
             lock.back = NONE;
-            if let Some(key) = lock.handle {
-                self.handles.remove(&key);
+            if let Some(key) = lock.key {
+                self.keyed.remove(&key);
                 self.free_locks.push(member.lock);
             }
             return;
@@ -303,8 +353,18 @@ const NONE: u32 = u32::MAX;
 /// The lock between barriers and everything else.
 const BARRIERS: u32 = 0;
 
-/// The lock between writes through handles and reads by path.
+/// The lock between what changes single files and reads by path.
 const WRITES_AND_PATHS: u32 = 1;
+
+/// What a lock that comes and goes is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    Handle(u64),
+    Path(u64),
+}
+
+/// Locks that one request waits for at most: those of a copy.
+const MEMBERS_MAX: usize = 4;
 
 /// Requests of one mode get along, except those that need the lock alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -319,11 +379,11 @@ struct Lock {
     /// The group whose requests have the lock.
     front: u32,
     back: u32,
-    handle: Option<u64>,
+    key: Option<Key>,
 }
 
 impl Lock {
-    const EMPTY: Self = Self { front: NONE, back: NONE, handle: None };
+    const EMPTY: Self = Self { front: NONE, back: NONE, key: None };
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -339,12 +399,12 @@ struct Group {
 struct Slot {
     /// Locks that the request still waits for.
     waits: u8,
-    members: [Member; 3],
+    members: [Member; MEMBERS_MAX],
 }
 
 impl Slot {
     const EMPTY: Self =
-        Self { waits: 0, members: [Member { lock: NONE, group: NONE, next: NONE }; 3] };
+        Self { waits: 0, members: [Member { lock: NONE, group: NONE, next: NONE }; MEMBERS_MAX] };
 }
 
 /// A request's place in one lock.

@@ -159,6 +159,14 @@ impl Handles {
         }
     }
 
+    /// Every open file.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &OpenFile> {
+        self.slots.iter().filter_map(|slot| match &slot.open {
+            Some(Open::File(file)) => Some(&**file),
+            Some(Open::Dir(_)) | None => None,
+        })
+    }
+
     /// Ends a handle and gives its room back.
     pub(crate) fn remove(&mut self, id: HandleId) -> Option<Open> {
         self.get(id)?;

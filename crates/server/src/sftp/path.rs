@@ -83,6 +83,12 @@ fn join(base: &[u8], rest: &[u8]) -> Vec<u8> {
     joined
 }
 
+/// The names that `path` goes through. Two paths with the same ones mean the same file, and the other
+/// way round as long as no `..` and no link is among them.
+pub(super) fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

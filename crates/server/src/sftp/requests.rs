@@ -59,9 +59,14 @@ impl Requests {
     pub(super) fn push(&mut self, id: u32, frame: Vec<u8>, class: Class) {
         self.bytes += frame.len();
         match class {
-            Class::Free => {}
+            // A WRITE that arrives later may overtake these anyway.
+            Class::Free | Class::Make { .. } => {}
             Class::HandleRead { key } | Class::HandleStep { key } | Class::HandleWrite { key } => {
                 self.joinable.remove(&key);
+            }
+            Class::Copy { from, to } => {
+                self.joinable.remove(&from);
+                self.joinable.remove(&to);
             }
             Class::PathRead | Class::Barrier => self.joinable.clear(),
         }

@@ -8,10 +8,11 @@
 //! their results.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 use std::task::Context;
 
-use sterna_sftp_proto::order::{Class, HandleUse, Ticket};
+use sterna_sftp_proto::order::{Class, HandleUse, PathUse, Ticket};
 use sterna_sftp_proto::server::{Incoming, PeerError, Refusal, Server};
 use sterna_sftp_proto::{Request, StatusCode};
 use sterna_sshwire::Reader;
@@ -22,6 +23,7 @@ use super::gate;
 use super::handles::{HandleId, Handles, Open};
 use super::input::{Input, SessionError};
 use super::outbox::Outbox;
+use super::path;
 use super::policy::SessionPolicy;
 use super::read::{ReadBatch, ReadQueue};
 use super::reply::Answer;
@@ -87,6 +89,8 @@ pub struct SftpSession {
     pub(super) input: Input,
     server: Server,
     pub(super) requests: Requests,
+    /// Makes a number of a path, for the order of requests.
+    path_numbers: RandomState,
 
     pub(super) handles: Handles,
     pub(super) io: Jobs<Outcome>,
@@ -113,6 +117,7 @@ impl SftpSession {
             buffers: resources.buffers.clone(),
             input: Input::new(),
             requests: Requests::new(),
+            path_numbers: RandomState::new(),
             io: Jobs::new(resources.io.clone()),
             long: Jobs::new(resources.long.clone()),
             long_waiting: VecDeque::new(),
@@ -238,7 +243,12 @@ impl SftpSession {
                 if let Some(answer) = gate::refusal(&request, &self.policy) {
                     self.outbox.push(id, &answer);
                 } else {
-                    match (Class::of(&request, |handle| self.handle_use(handle)), &request) {
+                    let class = Class::of(
+                        &request,
+                        |handle| self.handle_use(handle),
+                        |path| self.path_use(path),
+                    );
+                    match (class, &request) {
                         // The bytes of a WRITE count as consumed when they are written.
                         (Class::HandleWrite { key }, Request::Write(_)) => {
                             self.requests.push_write(id, frame, key);
@@ -264,6 +274,21 @@ impl SftpSession {
             Open::Dir(_) => false,
         };
         Some(HandleUse { key: u64::from_be_bytes(id.to_wire()), writes })
+    }
+
+    /// By its names: through a link the same file may have another path, and a client that empties
+    /// it that way while its own WRITEs are on their way has to wait for them itself.
+    fn path_use(&self, path: &[u8]) -> PathUse {
+        let path = path::absolute(&self.policy.start_dir, path);
+        let names = || path::components(&path);
+        let is_open = || self.handles.files().any(|file| path::components(&file.path).eq(names()));
+        // Where `..` leads is known only to who follows the links before it.
+        if names().any(|name| name == b"..") || is_open() {
+            return PathUse::Open;
+        }
+        let mut number = self.path_numbers.build_hasher();
+        names().for_each(|name| name.hash(&mut number));
+        PathUse::Unused(number.finish())
     }
 
     fn fail(&mut self, error: SessionError) {

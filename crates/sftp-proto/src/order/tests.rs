@@ -7,21 +7,27 @@ use super::*;
 /// The rule of the module's header, word for word.
 fn conflict(a: Class, b: Class) -> bool {
     use Class::*;
-    let handle = |class| match class {
-        HandleRead { key } => Some((key, false)),
-        HandleStep { key } | HandleWrite { key } => Some((key, true)),
-        Free | PathRead | Barrier => None,
-    };
     if a == Free || b == Free {
         return false;
     }
     if a == Barrier || b == Barrier {
         return true;
     }
-    if let (Some((a, a_alone)), Some((b, b_alone))) = (handle(a), handle(b)) {
-        return a == b && (a_alone || b_alone);
-    }
-    matches!((a, b), (PathRead, HandleWrite { .. }) | (HandleWrite { .. }, PathRead))
+    // The handles that a request uses, and whether it needs each alone.
+    let handles = |class| match class {
+        HandleRead { key } => vec![(key, false)],
+        HandleStep { key } | HandleWrite { key } => vec![(key, true)],
+        Copy { from, to } => vec![(from, false), (to, true)],
+        Free | Make { .. } | PathRead | Barrier => vec![],
+    };
+    let share_a_handle = handles(a).iter().any(|(key, alone)| {
+        handles(b).iter().any(|(other, other_alone)| key == other && (*alone || *other_alone))
+    });
+    let make_one_path = matches!((a, b), (Make { path: a }, Make { path: b }) if a == b);
+    let changes_a_file = |class| matches!(class, HandleWrite { .. } | Copy { .. } | Make { .. });
+    let one_looks_by_path =
+        a == PathRead && changes_a_file(b) || b == PathRead && changes_a_file(a);
+    share_a_handle || make_one_path || one_looks_by_path
 }
 
 fn class() -> impl Strategy<Value = Class> {
@@ -30,7 +36,9 @@ fn class() -> impl Strategy<Value = Class> {
         1 => Just(Class::Free),
         6 => key.clone().prop_map(|key| Class::HandleRead { key }),
         2 => key.clone().prop_map(|key| Class::HandleStep { key }),
-        6 => key.prop_map(|key| Class::HandleWrite { key }),
+        6 => key.clone().prop_map(|key| Class::HandleWrite { key }),
+        2 => (key.clone(), 1u64..4).prop_map(|(from, more)| Class::Copy { from, to: (from + more) % 4 }),
+        4 => key.prop_map(|path| Class::Make { path }),
         3 => Just(Class::PathRead),
         2 => Just(Class::Barrier),
     ]
@@ -43,7 +51,7 @@ enum Step {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn exactly_the_requests_without_an_earlier_conflict_are_ready(
@@ -140,7 +148,8 @@ fn a_full_order_admits_again_after_one_is_done() {
 fn tables_do_not_grow_with_the_number_of_requests_served() {
     let mut order = Order::new(4);
     for key in 0..10_000 {
-        for class in [Class::HandleWrite { key }, Class::HandleRead { key }, Class::Barrier] {
+        let copy = Class::Copy { from: key, to: key + 1 };
+        for class in [Class::HandleWrite { key }, copy, Class::Make { path: key }, Class::Barrier] {
             order.admit(class).unwrap();
         }
         while let Some(ticket) = order.next_ready() {
@@ -148,20 +157,85 @@ fn tables_do_not_grow_with_the_number_of_requests_served() {
         }
     }
     assert!(order.is_empty());
-    assert!(order.slots.len() <= 4 && order.groups.len() <= 12 && order.locks.len() <= 6);
-    assert!(order.handles.is_empty());
+    assert!(order.slots.len() <= 4 && order.groups.len() <= 16 && order.locks.len() <= 10);
+    assert!(order.keyed.is_empty());
+}
+
+/// Starts and ends whatever is ready until nothing is; `stays` never ends. Returns what started.
+fn run_beside(order: &mut Order, stays: usize) -> Vec<usize> {
+    let mut started = Vec::new();
+    while let Some(ticket) = order.next_ready() {
+        started.push(ticket.slot());
+        if ticket.slot() != stays {
+            order.done(ticket);
+        }
+    }
+    started
 }
 
 #[test]
-fn creating_opens_are_barriers_and_reading_ones_are_not() {
+fn while_a_copy_runs_other_handles_read_and_write_and_its_own_wait() {
+    let mut order = Order::new(20);
+    let copy = order.admit(Class::Copy { from: 1, to: 2 }).unwrap();
+    let goes_on = [
+        Class::HandleRead { key: 1 },
+        Class::HandleWrite { key: 3 },
+        Class::HandleRead { key: 4 },
+        Class::Make { path: 1 },
+    ];
+    let waits = [
+        Class::HandleWrite { key: 1 },
+        Class::HandleRead { key: 2 },
+        Class::PathRead,
+        Class::Barrier,
+    ];
+    let goes_on: Vec<usize> = goes_on.iter().map(|class| order.admit(*class).unwrap()).collect();
+    for class in waits {
+        order.admit(class).unwrap();
+    }
+
+    let started = run_beside(&mut order, copy);
+
+    assert_eq!(started[0], copy);
+    assert_eq!(started[1..], goes_on);
+}
+
+#[test]
+fn opens_that_make_files_overlap_with_each_other_and_with_writes_but_not_at_one_path() {
+    let mut order = Order::new(20);
+    let first = order.admit(Class::Make { path: 1 }).unwrap();
+    let write = order.admit(Class::HandleWrite { key: 1 }).unwrap();
+    let second = order.admit(Class::Make { path: 2 }).unwrap();
+    order.admit(Class::Make { path: 1 }).unwrap();
+
+    assert_eq!(run_beside(&mut order, first), [first, write, second]);
+}
+
+#[test]
+fn an_open_that_makes_a_file_is_a_barrier_only_where_its_path_is_open() {
     use crate::Attrs;
     use crate::messages::Open;
-    let class = |flags| {
+    let class = |flags, path| {
         let open = Open { path: b"f", flags, attrs: Attrs::default() };
-        Class::of(&open.into(), |_| None)
+        Class::of(&open.into(), |_| None, |_| path)
     };
+    let (unused, open) = (PathUse::Unused(7), PathUse::Open);
 
-    assert_eq!(class(OpenFlags::READ), Class::PathRead);
-    assert_eq!(class(OpenFlags::WRITE | OpenFlags::CREATE), Class::Barrier);
-    assert_eq!(class(OpenFlags::READ | OpenFlags::TRUNCATE), Class::Barrier);
+    assert_eq!(class(OpenFlags::READ, open), Class::PathRead);
+    assert_eq!(class(OpenFlags::WRITE | OpenFlags::CREATE, unused), Class::Make { path: 7 });
+    assert_eq!(class(OpenFlags::WRITE | OpenFlags::CREATE, open), Class::Barrier);
+    assert_eq!(class(OpenFlags::READ | OpenFlags::TRUNCATE, unused), Class::Make { path: 7 });
+}
+
+#[test]
+fn a_copy_from_a_handle_to_itself_does_not_wait_for_itself() {
+    use crate::extension::CopyData;
+    let copy =
+        CopyData { read_handle: b"h", read_offset: 0, len: 0, write_handle: b"h", write_offset: 0 };
+    let request = Request::Extended(copy.into());
+    let find = |_: &[u8]| Some(HandleUse { key: 5, writes: true });
+
+    let class = Class::of(&request, find, |_| PathUse::Open);
+
+    assert_eq!(class, Class::HandleWrite { key: 5 });
 }
