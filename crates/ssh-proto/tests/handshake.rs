@@ -125,6 +125,25 @@ fn a_refused_host_key_ends_before_anything_secret_is_sent() {
     assert!(pair.server.has("disconnected 9"));
 }
 
+/// Goal: comparing a fingerprint may take longer than any key exchange.
+#[test]
+fn a_person_may_think_about_a_host_key_for_long() {
+    let mut config = PairConfig::new(12);
+    config.server.login_grace = Duration::from_secs(24 * 3600);
+    let mut pair = Pair::new(config);
+    pair.client.think_about_host_key();
+    pair.run_until_idle();
+
+    pair.clock.advance(Duration::from_secs(600));
+    pair.run_until_idle();
+    let (client, now) = (&mut pair.client, pair.clock.now());
+    assert_eq!(client.error, None);
+    client.connection.answer_host_key(true, now, &mut client.output).unwrap();
+    pair.run_until_idle();
+
+    assert!(pair.client.connection.is_open(), "{:?} {:?}", pair.client.error, pair.server.error);
+}
+
 #[test]
 fn wrong_passwords_end_at_the_bound() {
     let mut config = PairConfig::new(7);

@@ -114,6 +114,7 @@ impl Connection {
         }
         assert!(self.question == Some(Question::HostKey), "no host key was asked about");
         self.question = None;
+        self.timers.exchange_started(now);
         let result = self
             .kex
             .answer_host_key(accepted)
@@ -170,6 +171,7 @@ impl Connection {
             match action {
                 Action::Send(payload) => self.writer.seal(out, &mut *self.random, &payload),
                 Action::AskHostKey(question) => {
+                    self.timers.exchange_waits_for_us();
                     self.question = Some(Question::HostKey);
                     self.events.push_back(Event::HostKey(question));
                 }

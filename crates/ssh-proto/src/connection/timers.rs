@@ -49,7 +49,13 @@ impl Timers {
 
     pub fn exchange_started(&mut self, now: Instant) {
         self.rekey = None;
-        self.exchange = Some(now + KEX_TIME_MAX);
+        // Before login its own deadline bounds all: the peer's user may be comparing our host key.
+        self.exchange = self.login.is_none().then(|| now + KEX_TIME_MAX);
+    }
+
+    /// A person compares the host key: that takes as long as it takes. The login's deadline stays.
+    pub fn exchange_waits_for_us(&mut self) {
+        self.exchange = None;
     }
 
     pub fn exchange_done(&mut self, now: Instant) {
