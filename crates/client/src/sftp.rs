@@ -13,6 +13,8 @@ mod glob;
 mod over;
 mod paths;
 #[cfg(test)]
+pub(crate) mod script;
+#[cfg(test)]
 mod tests;
 mod unsent;
 
@@ -156,9 +158,20 @@ impl Sftp {
         &self.inner.pool
     }
 
+    /// Sends one request; its reply may be waited for later.
+    async fn begin(&self, request: Request<'_>) -> Result<Waiting, Error> {
+        self.begin_call(|reply_to| call(request, reply_to)).await
+    }
+
+    async fn begin_call(&self, call: impl FnOnce(ReplyTo) -> Call) -> Result<Waiting, Error> {
+        let (reply_to, reply) = oneshot::channel();
+        self.submit(call(ReplyTo::One(reply_to))).await?;
+        Ok(Waiting { inner: self.inner.clone(), reply })
+    }
+
     /// Sends one request and waits for its reply.
     async fn ask(&self, request: Request<'_>) -> Result<Frame, Error> {
-        self.inner.ask(request).await
+        self.begin(request).await?.frame().await
     }
 
     /// Queues a call whose reply goes elsewhere.
@@ -196,6 +209,19 @@ impl Sftp {
             return Err(Error::Unsupported { doing, extension: extension.row().announced });
         }
         self.ask(request.into()).await
+    }
+}
+
+/// The reply to a request that is under way. Requests reach the server in the order in which they
+/// were begun; it treats those for one file in that order (draft-02 §6.1).
+pub(crate) struct Waiting {
+    inner: Arc<Inner>,
+    reply: oneshot::Receiver<Result<Frame, Error>>,
+}
+
+impl Waiting {
+    pub(crate) async fn frame(self) -> Result<Frame, Error> {
+        self.reply.await.unwrap_or_else(|_| Err(self.inner.ended()))
     }
 }
 

@@ -10,6 +10,7 @@ mod local;
 mod progress;
 mod ranges;
 mod resume;
+mod small;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -13,7 +13,7 @@ use super::dir::non_empty;
 use super::engine::Frame;
 use super::file::{File, OpenOptions};
 use super::paths::one_name;
-use super::{Sftp, refused, unreadable};
+use super::{Sftp, Waiting, refused, unreadable};
 use crate::{Error, Refusal};
 
 /// Numbers of a file system; see [`StatvfsReply`].
@@ -212,6 +212,17 @@ impl File {
         len: u64,
         block_len: u32,
     ) -> Result<BlockDigests, Error> {
+        let reply = self.begin_check(algorithms, offset, len, block_len).await?;
+        self.check_result(&reply.frame().await?, algorithms)
+    }
+
+    pub(crate) async fn begin_check(
+        &self,
+        algorithms: &[DigestAlgorithm],
+        offset: u64,
+        len: u64,
+        block_len: u32,
+    ) -> Result<Waiting, Error> {
         let hash_list = self.sftp().hash_list(algorithms)?;
         let request = CheckFileHandle {
             handle: self.handle(),
@@ -220,8 +231,15 @@ impl File {
             len,
             block_len,
         };
-        let frame = self.sftp().ask(Extended::CheckFileHandle(request).into()).await?;
-        digests_of(&frame, algorithms, self.path())
+        self.sftp().begin(Extended::CheckFileHandle(request).into()).await
+    }
+
+    pub(crate) fn check_result(
+        &self,
+        frame: &Frame,
+        algorithms: &[DigestAlgorithm],
+    ) -> Result<BlockDigests, Error> {
+        digests_of(frame, algorithms, self.path())
     }
 }
 

@@ -6,11 +6,10 @@ use sterna_sftp_proto::extension::{CopyData, Extended, Extension, Fsync};
 use sterna_sftp_proto::limits::REPLY_PACKET_LEN_MAX;
 use sterna_sftp_proto::messages::{Close, Fsetstat, Fstat, Open};
 use sterna_sftp_proto::{OpenFlags, Reply, StatusCode};
-use tokio::sync::oneshot;
 
 use super::buffer::Buffer;
 use super::engine::{Ask, Call, Frame, ReplyTo};
-use super::{Attrs, Sftp, refused};
+use super::{Attrs, Sftp, Waiting, refused};
 use crate::Error;
 use crate::limits::DATA_OVERHEAD_LEN;
 
@@ -126,10 +125,8 @@ impl File {
         if len == 0 {
             return Ok(ReadData::end());
         }
-        let (reply_to, reply) = oneshot::channel();
-        self.sftp.submit(self.read_call(offset, len, ReplyTo::One(reply_to))).await?;
-        let frame = reply.await.unwrap_or_else(|_| Err(self.sftp.inner.ended()))?;
-        self.read_result(frame, len)
+        let reply = self.sftp.begin_call(|reply_to| self.read_call(offset, len, reply_to)).await?;
+        self.read_result(reply.frame().await?, len)
     }
 
     /// A READ whose reply goes to `reply_to`; [`read_result`](Self::read_result) reads it.
@@ -165,15 +162,11 @@ impl File {
         for (index, chunk) in data.chunks(step).enumerate() {
             let mut buffer = self.sftp.pool().take(chunk.len());
             buffer.extend_from_slice(chunk);
-            let (reply_to, reply) = oneshot::channel();
-            let at = offset + (index * step) as u64;
-            self.sftp.submit(self.write_call(at, buffer, ReplyTo::One(reply_to))).await?;
-            replies.push(reply);
+            replies.push(self.begin_write(offset + (index * step) as u64, buffer).await?);
         }
         let mut first_error = None;
         for reply in replies {
-            let frame = reply.await.unwrap_or_else(|_| Err(self.sftp.inner.ended()));
-            if let Err(error) = frame.and_then(|frame| self.write_result(&frame)) {
+            if let Err(error) = reply.frame().await.and_then(|frame| self.write_result(&frame)) {
                 first_error.get_or_insert(error);
             }
         }
@@ -186,11 +179,13 @@ impl File {
         Call { ask, reply_len_max: 64 << 10, reply_to }
     }
 
+    /// Sends one WRITE, of at most [`Limits::write_len`](super::Limits) bytes, without waiting.
+    pub(crate) async fn begin_write(&self, offset: u64, data: Buffer) -> Result<Waiting, Error> {
+        self.sftp.begin_call(|reply_to| self.write_call(offset, data, reply_to)).await
+    }
+
     pub(crate) fn write_result(&self, frame: &Frame) -> Result<(), Error> {
-        match frame.reply()? {
-            Reply::Status(status) if status.code == StatusCode::Ok => Ok(()),
-            other => Err(refused(other, "write", &self.path)),
-        }
+        self.done(frame, "write")
     }
 
     /// Attributes of the open file.
@@ -198,8 +193,15 @@ impl File {
     /// # Errors
     /// [`Error::Refused`].
     pub async fn stat(&self) -> Result<Attrs, Error> {
-        let frame = self.sftp.ask(Fstat { handle: &self.handle }.into()).await?;
-        super::paths::attrs_of(&frame, "stat", &self.path)
+        self.stat_result(&self.begin_stat().await?.frame().await?)
+    }
+
+    pub(crate) async fn begin_stat(&self) -> Result<Waiting, Error> {
+        self.sftp.begin(Fstat { handle: &self.handle }.into()).await
+    }
+
+    pub(crate) fn stat_result(&self, frame: &Frame) -> Result<Attrs, Error> {
+        super::paths::attrs_of(frame, "stat", &self.path)
     }
 
     /// Sets those attributes that are there; a size truncates or extends.
@@ -207,8 +209,11 @@ impl File {
     /// # Errors
     /// [`Error::Refused`].
     pub async fn set_attrs(&self, attrs: &Attrs) -> Result<(), Error> {
-        let request = Fsetstat { handle: &self.handle, attrs: *attrs };
-        self.sftp.ask_status(request.into(), "set attributes of", &self.path).await
+        self.done(&self.begin_set_attrs(attrs).await?.frame().await?, "set attributes of")
+    }
+
+    pub(crate) async fn begin_set_attrs(&self, attrs: &Attrs) -> Result<Waiting, Error> {
+        self.sftp.begin(Fsetstat { handle: &self.handle, attrs: *attrs }.into()).await
     }
 
     /// Asks the server to bring the file to stable storage (`fsync@openssh.com`).
@@ -216,9 +221,16 @@ impl File {
     /// # Errors
     /// [`Error::Unsupported`] if it is not offered.
     pub async fn sync(&self) -> Result<(), Error> {
-        let request = Extended::Fsync(Fsync { handle: &self.handle });
-        let frame = self.sftp.ask_extended(Extension::Fsync, request, "sync").await?;
-        self.status(&frame, "sync")
+        if !self.sftp.has(Extension::Fsync) {
+            let extension = Extension::Fsync.row().announced;
+            return Err(Error::Unsupported { doing: "sync", extension });
+        }
+        self.done(&self.begin_sync().await?.frame().await?, "sync")
+    }
+
+    /// The extension must be offered.
+    pub(crate) async fn begin_sync(&self) -> Result<Waiting, Error> {
+        self.sftp.begin(Extended::Fsync(Fsync { handle: &self.handle }).into()).await
     }
 
     /// Copies `len` bytes (0: to the end) at the server, without sending them (`copy-data`).
@@ -242,7 +254,7 @@ impl File {
             write_offset: target_offset,
         });
         let frame = self.sftp.ask_extended(Extension::CopyData, request, "copy").await?;
-        self.status(&frame, "copy")
+        self.done(&frame, "copy")
     }
 
     /// Closes the file and tells how that went: a server may report a lost write only now.
@@ -250,12 +262,18 @@ impl File {
     /// # Errors
     /// [`Error::Refused`].
     pub async fn close(mut self) -> Result<(), Error> {
-        self.open = false;
-        let request = Close { handle: &self.handle };
-        self.sftp.ask_status(request.into(), "close", &self.path).await
+        let reply = self.begin_close().await?;
+        self.done(&reply.frame().await?, "close")
     }
 
-    fn status(&self, frame: &Frame, doing: &'static str) -> Result<(), Error> {
+    /// Sends CLOSE without waiting: nothing may be asked of the handle after it.
+    pub(crate) async fn begin_close(&mut self) -> Result<Waiting, Error> {
+        self.open = false;
+        self.sftp.begin(Close { handle: &self.handle }.into()).await
+    }
+
+    /// Reads the answer of a request that has no other result than success.
+    pub(crate) fn done(&self, frame: &Frame, doing: &'static str) -> Result<(), Error> {
         match frame.reply()? {
             Reply::Status(status) if status.code == StatusCode::Ok => Ok(()),
             other => Err(refused(other, doing, &self.path)),

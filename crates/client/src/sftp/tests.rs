@@ -2,9 +2,10 @@
 
 use std::process::Stdio;
 
-use sterna_sshwire::{put_string, put_u32};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use sterna_sshwire::put_string;
+use tokio::io::AsyncWriteExt;
 
+use super::script::against;
 use super::*;
 
 async fn real_server() -> Option<Sftp> {
@@ -74,58 +75,6 @@ async fn every_operation_of_openssh_works() {
         sftp.check_file(at("a/f"), &[], 0, 0, 0).await,
         Err(Error::Unsupported { .. })
     ));
-}
-
-/// The server's end of a stream, to be played by a test.
-struct Script {
-    io: DuplexStream,
-}
-
-impl Script {
-    async fn packet(&mut self, body: &[u8]) {
-        let mut out = Vec::new();
-        put_string(&mut out, body);
-        self.io.write_all(&out).await.unwrap();
-    }
-
-    /// Reads one request: its type, id and the rest.
-    async fn request(&mut self) -> (u8, u32, Vec<u8>) {
-        let len = self.io.read_u32().await.unwrap() as usize;
-        let mut body = vec![0; len];
-        self.io.read_exact(&mut body).await.unwrap();
-        (body[0], u32::from_be_bytes(body[1..5].try_into().unwrap()), body[5..].to_vec())
-    }
-
-    async fn reply(&mut self, wire_type: u8, id: u32, fields: &[u8]) {
-        let mut body = vec![wire_type];
-        put_u32(&mut body, id);
-        body.extend_from_slice(fields);
-        self.packet(&body).await;
-    }
-
-    /// A NAME reply with these names.
-    async fn names(&mut self, id: u32, names: &[&[u8]]) {
-        let mut fields = Vec::new();
-        put_u32(&mut fields, names.len() as u32);
-        for name in names {
-            put_string(&mut fields, name);
-            put_string(&mut fields, b"long");
-            put_u32(&mut fields, 0);
-        }
-        self.reply(104, id, &fields).await;
-    }
-}
-
-/// Starts a client against `play`, which begins after VERSION 3 without extensions.
-async fn against<F: Future<Output = ()> + Send + 'static>(play: impl FnOnce(Script) -> F) -> Sftp {
-    let (ours, io) = tokio::io::duplex(1 << 20);
-    let mut script = Script { io };
-    assert!(script.io.write_all(&[0, 0, 0, 5, 2, 0, 0, 0, 3]).await.is_ok());
-    let sftp = Sftp::over(ours, SftpOptions::default()).await.unwrap();
-    let mut init = [0; 9];
-    script.io.read_exact(&mut init).await.unwrap();
-    tokio::spawn(play(script));
-    sftp
 }
 
 async fn started_with(bytes: &[u8]) -> Result<Sftp, Error> {

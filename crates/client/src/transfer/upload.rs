@@ -16,6 +16,7 @@ use super::local::{self, LocalDir};
 use super::progress::{Event, FileReport, Verified};
 use super::ranges::Done;
 use super::resume::{Journal, SourceState, proven_len};
+use super::small::small_len_max;
 use super::window::Window;
 use super::{Context, blocking, companion_name, short_digest, verify};
 use crate::limits::{JOURNAL_STEP_LEN, PROGRESS_STEP_LEN, RESUME_MIN_LEN};
@@ -39,26 +40,31 @@ pub(super) struct Upload {
 }
 
 /// The source, open, and what it looked like.
-struct Source {
-    fd: Arc<OwnedFd>,
-    stat: Stat,
-    size: u64,
+pub(super) struct Source {
+    pub(super) fd: Arc<OwnedFd>,
+    pub(super) stat: Stat,
+    pub(super) size: u64,
+    /// All of it, if it is small enough to go in one request.
+    content: Option<Buffer>,
 }
 
 /// The remote part, open for writing from `start` on.
-struct Part {
-    file: File,
-    path: Vec<u8>,
+pub(super) struct Part {
+    pub(super) file: File,
+    pub(super) path: Vec<u8>,
     start: u64,
 }
 
 impl Upload {
     /// Uploads, verifies, puts into place.
     pub(super) async fn run(&self, context: &Context) -> Result<FileReport, Error> {
-        let source = self.open_source().await?;
+        let mut source = self.open_source(context).await?;
         context.progress.event(&Event::Start { path: &self.source, bytes: Some(source.size) });
+        if let Some(content) = source.content.take() {
+            return self.run_small(context, &source, content).await;
+        }
         let mut journal = self.journal(context, &source);
-        let part = self.open_part(context, &source, &journal).await?;
+        let part = self.open_part(context, &source, &journal, false).await?;
 
         let mut pump = Pump::new(context, &source, &part);
         let result = pump.run(&self.source, &mut journal).await;
@@ -85,8 +91,10 @@ impl Upload {
         })
     }
 
-    async fn open_source(&self) -> Result<Source, Error> {
+    async fn open_source(&self, context: &Context) -> Result<Source, Error> {
         let (dir, name, follow) = (self.dir.clone(), self.name.clone(), self.follow);
+        let small_max = if context.options.direct { 0 } else { small_len_max(context) };
+        let (pool, source) = (context.sftp.pool().clone(), self.source.clone());
         blocking(move || {
             let failed = |e: rustix::io::Errno| Error::local("open", dir.path_of(&name), e);
             let fd = if follow {
@@ -106,7 +114,20 @@ impl Upload {
                 let error = std::io::Error::other("it is not a regular file");
                 return Err(Error::local("read", dir.path_of(&name), error));
             }
-            Ok(Source { fd: Arc::new(fd), stat, size: u64::try_from(stat.st_size).unwrap_or(0) })
+            let size = u64::try_from(stat.st_size).unwrap_or(0);
+            let content = if size < small_max {
+                let mut content = pool.take(size as usize);
+                local::read_at(&fd, &mut content, 0, size as usize)
+                    .map_err(|e| Error::local("read", dir.path_of(&name), e))?;
+                let after = rustix::fs::fstat(&fd).map_err(failed)?;
+                if content.len() as u64 != size || changed(&stat, &after) {
+                    return Err(Error::SourceChanged { path: source });
+                }
+                Some(content)
+            } else {
+                None
+            };
+            Ok(Source { fd: Arc::new(fd), stat, size, content })
         })
         .await?
     }
@@ -128,16 +149,18 @@ impl Upload {
         Some(Journal::new(dir, name, state))
     }
 
-    async fn open_part(
+    /// `reads`: opened for reading too.
+    pub(super) async fn open_part(
         &self,
         context: &Context,
         source: &Source,
         journal: &Option<Journal>,
+        reads: bool,
     ) -> Result<Part, Error> {
         let sftp = &context.sftp;
         // Whatever its mode will be, we must be able to open it again.
         let mode = (source.stat.st_mode & 0o777) | 0o600;
-        let options = OpenOptions::new().write(true).create(true).permissions(mode);
+        let options = OpenOptions::new().read(reads).write(true).create(true).permissions(mode);
         if context.options.direct {
             let file = sftp.open(&self.target, options.truncate(true)).await?;
             return Ok(Part { file, path: self.target.clone(), start: 0 });
@@ -221,8 +244,7 @@ impl Upload {
         let now = blocking(move || rustix::fs::fstat(&fd))
             .await?
             .map_err(|e| Error::local("stat", "", e))?;
-        let was = (source.stat.st_size, source.stat.st_mtime, source.stat.st_mtime_nsec);
-        if (now.st_size, now.st_mtime, now.st_mtime_nsec) != was {
+        if changed(&source.stat, &now) {
             return Err(Error::SourceChanged { path: self.source.clone() });
         }
         let options = &context.options;
@@ -263,19 +285,7 @@ impl Upload {
         source: &Source,
         part: &Part,
     ) -> Result<(), Error> {
-        let mode = source.stat.st_mode & 0o777;
-        let preserve = context.options.preserve;
-        let attrs = Attrs {
-            permissions: (preserve || mode & 0o600 != 0o600).then_some(mode),
-            times: preserve.then(|| Times {
-                accessed: clamp_seconds(source.stat.st_atime),
-                modified: clamp_seconds(source.stat.st_mtime),
-            }),
-            ..Attrs::default()
-        };
-        if attrs.flags() == 0 {
-            return Ok(());
-        }
+        let Some(attrs) = final_attrs(context, source) else { return Ok(()) };
         match part.file.set_attrs(&attrs).await {
             // Servers without FSETSTAT may have SETSTAT.
             Err(error) if error.refusal_code() == Some(Refusal::OP_UNSUPPORTED) => {
@@ -286,7 +296,11 @@ impl Upload {
     }
 
     /// Gives the part its name. True if the old target had to be removed first.
-    async fn put_into_place(&self, context: &Context, part_path: &[u8]) -> Result<bool, Error> {
+    pub(super) async fn put_into_place(
+        &self,
+        context: &Context,
+        part_path: &[u8],
+    ) -> Result<bool, Error> {
         let error = match context.sftp.rename(part_path, &self.target).await {
             Ok(RenameOutcome::Atomic | RenameOutcome::Plain) => return Ok(false),
             Err(error @ Error::Refused { .. }) => error,
@@ -305,6 +319,26 @@ impl Upload {
         context.sftp.rename_plain(part_path, &self.target).await?;
         Ok(true)
     }
+}
+
+/// What the part gets after its content, if it differs from what it was made with.
+pub(super) fn final_attrs(context: &Context, source: &Source) -> Option<Attrs> {
+    let mode = source.stat.st_mode & 0o777;
+    let preserve = context.options.preserve;
+    let attrs = Attrs {
+        permissions: (preserve || mode & 0o600 != 0o600).then_some(mode),
+        times: preserve.then(|| Times {
+            accessed: clamp_seconds(source.stat.st_atime),
+            modified: clamp_seconds(source.stat.st_mtime),
+        }),
+        ..Attrs::default()
+    };
+    (attrs.flags() != 0).then_some(attrs)
+}
+
+fn changed(before: &Stat, after: &Stat) -> bool {
+    let look = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
+    look(before) != look(after)
 }
 
 /// The part's path: its name beside the target.
