@@ -52,6 +52,20 @@ pub const LONG_JOBS_MAX: usize = 2;
 /// Big buffers kept for reuse, for all sessions together: 16 MiB.
 pub const BUFFERS_KEPT_MAX: usize = 64;
 
+/// Buffers for one block kept for reuse, for each big one that is kept: together 4.5 MiB.
+pub const BLOCK_BUFFERS_PER_BIG: usize = 2;
+
+/// Capacity of one buffer for a block: a READ or a frame of a WRITE of 32 KiB, which most clients
+/// use.
+pub const BLOCK_BUFFER_LEN: usize = 36 * 1024;
+
+/// Frames up to this length, in bytes, have their memory from the session itself, which keeps
+/// [`SPARE_FRAMES_MAX`] of them: requests other than WRITEs.
+pub const SPARE_FRAME_LEN: usize = 256;
+
+/// Frame buffers kept for reuse by one session: 8 KiB.
+pub const SPARE_FRAMES_MAX: usize = 32;
+
 /// Capacity of one big buffer: a batch and the headers around it.
 pub const BUFFER_LEN: usize = BATCH_BYTES_MAX + 4096;
 
@@ -78,5 +92,6 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 pub const UNAUTHENTICATED_MAX: usize = 100;
 
 const _: () = assert!(sterna_sftp_proto::limits::READ_LEN_MAX as usize <= BATCH_BYTES_MAX);
+const _: () = assert!(sterna_sftp_proto::limits::PACKET_LEN_MAX <= BUFFER_LEN);
 const _: () = assert!(READ_AHEAD_BYTES <= REPLY_BYTES_MAX);
 const _: () = assert!(DIR_HANDLES_MAX <= HANDLES_MAX);

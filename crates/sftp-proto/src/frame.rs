@@ -83,21 +83,7 @@ impl FrameAssembler {
         &'a mut self,
         input: &mut &'i [u8],
     ) -> Result<Option<Frame<'a>>, FrameError> {
-        if self.handed_out {
-            self.body.clear();
-            self.handed_out = false;
-        }
-        let head_part = (4 - self.head_len).min(input.len());
-        self.head[self.head_len..self.head_len + head_part].copy_from_slice(&input[..head_part]);
-        self.head_len += head_part;
-        *input = &input[head_part..];
-        if self.head_len < 4 {
-            return Ok(None);
-        }
-        let len = u32::from_be_bytes(self.head) as usize;
-        // The head stays as it is after an error, so that the next call fails as well.
-        self.check_len(len, input)?;
-
+        let Some(len) = self.next_len(input)? else { return Ok(None) };
         if self.body.is_empty() && input.len() >= len {
             let (frame, rest) = input.split_at(len);
             *input = rest;
@@ -118,6 +104,55 @@ impl FrameAssembler {
         self.end_frame();
         self.handed_out = true;
         Ok(Some(Frame::Assembled(&mut self.body)))
+    }
+
+    /// As [`FrameAssembler::next`], for a consumer that keeps its frames: each is copied once, into a
+    /// buffer of the consumer's. `take` is called with the length of a frame when its first bytes have
+    /// come and the length has been checked; the content of what it gives is thrown away.
+    ///
+    /// # Errors
+    /// As [`FrameAssembler::next`].
+    pub fn next_owned(
+        &mut self,
+        input: &mut &[u8],
+        take: impl FnOnce(usize) -> Vec<u8>,
+    ) -> Result<Option<Vec<u8>>, FrameError> {
+        let Some(len) = self.next_len(input)? else { return Ok(None) };
+        if input.is_empty() {
+            return Ok(None);
+        }
+        if self.body.is_empty() {
+            self.body = take(len);
+            self.body.clear();
+            self.body.reserve_exact(len);
+        }
+        let (part, rest) = input.split_at((len - self.body.len()).min(input.len()));
+        self.body.extend_from_slice(part);
+        *input = rest;
+        if self.body.len() < len {
+            return Ok(None);
+        }
+        self.end_frame();
+        Ok(Some(std::mem::take(&mut self.body)))
+    }
+
+    /// The checked length of the frame that is being read, once its length word is complete.
+    fn next_len(&mut self, input: &mut &[u8]) -> Result<Option<usize>, FrameError> {
+        if self.handed_out {
+            self.body.clear();
+            self.handed_out = false;
+        }
+        let head_part = (4 - self.head_len).min(input.len());
+        self.head[self.head_len..self.head_len + head_part].copy_from_slice(&input[..head_part]);
+        self.head_len += head_part;
+        *input = &input[head_part..];
+        if self.head_len < 4 {
+            return Ok(None);
+        }
+        let len = u32::from_be_bytes(self.head) as usize;
+        // The head stays as it is after an error, so that the next call fails as well.
+        self.check_len(len, input)?;
+        Ok(Some(len))
     }
 
     /// Returns a buffer that was taken out of [`Frame::Assembled`], for its memory. The larger

@@ -12,7 +12,7 @@ use super::reply::Answer;
 use super::requests::Work;
 use super::session::SftpSession;
 use super::table::Outcome;
-use super::write::WriteDone;
+use super::write::WritePart;
 use crate::buffers::Buffer;
 
 const INTERNAL_ERROR: Answer = Answer::failure("internal error");
@@ -70,16 +70,17 @@ impl SftpSession {
             }
             Running::Writes { ids, bytes, ticket } => {
                 match outcome {
-                    Some(Outcome::Writes(done)) => self.end_writes(done),
+                    Some(Outcome::Writes(done)) => self.finish_writes(done),
                     _ => {
                         self.consumed += bytes + 4 * ids.len();
                         self.requests.end_writes(ids.len(), bytes);
-                        ids.into_iter().for_each(|id| self.outbox.push(id, &INTERNAL_ERROR));
+                        ids.iter().for_each(|id| self.outbox.push(*id, &INTERNAL_ERROR));
                     }
                 }
+                self.spare_lists.keep_ids(ids);
                 match self.requests.take(&ticket) {
                     Some(Work::Writes(run)) if run.waiting.is_empty() => {
-                        self.requests.end_run(ticket, &run);
+                        self.requests.end_run(ticket, run);
                     }
                     Some(Work::Writes(run)) => self.start_writes(run, ticket),
                     Some(Work::Request { .. }) | None => self.requests.done(ticket),
@@ -120,10 +121,11 @@ impl SftpSession {
         }
     }
 
-    fn end_writes(&mut self, done: WriteDone) {
-        for (id, frame, answer) in done {
+    fn finish_writes(&mut self, mut done: Vec<WritePart>) {
+        for WritePart { id, frame, answer, .. } in done.drain(..) {
             self.end_write(id, &answer, frame);
         }
+        self.spare_lists.keep_parts(done);
     }
 
     pub(super) fn end_write(&mut self, id: u32, answer: &Answer, frame: Vec<u8>) {

@@ -3,12 +3,11 @@
 
 use std::fmt;
 
-use sterna_sftp_proto::frame::{Frame, FrameAssembler, FrameError};
+use sterna_sftp_proto::frame::{FrameAssembler, FrameError};
 use sterna_sftp_proto::server::PeerError;
 
-/// Frame buffers kept for reuse by one session, and the largest that is kept.
-const SPARE_FRAMES_MAX: usize = 32;
-const SPARE_FRAME_LEN_MAX: usize = 40 * 1024;
+use crate::buffers::BufferPool;
+use crate::limits::{SPARE_FRAME_LEN, SPARE_FRAMES_MAX};
 
 /// The input side of one session.
 pub(super) struct Input {
@@ -16,6 +15,8 @@ pub(super) struct Input {
     backlog: Vec<u8>,
     /// Bytes at the front of `backlog` that are used up.
     used: usize,
+    buffers: BufferPool,
+    /// Memory for small frames.
     spare_frames: Vec<Vec<u8>>,
     eof: bool,
     failed: Option<SessionError>,
@@ -38,11 +39,12 @@ impl fmt::Display for SessionError {
 }
 
 impl Input {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(buffers: BufferPool) -> Self {
         Self {
             assembler: FrameAssembler::for_server(),
             backlog: Vec::new(),
             used: 0,
+            buffers,
             spare_frames: Vec::new(),
             eof: false,
             failed: None,
@@ -51,23 +53,21 @@ impl Input {
 
     /// The next whole frame of `data`, which moves forward; `None` when all of it is used up.
     pub(super) fn next_frame(&mut self, data: &mut &[u8]) -> Result<Option<Vec<u8>>, SessionError> {
-        Ok(match self.assembler.next(data).map_err(SessionError::Frame)? {
-            Some(Frame::Lent(bytes)) => {
-                let mut frame = self.spare_frames.pop().unwrap_or_default();
-                frame.extend_from_slice(bytes);
-                Some(frame)
+        let Self { assembler, buffers, spare_frames, .. } = self;
+        let take = |len| match len {
+            ..=SPARE_FRAME_LEN => {
+                spare_frames.pop().unwrap_or_else(|| Vec::with_capacity(SPARE_FRAME_LEN))
             }
-            Some(Frame::Assembled(bytes)) => {
-                Some(std::mem::replace(bytes, self.spare_frames.pop().unwrap_or_default()))
-            }
-            None => None,
-        })
+            _ => buffers.take_empty(len),
+        };
+        assembler.next_owned(data, take).map_err(SessionError::Frame)
     }
 
     /// Takes a frame that nobody needs any more, for its memory.
-    pub(super) fn keep_frame(&mut self, mut frame: Vec<u8>) {
-        if self.spare_frames.len() < SPARE_FRAMES_MAX && frame.capacity() <= SPARE_FRAME_LEN_MAX {
-            frame.clear();
+    pub(super) fn keep_frame(&mut self, frame: Vec<u8>) {
+        if frame.capacity() > SPARE_FRAME_LEN {
+            self.buffers.give_back(frame);
+        } else if self.spare_frames.len() < SPARE_FRAMES_MAX {
             self.spare_frames.push(frame);
         }
     }

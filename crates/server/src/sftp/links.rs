@@ -16,6 +16,7 @@ pub(super) fn readlink(request: &Readlink<'_>, at: &mut Serving<'_>) -> Start {
 
 /// The target is stored as it is and may dangle; only the link's own path is resolved.
 pub(super) fn symlink(request: &Symlink<'_>, at: &mut Serving<'_>) -> Start {
+    let request = if at.policy.draft_symlinks { request.swapped() } else { *request };
     if request.target.is_empty() {
         return Start::Now(Answer::not_found("symlink: empty target"));
     }

@@ -27,6 +27,8 @@ pub struct SessionPolicy {
     pub names: Arc<dyn Names>,
     pub handles_max: usize,
     pub dir_handles_max: usize,
+    /// SYMLINK arrives in the draft's order, link first; a login sets it by the client's name.
+    pub draft_symlinks: bool,
 }
 
 impl Default for SessionPolicy {
@@ -42,6 +44,7 @@ impl Default for SessionPolicy {
             names: Arc::new(NoNames),
             handles_max: HANDLES_MAX,
             dir_handles_max: DIR_HANDLES_MAX,
+            draft_symlinks: false,
         }
     }
 }

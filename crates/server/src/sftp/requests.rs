@@ -15,6 +15,8 @@ pub(super) struct Requests {
     held: Option<Ticket>,
     /// The newest WRITEs of a handle, as long as further ones may still join them.
     joinable: HashMap<u64, usize>,
+    /// The emptied list of a run, to be used again.
+    spare_run: VecDeque<(u32, Vec<u8>)>,
     /// WRITEs that are not answered; `order` knows their runs only.
     writes: usize,
     /// Bytes of the frames that are kept.
@@ -41,6 +43,7 @@ impl Requests {
             works: Vec::new(),
             held: None,
             joinable: HashMap::new(),
+            spare_run: VecDeque::new(),
             writes: 0,
             bytes: 0,
         }
@@ -84,7 +87,9 @@ impl Requests {
             run.waiting.push_back((id, frame));
             return;
         }
-        let run = WriteRun { key, waiting: VecDeque::from([(id, frame)]) };
+        let mut waiting = std::mem::take(&mut self.spare_run);
+        waiting.push_back((id, frame));
+        let run = WriteRun { key, waiting };
         let slot = self.admit(Class::HandleWrite { key }, Work::Writes(run));
         self.joinable.insert(key, slot);
     }
@@ -139,7 +144,9 @@ impl Requests {
     }
 
     /// A run is empty and over.
-    pub(super) fn end_run(&mut self, ticket: Ticket, run: &WriteRun) {
+    pub(super) fn end_run(&mut self, ticket: Ticket, run: WriteRun) {
+        debug_assert!(run.waiting.is_empty());
+        self.spare_run = run.waiting;
         if self.joinable.get(&run.key) == Some(&ticket.slot()) {
             self.joinable.remove(&run.key);
         }

@@ -30,6 +30,7 @@ use super::reply::Answer;
 use super::requests::Requests;
 use super::sink::Sink;
 use super::table::{Job, Outcome};
+use super::write::SpareLists;
 use crate::buffers::BufferPool;
 use crate::io_pool::IoPool;
 use crate::jobs::Jobs;
@@ -101,6 +102,7 @@ pub struct SftpSession {
 
     pub(super) reads: ReadQueue,
     pub(super) read_batch: Option<(ReadBatch, Vec<Ticket>)>,
+    pub(super) spare_lists: SpareLists,
     pub(super) outbox: Outbox,
     /// Bytes of input whose credit goes back to the peer with the next poll.
     pub(super) consumed: usize,
@@ -115,7 +117,7 @@ impl SftpSession {
             backend,
             policy,
             buffers: resources.buffers.clone(),
-            input: Input::new(),
+            input: Input::new(resources.buffers.clone()),
             requests: Requests::new(),
             path_numbers: RandomState::new(),
             io: Jobs::new(resources.io.clone()),
@@ -125,6 +127,7 @@ impl SftpSession {
             next_job: 0,
             reads: ReadQueue::default(),
             read_batch: None,
+            spare_lists: SpareLists::default(),
             outbox: Outbox::default(),
             consumed: 0,
         }

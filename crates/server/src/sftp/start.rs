@@ -15,7 +15,7 @@ use super::requests::{Work, WriteRun};
 use super::session::{HEAD_LEN, SftpSession};
 use super::sink::Sink;
 use super::table::{self, Job, Outcome, Serving, Start};
-use super::write::{WriteBatch, WritePart};
+use super::write::{WriteBatch, WritePart, WritePlan};
 use crate::limits::{
     BATCH_BYTES_MAX, BATCH_REQUESTS_MAX, JOBS_MAX, LONG_JOBS_MAX, READ_AHEAD_BYTES, REPLY_BYTES_MAX,
 };
@@ -173,8 +173,9 @@ impl SftpSession {
 
     /// Starts a job for the WRITEs at the front of a run; the others wait for it.
     pub(super) fn start_writes(&mut self, mut run: WriteRun, ticket: Ticket) {
-        let mut batch: Option<WriteBatch> = None;
-        let (mut ids, mut bytes) = (Vec::new(), 0);
+        let mut file = None;
+        let (mut parts, mut ids) = self.spare_lists.take();
+        let mut bytes = 0;
         while bytes < BATCH_BYTES_MAX && ids.len() < BATCH_REQUESTS_MAX {
             let Some((id, frame)) = run.waiting.pop_front() else { break };
             let mut serving = Serving {
@@ -190,25 +191,25 @@ impl SftpSession {
                 |m| table::serve(&m.into(), &mut serving),
             );
             match started {
-                Start::Write(plan) => {
+                Start::Write(WritePlan { file: of_plan, offset, data }) => {
                     ids.push(id);
                     bytes += frame.len();
-                    let part = WritePart { id, frame, data: plan.data, offset: plan.offset };
-                    let batch = batch
-                        .get_or_insert_with(|| WriteBatch { file: plan.file, parts: Vec::new() });
-                    batch.parts.push(part);
+                    parts.push(WritePart { id, frame, data, offset, answer: Answer::OK });
+                    file = Some(of_plan);
                 }
                 Start::Now(answer) => self.end_write(id, &answer, frame),
                 _ => unreachable!("the handler of WRITE answers or writes"),
             }
         }
-        match batch {
-            Some(batch) => {
+        match file {
+            // One run writes through one handle.
+            Some(file) => {
                 self.requests.put_back(&ticket, run);
                 let number = self.register(Running::Writes { ids, bytes, ticket });
+                let batch = WriteBatch { file, parts };
                 self.io.start(number, move |_| Outcome::Writes(batch.run()));
             }
-            None if run.waiting.is_empty() => self.requests.end_run(ticket, &run),
+            None if run.waiting.is_empty() => self.requests.end_run(ticket, run),
             None => self.start_writes(run, ticket),
         }
     }

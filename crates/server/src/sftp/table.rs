@@ -13,7 +13,7 @@ use super::handles::{Handles, OpenDir, OpenFile};
 use super::policy::SessionPolicy;
 use super::read::{ReadDone, ReadPlan};
 use super::reply::Answer;
-use super::write::{WriteDone, WritePlan};
+use super::write::{WritePart, WritePlan};
 use super::{
     attributes, check_file, copy_data, directory, links, names, open, path, read, rename, space,
     write,
@@ -93,7 +93,7 @@ pub(super) enum Outcome {
     OpenedFile(storage::Result<OpenFile>),
     OpenedDir(storage::Result<OpenDir>),
     Reads(ReadDone),
-    Writes(WriteDone),
+    Writes(Vec<WritePart>),
 }
 
 macro_rules! table {

@@ -51,19 +51,49 @@ pub(super) struct WritePart {
     pub(super) frame: Vec<u8>,
     pub(super) data: Range<usize>,
     pub(super) offset: u64,
+    /// Success, until it is tried.
+    pub(super) answer: Answer,
 }
 
-/// What became of each WRITE; its frame comes back to be used again.
-pub(super) type WriteDone = Vec<(u32, Vec<u8>, Answer)>;
-
 impl WriteBatch {
-    /// Writes everything. A WRITE that fails does not stop the next: each has its own answer.
-    pub(super) fn run(self) -> WriteDone {
-        let Self { file, parts } = self;
-        let write = |part: WritePart| {
-            let result = file.file.write_at(&part.frame[part.data.clone()], part.offset);
-            (part.id, part.frame, Answer::of(result))
-        };
-        parts.into_iter().map(write).collect()
+    /// Writes everything and says what became of each. A WRITE that fails does not stop the next:
+    /// each has its own answer.
+    pub(super) fn run(mut self) -> Vec<WritePart> {
+        for part in &mut self.parts {
+            let data = &part.frame[part.data.clone()];
+            part.answer = Answer::of(self.file.file.write_at(data, part.offset));
+        }
+        self.parts
+    }
+}
+
+/// Emptied lists of batches, to be used again.
+#[derive(Default)]
+pub(super) struct SpareLists {
+    parts: Vec<Vec<WritePart>>,
+    ids: Vec<Vec<u32>>,
+}
+
+/// Lists of each kind that a session keeps: handles that are written at the same time are few.
+const SPARE_LISTS_MAX: usize = 2;
+
+impl SpareLists {
+    /// Empty lists for the parts of a batch and for their ids.
+    pub(super) fn take(&mut self) -> (Vec<WritePart>, Vec<u32>) {
+        (self.parts.pop().unwrap_or_default(), self.ids.pop().unwrap_or_default())
+    }
+
+    pub(super) fn keep_parts(&mut self, parts: Vec<WritePart>) {
+        debug_assert!(parts.is_empty());
+        if self.parts.len() < SPARE_LISTS_MAX {
+            self.parts.push(parts);
+        }
+    }
+
+    pub(super) fn keep_ids(&mut self, mut ids: Vec<u32>) {
+        if self.ids.len() < SPARE_LISTS_MAX {
+            ids.clear();
+            self.ids.push(ids);
+        }
     }
 }

@@ -27,6 +27,11 @@ impl Wake for Unpark {
     }
 }
 
+/// A waker for this thread, which then waits with [`thread::park`].
+pub fn thread_waker() -> Waker {
+    Waker::from(Arc::new(Unpark(thread::current())))
+}
+
 /// One reply, its id taken off: type byte, then body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -119,7 +124,7 @@ impl Peer {
     ) -> Self {
         let mut peer = Self {
             session: SftpSession::new(backend, policy, resources),
-            waker: Waker::from(Arc::new(Unpark(thread::current()))),
+            waker: thread_waker(),
             sink: VecSink::new(room),
             piece_len,
             assembler: FrameAssembler::for_client(),

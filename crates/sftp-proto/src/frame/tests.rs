@@ -84,6 +84,36 @@ fn a_taken_buffer_leaves_the_next_frame_whole_and_a_given_one_is_used_again() {
     assert_eq!(buffer[5..], [2; 1000]);
 }
 
+/// Goal: a consumer that keeps its frames gets the same ones, each in the buffer it gave for it.
+#[test]
+fn owned_frames_are_whole_in_one_buffer_each_however_the_stream_is_cut() {
+    let bodies = [vec![], vec![1], vec![2; 300], vec![], vec![3; 5000]];
+    let stream = stream_of(&bodies);
+    for piece_len in [1, 3, 4, 5, 9, 100, stream.len()] {
+        let mut assembler = FrameAssembler::for_server();
+        let (mut given, mut owned) = (Vec::new(), Vec::new());
+
+        for mut piece in stream.chunks(piece_len) {
+            while let Some(frame) = assembler
+                .next_owned(&mut piece, |len| {
+                    let buffer = vec![0xEE; len];
+                    given.push((len, buffer.as_ptr()));
+                    buffer
+                })
+                .unwrap()
+            {
+                owned.push(frame);
+            }
+            assert!(piece.is_empty());
+        }
+
+        assert_eq!(owned, frames(&stream, &[usize::MAX / 2]), "pieces of {piece_len}");
+        let places: Vec<_> = owned.iter().map(|frame| (frame.len(), frame.as_ptr())).collect();
+        assert_eq!(places, given);
+        assert!(assembler.is_between_frames());
+    }
+}
+
 #[test]
 fn lengths_at_the_bounds_are_kept_and_beyond_them_end_the_stream() {
     for (len, good) in [
