@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sterna_identity::{Directory, User};
+use sterna_ssh_crypto::SystemRandom;
 use sterna_ssh_proto::ServerConfig;
 use sterna_storage::{Backend, Error as StorageError, Local};
 use tokio::net::TcpListener;
@@ -17,6 +18,7 @@ use crate::host_keys::{HostKeyError, HostKeys};
 use crate::io_pool::IoPool;
 use crate::limits::{CONNECTIONS_MAX, UNAUTHENTICATED_MAX};
 use crate::listener::Server;
+use crate::login_delay::LoginDelay;
 use crate::sftp::{Resources, SessionPolicy};
 
 /// Threads that judge logins: a password hash takes a whole core for its time, and the rest of the
@@ -225,6 +227,8 @@ impl Builder {
             authenticator,
             storage_of: self.storage_of,
             logins: IoPool::new(cores.min(LOGIN_THREADS_MAX)),
+            login_delay: LoginDelay::new(&mut SystemRandom),
+            signatures: IoPool::new(cores),
             resources: self.resources.unwrap_or_default(),
         };
         Ok(Server::new(sockets?, Arc::new(config), Arc::new(shared), self.limits))

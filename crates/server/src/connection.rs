@@ -5,11 +5,16 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Poll};
+use std::time::Instant;
 
 use sterna_identity::Progress;
-use sterna_ssh_proto::{AuthAnswer, AuthRequest, ChannelId, ChannelRequest, Error, Event, Reason};
+use sterna_ssh_proto::{
+    AuthAnswer, AuthMethod, AuthRequest, ChannelId, ChannelRequest, Error, Event, Reason,
+    SignRequest,
+};
 use sterna_ssh_tokio::{Link, Service};
+use tokio::time::{Sleep, sleep_until};
 
 use crate::authenticate::{Authenticator, Judgement, Login, StorageOf, judge};
 use crate::channel::Channel;
@@ -18,6 +23,7 @@ use crate::host_keys::HostKeys;
 use crate::io_pool::IoPool;
 use crate::jobs::Jobs;
 use crate::limits::SESSIONS_MAX;
+use crate::login_delay::LoginDelay;
 use crate::sftp::{Resources, SftpSession};
 
 /// What all connections of a server share.
@@ -27,6 +33,9 @@ pub(crate) struct Shared {
     pub(crate) storage_of: Box<StorageOf>,
     /// Judges logins: few threads, each may hash a password.
     pub(crate) logins: IoPool,
+    pub(crate) login_delay: LoginDelay,
+    /// Makes signatures that take long: RSA.
+    pub(crate) signatures: IoPool,
     pub(crate) resources: Resources,
 }
 
@@ -38,14 +47,26 @@ pub(crate) struct ServerConnection {
     shared: Arc<Shared>,
     source: SocketAddr,
     logins: Jobs<Judgement>,
+    signatures: Jobs<Option<Vec<u8>>>,
     /// What was proven so far; away while an attempt is judged.
     progress: Option<Progress>,
+    attempt: Option<Attempt>,
+    /// A refusal that waits until it is time to say it.
+    refusal: Option<(AuthAnswer, Pin<Box<Sleep>>)>,
     login: Option<Login>,
     unauthenticated: Option<Unauthenticated>,
     channels: BTreeMap<ChannelId, Channel>,
     /// Done when the server stops.
     stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
     stops: bool,
+}
+
+/// The attempt that is judged.
+struct Attempt {
+    user: Vec<u8>,
+    began: Instant,
+    /// Every method but `none`, which guesses nothing.
+    may_guess: bool,
 }
 
 impl ServerConnection {
@@ -57,9 +78,12 @@ impl ServerConnection {
     ) -> Self {
         Self {
             logins: Jobs::new(shared.logins.clone()),
+            signatures: Jobs::new(shared.signatures.clone()),
             shared,
             source,
             progress: Some(Progress::default()),
+            attempt: None,
+            refusal: None,
             login: None,
             unauthenticated: Some(unauthenticated),
             channels: BTreeMap::new(),
@@ -79,6 +103,11 @@ impl ServerConnection {
             let none = AuthAnswer::Reject { methods: Vec::new() };
             return link.connection.answer_auth(none, link.now, link.output);
         };
+        self.attempt = Some(Attempt {
+            user: request.user.clone(),
+            began: link.now,
+            may_guess: !matches!(request.method, AuthMethod::None),
+        });
         let (shared, source) = (Arc::clone(&self.shared), self.source);
         let version = link.connection.peer_software().to_vec();
         self.logins.start(0, move |_| {
@@ -101,7 +130,41 @@ impl ServerConnection {
         });
         self.progress = Some(judgement.progress);
         self.login = judgement.login;
-        link.connection.answer_auth(judgement.answer, link.now, link.output)
+        match (judgement.answer, self.attempt.take()) {
+            (answer @ AuthAnswer::Reject { .. }, Some(attempt)) if attempt.may_guess => {
+                let due = self.shared.login_delay.due(&attempt.user, attempt.began, Instant::now());
+                self.refusal = Some((answer, Box::pin(sleep_until(due.into()))));
+                Ok(())
+            }
+            (answer, _) => link.connection.answer_auth(answer, link.now, link.output),
+        }
+    }
+
+    /// Says a refusal when its time has come. The task sleeps meanwhile and others go on.
+    fn poll_refusal(&mut self, cx: &mut Context<'_>, link: &mut Link<'_>) -> Result<(), Error> {
+        match self.refusal.take() {
+            Some((answer, mut sleep)) => match sleep.as_mut().poll(cx) {
+                Poll::Ready(()) => link.connection.answer_auth(answer, link.now, link.output),
+                Poll::Pending => {
+                    self.refusal = Some((answer, sleep));
+                    Ok(())
+                }
+            },
+            None => Ok(()),
+        }
+    }
+
+    /// Signs with a host key: at once if that is quick, else on another thread.
+    fn start_signature(&mut self, request: SignRequest, link: &mut Link<'_>) -> Result<(), Error> {
+        let slow = HostKeys::is_slow(&request.algorithm);
+        let shared = Arc::clone(&self.shared);
+        let sign =
+            move || shared.host_keys.sign(&request.key_blob, &request.algorithm, &request.data);
+        if slow {
+            self.signatures.start(0, move |_| sign());
+            return Ok(());
+        }
+        link.connection.answer_signature(sign(), link.now, link.output)
     }
 
     fn handle_request(&mut self, id: ChannelId, request: ChannelRequest, link: &mut Link<'_>) {
@@ -146,14 +209,7 @@ impl ServerConnection {
 impl Service for ServerConnection {
     fn handle_event(&mut self, event: Event<'_>, link: &mut Link<'_>) -> Result<(), Error> {
         match event {
-            Event::Sign(request) => {
-                let signature = self.shared.host_keys.sign(
-                    &request.key_blob,
-                    &request.algorithm,
-                    &request.data,
-                );
-                return link.connection.answer_signature(signature, link.now, link.output);
-            }
+            Event::Sign(request) => return self.start_signature(request, link),
             Event::AuthRequest(request) => return self.start_login(request, link),
             Event::Authenticated { .. } => self.unauthenticated = None,
             Event::ChannelOpened(id) => {
@@ -195,6 +251,11 @@ impl Service for ServerConnection {
         self.logins.register(cx.waker());
         while let Some((_, judgement)) = self.logins.take_done() {
             self.finish_login(judgement, link)?;
+        }
+        self.poll_refusal(cx, link)?;
+        self.signatures.register(cx.waker());
+        while let Some((_, signature)) = self.signatures.take_done() {
+            link.connection.answer_signature(signature.flatten(), link.now, link.output)?;
         }
         for (id, program) in &mut self.channels {
             program.poll(*id, cx, link);

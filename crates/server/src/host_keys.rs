@@ -98,6 +98,12 @@ impl HostKeys {
         self.keys.iter().map(|(key, _)| key.public())
     }
 
+    /// Whether a signature of this algorithm takes milliseconds: with RSA. The others take a fraction
+    /// of what a hop to another thread costs.
+    pub(crate) fn is_slow(algorithm: &str) -> bool {
+        algorithm.contains("rsa")
+    }
+
     /// Signs with the key whose public blob this is; `None` if it is not ours or cannot.
     pub(crate) fn sign(&self, blob: &[u8], algorithm: &str, data: &[u8]) -> Option<Vec<u8>> {
         let (key, _) = self.keys.iter().find(|(_, known)| known == blob)?;

@@ -34,6 +34,7 @@ mod io_pool;
 mod jobs;
 pub mod limits;
 mod listener;
+mod login_delay;
 pub mod sftp;
 mod shutdown;
 pub mod stdio;

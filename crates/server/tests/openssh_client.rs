@@ -22,6 +22,14 @@ struct Stage {
 impl Stage {
     /// A server with one user, who has a key and `root` inside the stage's directory.
     async fn start(change: impl FnOnce(&mut User)) -> Self {
+        Self::start_with(change, KeyType::Ed25519, Duration::from_secs(20)).await
+    }
+
+    async fn start_with(
+        change: impl FnOnce(&mut User),
+        host_key: KeyType,
+        patience: Duration,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let key = PrivateKey::generate(KeyType::Ed25519, &mut SystemRandom).unwrap();
         let path = dir.path().join("id");
@@ -34,7 +42,7 @@ impl Stage {
         user.authorized_keys = parse_authorized_keys(key.public().to_openssh("alice").as_bytes()).0;
         change(&mut user);
 
-        let host_key = PrivateKey::generate(KeyType::Ed25519, &mut SystemRandom).unwrap();
+        let host_key = PrivateKey::generate(host_key, &mut SystemRandom).unwrap();
         let server = Server::builder()
             .listen("127.0.0.1:0".parse().unwrap())
             .host_keys(HostKeys::new([host_key]))
@@ -47,7 +55,7 @@ impl Stage {
             async {
                 let _ = stopped.await;
             },
-            Duration::from_secs(20),
+            patience,
         ));
         Self { dir, port, stop: Some(stop), server }
     }
@@ -244,4 +252,18 @@ async fn stopping_lets_a_transfer_finish_and_then_ends() {
 
     assert!(same(&stage.dir.path().join("f"), &target), "{done:?}");
     stage.server.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_rsa_host_key_signs_the_first_exchange_and_later_ones() {
+    let rsa = KeyType::Rsa { bits: 2048 };
+    let stage = Stage::start_with(|_| {}, rsa, Duration::ZERO).await;
+    std::fs::write(stage.dir.path().join("big"), pattern(8_000_000)).unwrap();
+
+    let mut command = stage.command("sftp", "-P");
+    command.args(["-o", "RekeyLimit=1M", "-b", "-", "alice@127.0.0.1"]);
+    let output = run(&mut command, b"put big\nget big back\n").await;
+
+    assert_ok(&output);
+    assert!(same(&stage.dir.path().join("big"), &stage.dir.path().join("back")));
 }
