@@ -25,6 +25,7 @@ use crate::jobs::Jobs;
 use crate::limits::SESSIONS_MAX;
 use crate::login_delay::LoginDelay;
 use crate::sftp::{Resources, SftpSession};
+use crate::shutdown::{Phase, ShutdownWatch};
 
 /// What all connections of a server share.
 pub(crate) struct Shared {
@@ -56,9 +57,7 @@ pub(crate) struct ServerConnection {
     login: Option<Login>,
     unauthenticated: Option<Unauthenticated>,
     channels: BTreeMap<ChannelId, Channel>,
-    /// Done when the server stops.
-    stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
-    stops: bool,
+    shutdown: ShutdownWatch,
 }
 
 /// The attempt that is judged.
@@ -74,7 +73,7 @@ impl ServerConnection {
         shared: Arc<Shared>,
         source: SocketAddr,
         unauthenticated: Unauthenticated,
-        stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
+        shutdown: ShutdownWatch,
     ) -> Self {
         Self {
             logins: Jobs::new(shared.logins.clone()),
@@ -87,8 +86,7 @@ impl ServerConnection {
             login: None,
             unauthenticated: Some(unauthenticated),
             channels: BTreeMap::new(),
-            stopping,
-            stops: false,
+            shutdown,
         }
     }
 
@@ -260,9 +258,14 @@ impl Service for ServerConnection {
         for (id, program) in &mut self.channels {
             program.poll(*id, cx, link);
         }
-        // A finished future must not be polled again.
-        self.stops = self.stops || self.stopping.as_mut().poll(cx).is_ready();
-        if self.stops && self.progress.is_some() && self.channels.values().all(Channel::is_idle) {
+        let leaves = match self.shutdown.poll(cx) {
+            Phase::Serving => false,
+            Phase::Finishing => {
+                self.progress.is_some() && self.channels.values().all(Channel::is_idle)
+            }
+            Phase::Ending => true,
+        };
+        if leaves {
             link.connection.disconnect(Reason::ByApplication, "server is stopping", link.output);
         }
         Ok(())

@@ -61,8 +61,8 @@ impl Server {
         self.shared.host_keys.public().map(of).collect()
     }
 
-    /// Serves until `stop` is done, then stops accepting, lets busy sessions go on for up to
-    /// `patience`, and cuts what is left.
+    /// Serves until `stop` is done, then stops accepting. Sessions with nothing open leave at once;
+    /// the others may go on for up to `patience` and are then told that the server stops.
     ///
     /// # Cancelling
     /// Dropping the future cuts every connection at once.
@@ -111,7 +111,7 @@ impl Server {
             Arc::clone(&self.shared),
             source,
             unauthenticated,
-            shutdown.signal(),
+            shutdown.watch(),
         );
         let driver = Driver::server(socket, Arc::clone(&self.config));
         tasks.spawn(run_connection(driver, service, source, place));

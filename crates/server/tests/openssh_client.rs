@@ -7,7 +7,7 @@ use std::time::Duration;
 use sterna_identity::{Directory, User, parse_authorized_keys};
 use sterna_server::{HostKeys, Server};
 use sterna_ssh_crypto::{KeyType, PrivateKey, SystemRandom};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -266,4 +266,30 @@ async fn an_rsa_host_key_signs_the_first_exchange_and_later_ones() {
 
     assert_ok(&output);
     assert!(same(&stage.dir.path().join("big"), &stage.dir.path().join("back")));
+}
+
+#[tokio::test]
+async fn a_session_with_an_open_handle_is_told_that_the_server_stops_when_the_time_is_up() {
+    let mut stage = Stage::start_with(|_| {}, KeyType::Ed25519, Duration::from_millis(300)).await;
+    let mut command = stage.command("ssh", "-p");
+    command.args(["-s", "alice@127.0.0.1", "sftp"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("OpenSSH's client is installed");
+    let mut stdin = child.stdin.take().unwrap();
+    // INIT, then OPEN of "f" to write and create it; the answer is a handle.
+    stdin.write_all(&[0, 0, 0, 5, 1, 0, 0, 0, 3]).await.unwrap();
+    let open = [0, 0, 0, 18, 3, 0, 0, 0, 1, 0, 0, 0, 1, b'f', 0, 0, 0, 10, 0, 0, 0, 0];
+    stdin.write_all(&open).await.unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut seen = Vec::new();
+    while !seen.windows(5).any(|bytes| bytes == [102, 0, 0, 0, 1]) {
+        assert_ne!(stdout.read_buf(&mut seen).await.unwrap(), 0, "no handle");
+    }
+
+    stage.stop.take().unwrap().send(()).unwrap();
+
+    let output = child.wait_with_output().await.unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("server is stopping"), "{text}");
+    stage.server.await.unwrap();
 }
