@@ -18,9 +18,21 @@
 //! # }
 //! ```
 //!
+//! Anything that is a [`Backend`](sterna_storage::Backend) can be what a user sees. Here everybody gets
+//! an empty tree in memory; `examples/own_storage.rs` serves a backend of its own:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use sterna_server::{Server, sftp::SessionPolicy};
+//! use sterna_storage::Memory;
+//!
+//! let builder = Server::builder()
+//!     .storage(|user| Ok((Arc::new(Memory::new()), SessionPolicy::of_user(user))));
+//! ```
+//!
 //! A connection is one task: `connection.rs` is the service above the SSH core, and
 //! each channel has one [`sftp::SftpSession`], which owns its state alone. What may block goes to an
-//! [`IoPool`] and comes back by a wake-up. `examples/own_storage.rs` serves a backend of its own.
+//! [`IoPool`] and comes back by a wake-up.
 
 mod authenticate;
 mod buffers;
