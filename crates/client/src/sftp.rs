@@ -50,7 +50,8 @@ pub type Attrs = sterna_sftp_proto::Attrs<'static>;
 /// How an SFTP channel is used.
 #[derive(Clone, Debug)]
 pub struct SftpOptions {
-    /// Silence of the server, with requests outstanding, after which the channel is given up.
+    /// Silence of the server, with requests outstanding, after which the channel is given up;
+    /// longer for those that may take long (`limits::SFTP_LONG_SILENCE_MAX`).
     pub silence_max: Duration,
     /// Bytes of one READ or WRITE at most; less if the server says so.
     pub io_len_max: u32,
@@ -247,7 +248,25 @@ impl Inner {
 fn call(request: Request<'_>, reply_to: ReplyTo) -> Call {
     let mut packet = Vec::with_capacity(64);
     request.encode(0, &mut packet);
-    Call { ask: Ask::Encoded(packet), reply_len_max: REPLY_PACKET_LEN_MAX, reply_to }
+    let (ask, is_long) = (Ask::Encoded(packet), may_take_long(&request));
+    Call { ask, reply_len_max: REPLY_PACKET_LEN_MAX, is_long, reply_to }
+}
+
+/// Requests that move or read a whole file at the server. CLOSE and RENAME do so where files are
+/// objects of a remote store.
+fn may_take_long(request: &Request<'_>) -> bool {
+    match request {
+        Request::Close(_) | Request::Rename(_) => true,
+        Request::Extended(extended) => matches!(
+            extended,
+            Extended::Fsync(_)
+                | Extended::CopyData(_)
+                | Extended::CheckFileHandle(_)
+                | Extended::CheckFileName(_)
+                | Extended::PosixRename(_)
+        ),
+        _ => false,
+    }
 }
 
 /// A reply that is not what was asked for: a refusal, or nonsense.

@@ -23,7 +23,7 @@ use tokio::time::{Duration, Instant};
 use super::buffer::{Buffer, BufferPool};
 use super::unsent::Unsent;
 use crate::Error;
-use crate::limits::{SFTP_QUEUE_LEN, SFTP_UNSENT_LEN_MAX};
+use crate::limits::{SFTP_LONG_SILENCE_MAX, SFTP_QUEUE_LEN, SFTP_UNSENT_LEN_MAX};
 
 /// A reply, complete and known to be one; a packet without its length word.
 #[derive(Debug)]
@@ -65,6 +65,8 @@ pub(crate) struct Call {
     pub(crate) ask: Ask,
     /// Longest reply that makes sense, in bytes without the length word; longer is the peer's fault.
     pub(crate) reply_len_max: usize,
+    /// The server may work on it for long before it says anything.
+    pub(crate) is_long: bool,
     pub(crate) reply_to: ReplyTo,
 }
 
@@ -109,6 +111,7 @@ impl ReplyTo {
 struct Pending {
     reply_to: ReplyTo,
     reply_len_max: usize,
+    is_long: bool,
 }
 
 /// What the handle side keeps of an engine.
@@ -125,6 +128,8 @@ pub(crate) struct Engine {
     calls: mpsc::Receiver<Call>,
     calls_ended: bool,
     client: Client<Pending>,
+    /// Requests without an answer that may take long.
+    long_outstanding: usize,
     unsent: Unsent,
     greeting: Option<oneshot::Sender<Result<Greeting, Error>>>,
     assembler: FrameAssembler,
@@ -147,6 +152,7 @@ impl Engine {
             calls,
             calls_ended: false,
             client,
+            long_outstanding: 0,
             unsent,
             greeting: Some(greeting_in),
             assembler: FrameAssembler::for_client(),
@@ -180,8 +186,9 @@ impl Engine {
         if self.client.outstanding() == 0 {
             self.last_activity = Instant::now();
         }
-        let Call { ask, reply_len_max, reply_to } = call;
-        let (heads, token) = (self.unsent.heads(), Pending { reply_to, reply_len_max });
+        let Call { ask, reply_len_max, is_long, reply_to } = call;
+        self.long_outstanding += usize::from(is_long);
+        let (heads, token) = (self.unsent.heads(), Pending { reply_to, reply_len_max, is_long });
         let taken = match ask {
             Ask::Read { handle, offset, len } => {
                 self.client.request(Read { handle: &handle, offset, len }, token, heads)
@@ -199,6 +206,7 @@ impl Engine {
         };
         // `has_room` was asked before, so this does not happen; if it did, nobody would wait for ever.
         if let Err(refused) = taken {
+            self.long_outstanding -= usize::from(is_long);
             let why = "too many requests at once".into();
             refused.0.reply_to.send(Err(Error::Interrupted { doing: "use SFTP", why }));
         }
@@ -230,7 +238,10 @@ impl Engine {
                         drop(waiting.send(Ok(Greeting::of(&version))));
                     }
                 }
-                Incoming::Reply { token, .. } => deliver(token, frame, &self.pool)?,
+                Incoming::Reply { token, .. } => {
+                    self.long_outstanding -= usize::from(token.is_long);
+                    deliver(token, frame, &self.pool)?;
+                }
             }
         }
         Ok(())
@@ -239,7 +250,14 @@ impl Engine {
     /// When to give up if nothing comes from the server until then.
     pub(crate) fn silence_deadline(&self) -> Option<Instant> {
         let waits = self.greeting.is_some() || self.client.outstanding() > 0;
-        waits.then(|| self.last_activity + self.silence_max)
+        waits.then(|| self.last_activity + self.silence_max())
+    }
+
+    fn silence_max(&self) -> Duration {
+        match self.long_outstanding {
+            0 => self.silence_max,
+            _ => self.silence_max.max(SFTP_LONG_SILENCE_MAX),
+        }
     }
 
     /// Whether nobody can ask any more and everything is answered.
@@ -254,6 +272,7 @@ impl Engine {
         while let Ok(call) = self.calls.try_recv() {
             call.reply_to.send(Err(error.clone()));
         }
+        self.long_outstanding = 0;
         for pending in self.client.drain() {
             pending.reply_to.send(Err(error.clone()));
         }
@@ -266,7 +285,7 @@ impl Engine {
 
     /// The error of a server that fell silent.
     pub(crate) fn silence_error(&self) -> Error {
-        let seconds = self.silence_max.as_secs();
+        let seconds = self.silence_max().as_secs();
         Error::Interrupted {
             doing: "wait for the server",
             why: format!("no answer for {seconds} seconds"),

@@ -134,7 +134,7 @@ impl File {
         // A STATUS with a long text may come instead of little data.
         let reply_len_max = (len as usize + DATA_OVERHEAD_LEN).max(64 << 10);
         let ask = Ask::Read { handle: self.handle.clone(), offset, len };
-        Call { ask, reply_len_max, reply_to }
+        Call { ask, reply_len_max, is_long: false, reply_to }
     }
 
     pub(crate) fn read_result(&self, frame: Frame, asked_len: u32) -> Result<ReadData, Error> {
@@ -176,7 +176,7 @@ impl File {
     /// A WRITE of a whole buffer, which is not copied again on the way to the stream.
     pub(crate) fn write_call(&self, offset: u64, data: Buffer, reply_to: ReplyTo) -> Call {
         let ask = Ask::Write { handle: self.handle.clone(), offset, data };
-        Call { ask, reply_len_max: 64 << 10, reply_to }
+        Call { ask, reply_len_max: 64 << 10, is_long: false, reply_to }
     }
 
     /// Sends one WRITE, of at most [`Limits::write_len`](super::Limits) bytes, without waiting.

@@ -242,6 +242,27 @@ async fn a_silent_server_is_given_up_and_a_closed_one_at_once() {
     assert!(matches!(closed.stat("/x").await, Err(Error::Interrupted { .. })));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_server_may_take_its_time_to_store_a_file() {
+    let sftp = against(|mut script| async move {
+        let (_, id, _) = script.request().await;
+        script.reply(102, id, &[0, 0, 0, 1, b'h']).await;
+        let (_, id, _) = script.request().await;
+        tokio::time::sleep(10 * SFTP_SILENCE_MAX).await;
+        script.status(id, 0).await;
+        std::future::pending().await
+    })
+    .await;
+    let file = sftp.open("/f", OpenOptions::new().write(true)).await.unwrap();
+
+    file.close().await.unwrap();
+
+    // Afterwards patience is short again.
+    let began = tokio::time::Instant::now();
+    assert!(matches!(sftp.stat("/x").await, Err(Error::Interrupted { .. })));
+    assert!(began.elapsed() < 2 * SFTP_SILENCE_MAX);
+}
+
 #[tokio::test]
 async fn lengths_beyond_the_bound_end_the_channel_without_being_allocated() {
     for len in [0, 4, REPLY_PACKET_LEN_MAX as u32 + 1, u32::MAX] {
