@@ -5,6 +5,7 @@ mod service;
 
 use std::sync::{Arc, OnceLock};
 
+use sterna_sftp_proto::messages::Symlink;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::connect::SessionBuilder;
@@ -58,7 +59,8 @@ impl Session {
     /// # Errors
     /// [`Error::Unsupported`] if the server has no SFTP; [`Error::Interrupted`] if the connection ended.
     pub async fn sftp(&self) -> Result<Sftp, Error> {
-        let options = SftpOptions::default();
+        let draft_symlinks = Symlink::is_in_draft_order_for(self.peer_software().as_bytes());
+        let options = SftpOptions { draft_symlinks, ..SftpOptions::default() };
         let (engine, handle) = Engine::new(options.silence_max);
         let (opened, reply) = oneshot::channel();
         self.send(Command::OpenSftp { engine: Box::new(engine), opened }).await?;

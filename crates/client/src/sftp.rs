@@ -55,11 +55,14 @@ pub struct SftpOptions {
     pub silence_max: Duration,
     /// Bytes of one READ or WRITE at most; less if the server says so.
     pub io_len_max: u32,
+    /// The server reads SYMLINK in the draft's order, link first, even if it does not say so in
+    /// its VERSION. A [`Session`](crate::Session) knows by the server's name.
+    pub draft_symlinks: bool,
 }
 
 impl Default for SftpOptions {
     fn default() -> Self {
-        Self { silence_max: SFTP_SILENCE_MAX, io_len_max: IO_LEN_MAX }
+        Self { silence_max: SFTP_SILENCE_MAX, io_len_max: IO_LEN_MAX, draft_symlinks: false }
     }
 }
 
@@ -105,7 +108,8 @@ impl Sftp {
     pub(crate) async fn start(handle: EngineHandle, options: &SftpOptions) -> Result<Self, Error> {
         let lost =
             || Error::Interrupted { doing: "start SFTP", why: "the connection ended".into() };
-        let greeting = handle.greeting.await.map_err(|_| lost())??;
+        let mut greeting = handle.greeting.await.map_err(|_| lost())??;
+        greeting.draft_symlinks |= options.draft_symlinks;
         let ours = options.io_len_max.clamp(IO_LEN_MIN as u32, IO_LEN_MAX);
         let safe = ours.min(IO_LEN_SAFE);
         let mut inner = Inner {

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use sterna_identity::{
     Attempt, Credential, Decision, Directory, Method, Progress, Reason, User, authenticate,
 };
+use sterna_sftp_proto::messages::Symlink;
 use sterna_ssh_proto::{AuthAnswer, AuthMethod, AuthRequest};
 use sterna_storage::Backend;
 
@@ -95,7 +96,8 @@ pub(crate) fn judge(
     let user = request.user.escape_ascii();
     let (answer, login) = match decision {
         Decision::Accept(account) => match storage_of(&account) {
-            Ok((backend, policy)) => {
+            Ok((backend, mut policy)) => {
+                policy.draft_symlinks |= Symlink::is_in_draft_order_for(client_version);
                 let version = client_version.escape_ascii();
                 tracing::info!(%user, %source, client = %version, ?credential, "logged in");
                 (AuthAnswer::Accept, Some(Login { user: account, backend, policy }))

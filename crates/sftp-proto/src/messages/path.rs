@@ -117,6 +117,12 @@ impl<'a> Symlink<'a> {
         Self { target: self.link, link: self.target }
     }
 
+    /// Whether a program that calls itself `software` in its SSH version line means the draft's
+    /// order. AsyncSSH does, on both sides, unless it meets a peer named OpenSSH or Paramiko.
+    pub fn is_in_draft_order_for(software: &[u8]) -> bool {
+        software.starts_with(b"AsyncSSH_")
+    }
+
     /// Appends the body; the frame adds length, type and request id.
     pub fn encode(&self, out: &mut Vec<u8>) {
         put_string(out, self.target);
