@@ -305,7 +305,8 @@ fn sshd_config(port: u16, key: &KeyFile, host_keys: &[KeyFile], more: &SshdSetti
         format!("Subsystem sftp {}", more.sftp),
     ];
     lines.extend(host_keys.iter().map(|key| format!("HostKey {}", key.private.display())));
-    lines.extend(more.lines.iter().cloned());
+    // The first line that names a setting decides.
+    lines.splice(0..0, more.lines.iter().cloned());
     lines.join("\n") + "\n"
 }
 

@@ -73,7 +73,8 @@ class Operations:
 
     def get_tree(self, remote: str, local: str) -> None:
         os.mkdir(local)
-        for entry in self.sftp.listdir_iter(remote):
+        # Not listdir_iter: it waits for ever for answers that a request in between has taken.
+        for entry in self.sftp.listdir_attr(remote):
             source, target = f"{remote}/{entry.filename}", f"{local}/{entry.filename}"
             if stat.S_ISLNK(entry.st_mode):
                 os.symlink(self.sftp.readlink(source), target)

@@ -7,7 +7,7 @@ use std::thread;
 
 use sterna_testkit::processes::run;
 
-use crate::client::{COMMAND_MAX, Sftp};
+use crate::client::{Sftp, command_max};
 use crate::content::{compare_files, write_file};
 use crate::raw::Offer;
 use crate::server::Server;
@@ -27,7 +27,7 @@ pub type Combination = (String, String, Option<String>);
 /// # Panics
 /// When `ssh` is missing.
 pub fn openssh_has(what: &str) -> Vec<String> {
-    let done = run(Command::new("ssh").args(["-Q", what]), b"", COMMAND_MAX);
+    let done = run(Command::new("ssh").args(["-Q", what]), b"", command_max());
     assert!(done.success(), "{}", done.describe());
     String::from_utf8_lossy(&done.stdout).lines().map(str::to_owned).collect()
 }

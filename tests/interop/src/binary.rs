@@ -30,6 +30,11 @@ pub fn is_full() -> bool {
     env::var_os("STERNA_FULL").is_some()
 }
 
+/// True when the tests of real input take all of it.
+pub fn is_real() -> bool {
+    env::var_os("STERNA_REAL").is_some()
+}
+
 /// True if `program` is installed. Otherwise says so, and fails where every peer must be there.
 ///
 /// # Panics

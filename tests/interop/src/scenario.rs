@@ -181,6 +181,7 @@ pub fn files_are_managed(server: &Server, client: &mut dyn Client) {
     });
     steps.run("read a symbolic link", || {
         possible(server, Ability::SymbolicLinks)?;
+        possible(server, Ability::ShowsLinks)?;
         symlink("dir/one", server.local("other link"))?;
         check_equal("target", &client.read_link(&server.remote("other link"))?, &"dir/one".into())
     });

@@ -1,6 +1,7 @@
 //! A test as a list of named steps: all of them run, and a failure shows every step and the logs.
 
 use std::fmt::{self, Write as _};
+use std::time::{Duration, Instant};
 
 /// Why a client did not do what it was asked for.
 #[derive(Clone, Debug)]
@@ -54,7 +55,7 @@ pub fn check_equal<T: PartialEq + fmt::Debug>(what: &str, found: &T, expected: &
 #[derive(Debug)]
 pub struct Steps {
     title: String,
-    done: Vec<(String, Outcome)>,
+    done: Vec<(String, Outcome, Duration)>,
 }
 
 impl Steps {
@@ -64,8 +65,9 @@ impl Steps {
 
     /// Runs one step. A failed one does not stop the test: what else fails helps to find out why.
     pub fn run(&mut self, name: impl Into<String>, step: impl FnOnce() -> Outcome) {
+        let started = Instant::now();
         let outcome = step();
-        self.done.push((name.into(), outcome));
+        self.done.push((name.into(), outcome, started.elapsed()));
     }
 
     /// True when no step has failed yet.
@@ -79,9 +81,9 @@ impl Steps {
     /// With every step, the output of the failed ones and `log`.
     pub fn finish(self, log: impl FnOnce() -> String) {
         let mut text = format!("{}\n", self.title);
-        for (name, outcome) in &self.done {
+        for (name, outcome, took) in &self.done {
             let _ = match outcome {
-                Ok(()) => writeln!(text, "  ok       {name}"),
+                Ok(()) => writeln!(text, "  ok       {name} ({:.1} s)", took.as_secs_f32()),
                 Err(Failure::Cannot(why)) => writeln!(text, "  skipped  {name}: {why}"),
                 Err(Failure::Failed(_)) => writeln!(text, "  FAILED   {name}"),
             };
@@ -90,7 +92,7 @@ impl Steps {
             print!("{text}");
             return;
         }
-        for (name, outcome) in &self.done {
+        for (name, outcome, _) in &self.done {
             if let Err(Failure::Failed(why)) = outcome {
                 let _ = writeln!(text, "\n=== {name} ===\n{why}");
             }
@@ -100,6 +102,6 @@ impl Steps {
     }
 
     fn failed(&self) -> usize {
-        self.done.iter().filter(|(_, o)| matches!(o, Err(Failure::Failed(_)))).count()
+        self.done.iter().filter(|(_, o, _)| matches!(o, Err(Failure::Failed(_)))).count()
     }
 }

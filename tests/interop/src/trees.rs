@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::content::{Numbers, compare_files, write_file};
@@ -84,6 +85,29 @@ pub fn compare_trees(left: &Path, right: &Path, links: Links) -> Result<(), Stri
         differences.extend(found.keys().take(10).map(|path| format!("{path:?} was never sent")));
     }
     expected.clear();
+    if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }
+}
+
+/// `Err` with the first differences between the modes and times of change of the files and
+/// directories at `left` and those of their copies at `right`. Links have neither that could be kept.
+///
+/// # Errors
+/// A sentence for each difference, at most ten.
+pub fn compare_attributes(left: &Path, right: &Path) -> Result<(), String> {
+    let mut differences = Vec::new();
+    for (path, kind) in entries(left, Links::Skipped)? {
+        let shown = |root: &Path| {
+            let found = fs::symlink_metadata(root.join(&path)).map_err(|e| e.to_string())?;
+            Ok::<_, String>(format!("mode {:o}, time {}", found.mode() & 0o7777, found.mtime()))
+        };
+        let (expected, found) = (shown(left)?, shown(right)?);
+        if expected != found {
+            differences.push(format!("{kind:?} {path:?} has {found}, should have {expected}"));
+        }
+        if differences.len() >= 10 {
+            break;
+        }
+    }
     if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }
 }
 

@@ -287,7 +287,8 @@ fn sftp_session(server: &Server) -> Result<RawSftp, Failure> {
     }
 }
 
-/// Opens a file of the server for reading (1) or writing and creating (0x0a).
+/// Opens a file of the server for reading (1) or writing and creating (0x0a). The handle comes as
+/// it stands in a request: with its length.
 fn open_handle(raw: &mut RawSftp, path: &Path, flags: u32) -> Result<Vec<u8>, Failure> {
     let path = path.as_os_str().as_encoded_bytes();
     raw.send_packet(
@@ -295,7 +296,7 @@ fn open_handle(raw: &mut RawSftp, path: &Path, flags: u32) -> Result<Vec<u8>, Fa
         &[&7_u32.to_be_bytes()[..], &string(path), &flags.to_be_bytes(), &[0; 4]].concat(),
     );
     match raw.receive()? {
-        Some(reply) if reply.first() == Some(&HANDLE) => Ok(reply[9..].to_vec()),
+        Some(reply) if reply.first() == Some(&HANDLE) => Ok(reply[5..].to_vec()),
         other => Err(Failure::Failed(format!("no HANDLE but {other:?}\n{}", raw.log()))),
     }
 }
@@ -388,7 +389,8 @@ fn handles_and_offsets_that_cannot_be_are_refused() {
             let mut raw = sftp_session(&server)?;
             let handle = open_handle(&mut raw, &server.remote("small"), 1)?;
             raw.send_packet(CLOSE, &[&id[..], &handle].concat());
-            raw.receive()?;
+            let closed = raw.receive()?.unwrap_or_default();
+            check(closed.get(5..9) == Some(&[0; 4][..]), || format!("CLOSE said {closed:?}"))?;
             raw.send_packet(READ, &read(&handle, 0, 10));
             refuses_or_closes(&mut raw)
         });

@@ -43,7 +43,7 @@ const MACS_EXPECTED: [&str; 4] = [
 
 #[test]
 fn the_offer_has_what_the_product_promises_and_nothing_weak() {
-    let server = server::sterna_with(&KeyKind::ALL, |_| {});
+    let server = server::sterna_with(&KeyKind::ALL, &[], |_| {});
     let offer = offer_of(server.login.address()).expect("an offer");
 
     for (expected, found) in [
@@ -75,7 +75,7 @@ fn every_kex_cipher_and_mac_in_common_moves_data() {
 
 #[test]
 fn every_host_key_algorithm_in_common_is_accepted() {
-    let server = server::sterna_with(&KeyKind::ALL, |_| {});
+    let server = server::sterna_with(&KeyKind::ALL, &[], |_| {});
     let offer = offer_of(server.login.address()).expect("an offer");
     let algorithms = in_common("HostKeyAlgorithms", &offer.host_keys);
     let mut steps = Steps::new("host keys");
@@ -96,10 +96,7 @@ fn every_kind_of_user_key_logs_in_and_a_stranger_does_not() {
         .iter()
         .map(|kind| KeyFile::generate(&keys_place.path().join(kind.name()), *kind))
         .collect();
-    let server = server::sterna();
-    let lines: Vec<_> = keys.iter().map(|key| key.public_line.clone() + "\n").collect();
-    // Also shows that the file is read again at every login.
-    fs::write(&server.login.key.public, lines.concat()).expect("authorize");
+    let server = server::sterna_with(&[KeyKind::Ed25519], &keys, |_| {});
     let mut steps = Steps::new("user keys");
 
     for (kind, key) in KeyKind::ALL.iter().zip(&keys) {
@@ -134,7 +131,7 @@ fn a_password_logs_in_and_a_wrong_one_does_not() {
     let password_file = place.path().join("password");
     fs::write(&password_file, format!("{PASSWORD}\n")).expect("write");
     fs::set_permissions(&password_file, fs::Permissions::from_mode(0o600)).expect("restrict");
-    let server = server::sterna_with(&[KeyKind::Ed25519], |serve| {
+    let server = server::sterna_with(&[KeyKind::Ed25519], &[], |serve| {
         serve.arg("--password-file").arg(&password_file);
     });
     let batch = place.path().join("batch");
@@ -149,7 +146,7 @@ fn a_password_logs_in_and_a_wrong_one_does_not() {
         sftp.args(["-P", &server.login.port.to_string()]).args(server.login.options());
         sftp.arg(server.login.destination()).env("SSH_ASKPASS", &ask);
         sftp.env("SSH_ASKPASS_REQUIRE", "force").env_remove("SSH_AUTH_SOCK");
-        run(&mut sftp, b"", sterna_interop::client::COMMAND_MAX)
+        run(&mut sftp, b"", sterna_interop::client::command_max())
     };
 
     let (right, wrong) = (log_in(PASSWORD), log_in("wrong horse"));

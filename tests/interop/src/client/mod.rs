@@ -67,8 +67,11 @@ pub fn sterna(server: &Server) -> Box<dyn Client> {
     Box::new(Sterna::new(server))
 }
 
-/// Longest run of one command of a client: 100 MiB on a machine that is busy with other tests.
-pub const COMMAND_MAX: Duration = Duration::from_secs(180);
+/// Longest run of one command of a client: 100 MiB on a machine that is busy with other tests, or
+/// tens of thousands of files where real input is wanted.
+pub fn command_max() -> Duration {
+    Duration::from_secs(if binary::is_real() || binary::is_full() { 3600 } else { 180 })
+}
 
 /// What a client says about a file. `None`: it does not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -190,7 +193,7 @@ pub trait Client {
 
 /// Runs a command of a client to its end; anything but exit status 0 fails the step.
 fn run_checked(command: &mut Command, stdin: &[u8]) -> Outcome<Finished> {
-    checked(run(command, stdin, COMMAND_MAX))
+    checked(run(command, stdin, command_max()))
 }
 
 fn checked(done: Finished) -> Outcome<Finished> {
@@ -200,7 +203,8 @@ fn checked(done: Finished) -> Outcome<Finished> {
 /// Seconds since 1970 as text, in UTC, in a format of `date`.
 fn utc(seconds: i64, format: &str) -> String {
     let mut date = Command::new("date");
-    let done = run(date.arg(format!("-ud@{seconds}")).arg(format!("+{format}")), b"", COMMAND_MAX);
+    let done =
+        run(date.arg(format!("-ud@{seconds}")).arg(format!("+{format}")), b"", command_max());
     String::from_utf8_lossy(&done.stdout).trim().to_owned()
 }
 

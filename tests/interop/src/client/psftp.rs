@@ -7,7 +7,7 @@ use std::process::Command;
 
 use sterna_testkit::openssh::Login;
 
-use super::{COMMAND_MAX, Client, Stat, bytes, name, run_checked};
+use super::{Client, Stat, bytes, command_max, name, run_checked};
 use crate::names::OddName;
 use crate::server::Server;
 use crate::steps::{Failure, Outcome};
@@ -28,7 +28,7 @@ impl Psftp {
         let key = server.place.path().join("user_key.ppk");
         let mut puttygen = Command::new("puttygen");
         puttygen.arg(&server.login.key.private).args(["-O", "private", "-o"]).arg(&key);
-        let done = sterna_testkit::processes::run(&mut puttygen, b"", COMMAND_MAX);
+        let done = sterna_testkit::processes::run(&mut puttygen, b"", command_max());
         assert!(done.success(), "{}", done.describe());
         Self {
             login: server.login.clone(),

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use sterna_testkit::processes::{Process, Stream};
 
-use super::{COMMAND_MAX, Client, Stat, bytes, name};
+use super::{Client, Stat, bytes, command_max, name};
 use crate::binary::{peer_script, python};
 use crate::names::OddName;
 use crate::server::Server;
@@ -56,7 +56,7 @@ impl PythonClient {
             return Err(failed(e.to_string(), &self.process));
         }
         let wanted = self.answers;
-        let line = self.process.wait_for_output(Stream::Stdout, COMMAND_MAX, |printed| {
+        let line = self.process.wait_for_output(Stream::Stdout, command_max(), |printed| {
             let mut lines = printed.split_inclusive(|byte| *byte == b'\n');
             lines.nth(wanted).filter(|line| line.ends_with(b"\n")).map(<[u8]>::to_vec)
         });

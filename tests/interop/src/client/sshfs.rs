@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sterna_testkit::processes::{Process, READY_MAX, run};
 
-use super::{COMMAND_MAX, Client, Stat, checked};
+use super::{Client, Stat, checked, command_max};
 use crate::binary::{has_peer, miss};
 use crate::server::Server;
 use crate::steps::Outcome;
@@ -76,7 +76,7 @@ impl Sshfs {
 impl Drop for Sshfs {
     fn drop(&mut self) {
         let mut unmount = Command::new("fusermount3");
-        run(unmount.arg("-uz").arg(&self.mount), b"", COMMAND_MAX);
+        run(unmount.arg("-uz").arg(&self.mount), b"", command_max());
     }
 }
 
@@ -190,5 +190,5 @@ impl Client for Sshfs {
 
 fn copy_tree(from: &Path, to: &Path) -> Outcome {
     let mut cp = Command::new("cp");
-    checked(run(cp.arg("-a").arg("--").arg(from).arg(to), b"", COMMAND_MAX)).map(drop)
+    checked(run(cp.arg("-a").arg("--").arg(from).arg(to), b"", command_max())).map(drop)
 }

@@ -4,11 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 use sterna_testkit::openssh::Login;
 use sterna_testkit::processes::{Finished, run};
 
-use super::{COMMAND_MAX, Client, Stat, checked};
+use super::{Client, Stat, checked, command_max, name};
 use crate::binary;
 use crate::server::Server;
 use crate::steps::{Failure, Outcome};
@@ -46,7 +47,7 @@ impl Sterna {
 
     /// Runs `sterna VERB FLAGS… -- WORDS…` to its end, however that is.
     pub fn run(&self, verb: &str, flags: &[&str], words: &[OsString]) -> Finished {
-        run(&mut self.command(verb, flags, words), b"", COMMAND_MAX)
+        run(&mut self.command(verb, flags, words), b"", command_max())
     }
 
     /// `user@127.0.0.1:PATH`
@@ -184,8 +185,12 @@ impl Client for Sterna {
     }
 }
 
-/// The name in an object of `sterna ls --json`.
+/// The name in an object of `sterna ls --json`: exact in `name_base64` if it is not UTF-8.
 fn name_of(object: &Value) -> Outcome<OsString> {
-    let name = object["name"].as_str().map(OsString::from);
+    let exact = object["name_base64"].as_str().map(|text| STANDARD.decode(text));
+    let name = match exact {
+        Some(decoded) => decoded.ok().map(|bytes| name(&bytes)),
+        None => object["name"].as_str().map(OsString::from),
+    };
     name.ok_or_else(|| Failure::Failed(format!("no name in {object}")))
 }

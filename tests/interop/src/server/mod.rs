@@ -30,6 +30,8 @@ pub enum Ability {
     Chmod,
     Times,
     SymbolicLinks,
+    /// Says of a link that it is one, and where it points.
+    ShowsLinks,
     HardLinks,
     /// A rename onto an existing file, for clients that ask for it.
     Replace,

@@ -57,7 +57,10 @@ pub fn proftpd() -> Option<Server> {
         host_keys,
         remote_root: root.clone(),
         root,
-        lacks: vec![(Ability::Newlines, "ProFTPD refuses paths with control characters")],
+        lacks: vec![
+            (Ability::Newlines, "ProFTPD refuses paths with control characters"),
+            (Ability::ShowsLinks, "ProFTPD's LSTAT follows links"),
+        ],
         process,
         place,
     })

@@ -49,6 +49,7 @@ pub fn rclone() -> Option<Server> {
             (Ability::SymbolicLinks, "rclone serve sftp has no links"),
             (Ability::HardLinks, "rclone serve sftp has no links"),
             (Ability::AnyBytes, "rclone changes names that are not UTF-8"),
+            (Ability::Newlines, "rclone shows a newline as another character"),
         ],
         process,
         place,

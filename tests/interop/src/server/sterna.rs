@@ -1,5 +1,6 @@
 //! Our own server: `sterna serve`.
 
+use std::fs;
 use std::process::Command;
 
 use sterna_testkit::openssh::{KeyFile, KeyKind, Login, USER, generate_host_keys};
@@ -11,20 +12,32 @@ use crate::place::Place;
 
 /// A server with an ed25519 host key that shares one directory.
 pub fn sterna() -> Server {
-    sterna_with(&[KeyKind::Ed25519], |_| {})
+    sterna_with(&[KeyKind::Ed25519], &[], |_| {})
 }
 
-/// A server with these host keys; `change` may add to its command line.
+/// A server with these host keys, which lets the owner of any of `user_keys` in, beside its own
+/// [`Login`]; `change` may add to its command line.
 ///
 /// # Panics
 /// When it does not come up; the message has its output.
-pub fn sterna_with(host_key_kinds: &[KeyKind], change: impl FnOnce(&mut Command)) -> Server {
+pub fn sterna_with(
+    host_key_kinds: &[KeyKind],
+    user_keys: &[KeyFile],
+    change: impl FnOnce(&mut Command),
+) -> Server {
+    let authorize = |own: &KeyFile| {
+        let lines = [own].into_iter().chain(user_keys).map(|key| key.public_line.clone() + "\n");
+        fs::write(&own.public, lines.collect::<String>()).expect("authorize the keys");
+    };
     if binary::is_baseline() {
-        return openssh::openssh_with(host_key_kinds, &[]);
+        let server = openssh::openssh_with(host_key_kinds, &[]);
+        authorize(&server.login.key);
+        return server;
     }
     let place = Place::new();
     let root = place.dir("shared");
     let key = KeyFile::generate(&place.path().join("user_key"), KeyKind::Ed25519);
+    authorize(&key);
     let host_keys = generate_host_keys(place.path(), host_key_kinds);
     let mut serve = Command::new(binary::sterna());
     serve.arg("serve").arg(&root);
