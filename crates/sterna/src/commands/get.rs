@@ -58,7 +58,7 @@ pub struct TransferArgs {
     /// What to do with symbolic links inside of trees
     #[arg(long, value_name = "HOW", default_value = "keep")]
     pub links: LinksHow,
-    /// One JSON object for each event
+    /// One JSON object for each event; the bytes of a path that is not UTF-8 stand in path_base64
     #[arg(long)]
     pub json: bool,
 }

@@ -52,7 +52,7 @@ pub struct LsArgs {
     /// The other way round
     #[arg(short, long)]
     pub reverse: bool,
-    /// One JSON object for each file
+    /// One JSON object for each file; the bytes of a name that is not UTF-8 stand in name_base64
     #[arg(long)]
     pub json: bool,
     /// Print help

@@ -25,7 +25,7 @@ pub struct StatArgs {
     /// Show what a link leads to, not the link
     #[arg(short = 'L', long)]
     pub dereference: bool,
-    /// One JSON object for each file
+    /// One JSON object for each file; the bytes of a name that is not UTF-8 stand in name_base64
     #[arg(long)]
     pub json: bool,
     /// Files to look at
