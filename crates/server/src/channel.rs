@@ -3,7 +3,7 @@
 use std::io::IoSliceMut;
 use std::task::Context;
 
-use sterna_ssh_proto::ChannelId;
+use sterna_ssh_proto::{ChannelId, OutputBuffer};
 use sterna_ssh_tokio::Link;
 
 use crate::command::Command;
@@ -84,6 +84,10 @@ struct ChannelSink<'s, 'l> {
 impl Sink for ChannelSink<'_, '_> {
     fn room(&self) -> usize {
         self.link.connection.sendable(self.id, self.link.output)
+    }
+
+    fn room_when_drained(&self) -> usize {
+        self.link.connection.sendable(self.id, &OutputBuffer::new())
     }
 
     fn write(&mut self, parts: &[&[u8]]) -> usize {

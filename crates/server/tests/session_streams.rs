@@ -353,3 +353,42 @@ fn a_hundred_thousand_entries_are_listed_once_each() {
     names.dedup();
     assert_eq!(names.len(), 100_002);
 }
+
+#[test]
+fn reads_of_a_file_in_memory_wait_for_room_instead_of_being_copied() {
+    let resources = Resources::new(1);
+    let reply_len = 4 + 1 + 4 + 4 + 32_768;
+    // Room for two replies and a half.
+    let room = 2 * reply_len + reply_len / 2;
+    let backend = Arc::new(Memory::new());
+    let mut peer = Peer::with(backend, SessionPolicy::default(), &resources, usize::MAX, room);
+    let content = pattern(20 * 32_768);
+    peer.put(b"/f", &content);
+    let handle = peer.open(b"/f", OpenFlags::READ).handle();
+    let first = peer.read(&handle, 0, 10).data();
+
+    let ids: Vec<_> = (0..20)
+        .map(|n| peer.send(Read { handle: &handle, offset: n * 32_768, len: 32_768 }))
+        .collect();
+    peer.work();
+
+    assert_eq!(resources.buffers.in_use(), 0);
+    assert_eq!(first, content[..10]);
+    for (n, id) in ids.into_iter().enumerate() {
+        assert!(peer.answer(id).data() == content[n * 32_768..][..32_768], "block {n}");
+    }
+}
+
+#[test]
+fn a_reply_that_never_fits_in_one_piece_still_leaves() {
+    let resources = Resources::new(1);
+    let mut peer =
+        Peer::with(Arc::new(Memory::new()), SessionPolicy::default(), &resources, usize::MAX, 1000);
+    let content = pattern(20_000);
+    peer.put(b"/f", &content);
+    let handle = peer.open(b"/f", OpenFlags::READ).handle();
+
+    for len in [10, 20_000, 900, 20_000] {
+        assert_eq!(peer.read(&handle, 0, len).data(), content[..len as usize]);
+    }
+}

@@ -1,6 +1,7 @@
 //! Open files and directories of one session: slot and generation, so that a number used again is
 //! another handle.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sterna_storage::{Dir, DirEntry, File};
@@ -12,6 +13,8 @@ pub(crate) struct OpenFile {
     pub(crate) path: Vec<u8>,
     pub(crate) reads: bool,
     pub(crate) writes: bool,
+    /// The last READ needed no waiting. Used by the session's own task only.
+    pub(crate) at_hand: AtomicBool,
 }
 
 /// A directory that a client holds open.

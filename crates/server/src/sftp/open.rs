@@ -1,6 +1,7 @@
 //! OPEN and CLOSE.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use sterna_sftp_proto::OpenFlags;
 use sterna_sftp_proto::extension::Fsync;
@@ -25,6 +26,7 @@ pub(super) fn open(request: &OpenRequest<'_>, at: &mut Serving<'_>) -> Start {
             path,
             reads: how.read,
             writes: how.write,
+            at_hand: AtomicBool::new(false),
         });
         Outcome::OpenedFile(opened)
     })

@@ -7,6 +7,9 @@ pub trait Sink {
     /// Bytes that [`Sink::write`] and [`Sink::fill`] would take now.
     fn room(&self) -> usize;
 
+    /// The room there will be once everything taken so far is on its way, if the peer does nothing.
+    fn room_when_drained(&self) -> usize;
+
     /// Takes the bytes of `parts`, one after the other, as far as there is room. Returns how many.
     fn write(&mut self, parts: &[&[u8]]) -> usize;
 
@@ -42,6 +45,10 @@ impl VecSink {
 impl Sink for VecSink {
     fn room(&self) -> usize {
         self.bytes.len() - self.len
+    }
+
+    fn room_when_drained(&self) -> usize {
+        self.bytes.len()
     }
 
     fn write(&mut self, parts: &[&[u8]]) -> usize {

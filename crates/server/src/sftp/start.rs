@@ -1,6 +1,7 @@
 //! Requests to jobs: what may start is served here, or on its way to the I/O pool.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sterna_sftp_proto::Request;
 use sterna_sftp_proto::limits::READ_LEN_MAX;
@@ -9,6 +10,7 @@ use sterna_sftp_proto::order::Ticket;
 use sterna_sshwire::Reader;
 
 use super::finish::{Opens, Running};
+use super::handles::HandleId;
 use super::read::{self, ReadBatch, ReadPart, ReadPlan, ReadReply, Tried};
 use super::reply::Answer;
 use super::requests::{Work, WriteRun};
@@ -25,7 +27,7 @@ impl SftpSession {
     pub(super) fn start_ready(&mut self, sink: &mut dyn Sink) -> bool {
         let mut moved = false;
         while let Some(ticket) = self.requests.next_ready() {
-            if !self.may_start(&ticket, sink.room()) {
+            if !self.may_start(&ticket, sink) {
                 self.requests.hold(ticket);
                 break;
             }
@@ -41,19 +43,26 @@ impl SftpSession {
     }
 
     /// Whether the queues have room for what the request will bring.
-    fn may_start(&self, ticket: &Ticket, room: usize) -> bool {
+    fn may_start(&self, ticket: &Ticket, sink: &dyn Sink) -> bool {
         if self.io.running() >= JOBS_MAX {
             return false;
         }
         let Some(frame) = self.requests.frame(ticket) else { return true };
         let promised = self.outbox.len() + self.reads.bytes();
-        match read_len(frame) {
-            Some(len) => {
-                let max = REPLY_BYTES_MAX.min(room.saturating_add(READ_AHEAD_BYTES));
-                promised == 0 || promised + Data::HEADER_LEN + len <= max
-            }
-            None => promised < REPLY_BYTES_MAX,
+        let Some(read) = as_read(frame) else { return promised < REPLY_BYTES_MAX };
+        let reply_len = Data::HEADER_LEN + read.len.min(READ_LEN_MAX) as usize;
+        let room = sink.room();
+        if room < reply_len && sink.room_when_drained() >= reply_len && self.is_at_hand(&read) {
+            // It goes straight into packets a moment later. Reading ahead would be a copy in vain.
+            return false;
         }
+        let max = REPLY_BYTES_MAX.min(room.saturating_add(READ_AHEAD_BYTES));
+        promised == 0 || promised + reply_len <= max
+    }
+
+    fn is_at_hand(&self, read: &Read<'_>) -> bool {
+        let file = HandleId::from_wire(read.handle).and_then(|id| self.handles.file(id));
+        file.is_some_and(|file| file.at_hand.load(Ordering::Relaxed))
     }
 
     fn start(&mut self, id: u32, frame: Vec<u8>, ticket: Ticket, sink: &mut dyn Sink) {
@@ -127,7 +136,10 @@ impl SftpSession {
         let first_in_line = self.reads.is_empty() && self.read_batch.is_none();
         if first_in_line && self.outbox.is_empty() {
             match read::try_into_sink(&plan, id, sink) {
-                Tried::Sent => return self.requests.done(ticket),
+                Tried::Sent => {
+                    plan.file.at_hand.store(true, Ordering::Relaxed);
+                    return self.requests.done(ticket);
+                }
                 Tried::Refused(answer) => {
                     self.outbox.push(id, &answer);
                     return self.requests.done(ticket);
@@ -139,6 +151,7 @@ impl SftpSession {
         if self.read_batch.is_none()
             && let Some(filled) = read::try_into_buffer(&plan, &self.buffers)
         {
+            plan.file.at_hand.store(true, Ordering::Relaxed);
             let reply = match filled {
                 Ok((buffer, len)) => ReadReply::Data(Arc::new(buffer), 0..len),
                 Err(error) => ReadReply::Answer(error.into()),
@@ -147,6 +160,7 @@ impl SftpSession {
             self.reads.answer(place, reply);
             return self.send_reads();
         }
+        plan.file.at_hand.store(false, Ordering::Relaxed);
         let fits = self.read_batch.as_ref().is_some_and(|(batch, _)| {
             Arc::ptr_eq(&batch.file, &plan.file)
                 && batch.len + plan.len <= BATCH_BYTES_MAX
@@ -215,11 +229,10 @@ impl SftpSession {
     }
 }
 
-/// The length that a READ asks for, within bounds; `None` for every other request.
-fn read_len(frame: &[u8]) -> Option<usize> {
+/// The READ in a frame; `None` for every other request.
+fn as_read(frame: &[u8]) -> Option<Read<'_>> {
     if frame.first() != Some(&Read::TYPE) {
         return None;
     }
-    let read = Read::decode(&mut Reader::new(frame.get(HEAD_LEN..)?));
-    Some(read.ok()?.len.min(READ_LEN_MAX) as usize)
+    Read::decode(&mut Reader::new(frame.get(HEAD_LEN..)?)).ok()
 }
