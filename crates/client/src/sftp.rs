@@ -25,6 +25,8 @@ use sterna_sftp_proto::limits::REPLY_PACKET_LEN_MAX;
 use sterna_sftp_proto::{Reply, Request, StatusCode};
 use sterna_sshwire::Reader;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Duration;
 
@@ -184,9 +186,16 @@ impl Sftp {
         self.inner.submit(call).await
     }
 
-    /// Sends without waiting, for what is dropped: a full queue loses it, the channel's end frees it.
+    /// Sends without waiting, for what is dropped. If the queue is full, a task waits instead;
+    /// outside of a runtime it is lost, and the channel's end frees it.
     pub(crate) fn send_and_forget(&self, request: Request<'_>) {
-        let _ = self.inner.calls.try_send(call(request, ReplyTo::Nobody));
+        let calls = &self.inner.calls;
+        if let Err(TrySendError::Full(call)) = calls.try_send(call(request, ReplyTo::Nobody))
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let calls = calls.clone();
+            runtime.spawn(async move { drop(calls.send(call).await) });
+        }
     }
 
     /// A request whose answer is a bare STATUS.

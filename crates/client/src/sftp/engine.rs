@@ -15,7 +15,7 @@ use sterna_sftp_proto::Reply;
 use sterna_sftp_proto::client::{Client, Incoming, PeerError, symlinks_as_in_draft};
 use sterna_sftp_proto::extension::ExtensionSet;
 use sterna_sftp_proto::frame::{Frame as WireFrame, FrameAssembler};
-use sterna_sftp_proto::messages::{Read, Version};
+use sterna_sftp_proto::messages::{Close, Read, Version};
 use sterna_sshwire::Reader;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant};
@@ -98,12 +98,12 @@ pub(crate) enum ReplyTo {
 }
 
 impl ReplyTo {
-    fn send(self, result: Result<Frame, Error>) {
-        // A receiver that is gone has given up; its reply is dropped.
+    /// Gives the result back if its receiver is gone.
+    fn send(self, result: Result<Frame, Error>) -> Option<Result<Frame, Error>> {
         match self {
-            Self::One(sender) => drop(sender.send(result)),
-            Self::Tagged(tag, sender) => drop(sender.send((tag, result))),
-            Self::Nobody => {}
+            Self::One(sender) => sender.send(result).err(),
+            Self::Tagged(tag, sender) => sender.send((tag, result)).err().map(|error| error.0.1),
+            Self::Nobody => Some(result),
         }
     }
 }
@@ -240,7 +240,13 @@ impl Engine {
                 }
                 Incoming::Reply { token, .. } => {
                     self.long_outstanding -= usize::from(token.is_long);
-                    deliver(token, frame, &self.pool)?;
+                    if let Some(undelivered) = deliver(token, frame, &self.pool)?
+                        && let Reply::Handle(reply) = undelivered.reply()?
+                    {
+                        // Whoever opened it went away meanwhile, and nobody else knows the handle.
+                        let close = Close { handle: reply.handle };
+                        self.take(super::call(close.into(), ReplyTo::Nobody));
+                    }
                 }
             }
         }
@@ -302,8 +308,12 @@ impl Drop for Engine {
     }
 }
 
-/// Hands a reply to whoever waits, in a buffer of its own.
-fn deliver(pending: Pending, frame: WireFrame<'_>, pool: &BufferPool) -> Result<(), Error> {
+/// Hands a reply to whoever waits, in a buffer of its own. It comes back if the waiter is gone.
+fn deliver(
+    pending: Pending,
+    frame: WireFrame<'_>,
+    pool: &BufferPool,
+) -> Result<Option<Frame>, Error> {
     if frame.len() > pending.reply_len_max {
         let (len, max) = (frame.len(), pending.reply_len_max);
         let error =
@@ -312,7 +322,7 @@ fn deliver(pending: Pending, frame: WireFrame<'_>, pool: &BufferPool) -> Result<
         return Err(error);
     }
     let buffer = match frame {
-        _ if matches!(pending.reply_to, ReplyTo::Nobody) => return Ok(()),
+        _ if matches!(pending.reply_to, ReplyTo::Nobody) => return Ok(None),
         WireFrame::Assembled(bytes) => pool.take_content(bytes),
         WireFrame::Lent(bytes) => {
             let mut buffer = pool.take(bytes.len());
@@ -320,6 +330,5 @@ fn deliver(pending: Pending, frame: WireFrame<'_>, pool: &BufferPool) -> Result<
             buffer
         }
     };
-    pending.reply_to.send(Ok(Frame(buffer)));
-    Ok(())
+    Ok(pending.reply_to.send(Ok(Frame(buffer))).and_then(Result::ok))
 }

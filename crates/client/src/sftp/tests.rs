@@ -4,6 +4,7 @@ use std::process::Stdio;
 
 use sterna_sshwire::put_string;
 use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 
 use super::script::against;
 use super::*;
@@ -217,6 +218,45 @@ async fn a_dropped_request_leaves_the_channel_usable() {
 
     assert!(sftp.stat("/second").await.is_ok());
     assert!(sftp.stat("/third").await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_opened_for_nobody_is_closed() {
+    let (gone, is_gone) = oneshot::channel::<()>();
+    let (saw, sees) = oneshot::channel();
+    let sftp = against(|mut script| async move {
+        let (_, id, _) = script.request().await;
+        is_gone.await.unwrap();
+        script.reply(102, id, &[0, 0, 0, 2, b'h', b'7']).await;
+        let (wire_type, _, fields) = script.request().await;
+        saw.send((wire_type, fields)).unwrap();
+    })
+    .await;
+    let mut open = Box::pin(sftp.open("/f", OpenOptions::new().read(true)));
+    assert!(poll_once(open.as_mut()).await.is_none());
+    drop(open);
+    gone.send(()).unwrap();
+
+    let close = timeout(SFTP_SILENCE_MAX, sees).await.expect("a request").unwrap();
+    assert_eq!(close, (4, b"\0\0\0\x02h7".to_vec()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_file_is_closed_even_if_the_queue_is_full() {
+    let (saw, sees) = oneshot::channel();
+    let sftp = against(|mut script| async move {
+        let (_, id, _) = script.request().await;
+        script.reply(102, id, &[0, 0, 0, 1, b'h']).await;
+        saw.send(script.request().await.0).unwrap();
+    })
+    .await;
+    let file = sftp.open("/f", OpenOptions::new().read(true)).await.unwrap();
+    let full = sftp.inner.calls.reserve_many(crate::limits::SFTP_QUEUE_LEN).await.unwrap();
+
+    drop(file);
+    drop(full);
+
+    assert_eq!(timeout(SFTP_SILENCE_MAX, sees).await.expect("a request").unwrap(), 4);
 }
 
 async fn poll_once<T>(mut future: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {
