@@ -51,11 +51,22 @@ impl Upload {
         source: &Source,
         content: Buffer,
     ) -> Result<FileReport, Error> {
-        // The server may compare by the handle if it can be read; nobody else needs that.
-        let reads = !check_algorithms(&context.sftp).is_empty();
-        let mut part = self.open_part(context, source, &None, reads).await?;
+        // The server compares by the handle, if it does at all, and reads through it.
+        let algorithms = check_algorithms(&context.sftp);
+        let algorithm = algorithms.first().filter(|_| context.options.verify != Verify::Off);
+        let mut by_handle = algorithm.copied();
+        let mut part = match self.open_part(context, source, &None, by_handle.is_some()).await {
+            // A drop box: files may be put there and not be read.
+            Err(Error::Refused { .. }) if by_handle.is_some() => {
+                by_handle = None;
+                self.open_part(context, source, &None, false).await?
+            }
+            opened => opened?,
+        };
         let finished = tokio::select! {
-            finished = self.fill_and_name(context, source, content, &mut part) => finished,
+            finished = self.fill_and_name(context, source, content, &mut part, by_handle) => {
+                finished
+            }
             () = context.cancel.cancelled() => Err(Error::Cancelled),
         };
         let (verified, replaced_in_two_steps) = match finished {
@@ -87,8 +98,9 @@ impl Upload {
         source: &Source,
         content: Buffer,
         part: &mut Part,
+        by_handle: Option<DigestAlgorithm>,
     ) -> Result<(Verified, bool), Error> {
-        let answers = begin(context, source, content, &mut part.file).await?;
+        let answers = begin(context, source, content, &mut part.file, by_handle).await?;
         let verified = match self.take_answers(context, source, part, answers).await? {
             Some(verified) => verified,
             None => {
@@ -151,10 +163,10 @@ async fn begin(
     source: &Source,
     content: Buffer,
     file: &mut File,
+    by_handle: Option<DigestAlgorithm>,
 ) -> Result<Answers, Error> {
     let options = &context.options;
-    let algorithm = check_algorithms(&context.sftp).first().copied();
-    let ours = algorithm.filter(|_| options.verify != Verify::Off).map(|algorithm| {
+    let ours = by_handle.map(|algorithm| {
         let mut digester = Digester::new(algorithm);
         digester.update(&content);
         (algorithm, digester.finish())
@@ -177,13 +189,18 @@ async fn begin(
             let theirs = file.begin_check(&[algorithm], 0, 0, 0).await?;
             Comparison::Digest { algorithm, ours, theirs }
         }
-        None if options.verify == Verify::Auto && context.commands().is_none() => {
+        None if options.verify == Verify::Auto && !has_digests(context) => {
             Comparison::Size(file.begin_stat().await?)
         }
         None => Comparison::Later,
     };
     let close = file.begin_close().await?;
     Ok(Answers { write, sync, attrs, comparison, close })
+}
+
+/// Whether there is a way to more than the size.
+fn has_digests(context: &Context) -> bool {
+    !check_algorithms(&context.sftp).is_empty() || context.commands().is_some()
 }
 
 /// Whether it was done; a server that lacks the operation is no error.

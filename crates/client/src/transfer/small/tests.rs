@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use sterna_sshwire::{put_u32, put_u64};
 
 use super::super::{Options, Summary, Transfer};
-use crate::sftp::Sftp;
 use crate::sftp::script::{Script, against_offering};
 
 const OPEN: u8 = 3;
@@ -16,7 +15,10 @@ const FSETSTAT: u8 = 10;
 const REMOVE: u8 = 13;
 const STAT: u8 = 17;
 const RENAME: u8 = 18;
-const FSYNC: u8 = 200;
+const LSTAT: u8 = 7;
+const EXTENDED: u8 = 200;
+/// The only extension that is asked for in between, unless digests are offered.
+const FSYNC: u8 = EXTENDED;
 
 const CONTENT: &[u8] = b"seventeen letters";
 
@@ -28,6 +30,8 @@ enum Wrong {
     Status(u8, u32),
     /// The size that FSTAT and STAT tell.
     Size(u64),
+    /// Digests are offered, but nothing may be opened for reading.
+    DropBox,
 }
 
 /// Plays a server that answers nothing between OPEN and CLOSE before it has CLOSE. Types of requests go
@@ -36,9 +40,17 @@ async fn play(mut script: Script, wrong: Wrong, seen: Arc<Mutex<Vec<Vec<u8>>>>) 
     let mut open = false;
     let mut held = Vec::new();
     loop {
-        let (wire_type, id, _) = script.request().await;
+        let (wire_type, id, fields) = script.request().await;
         held.push((wire_type, id));
         if open && wire_type != CLOSE {
+            continue;
+        }
+        // The flags stand before the 8 bytes of the attributes; bit 0 is READ.
+        let reads = wire_type == OPEN && fields[fields.len() - 9] & 1 != 0;
+        if matches!(wrong, Wrong::DropBox) && (reads || wire_type == EXTENDED) {
+            seen.lock().unwrap().push(vec![wire_type]);
+            held.clear();
+            script.status(id, 3).await;
             continue;
         }
         open = wire_type == OPEN;
@@ -53,6 +65,7 @@ async fn answer(script: &mut Script, wire_type: u8, id: u32, wrong: Wrong) {
     match (wire_type, wrong) {
         (wire_type, Wrong::Status(bad, code)) if wire_type == bad => script.status(id, code).await,
         (OPEN, _) => script.reply(102, id, &[0, 0, 0, 1, b'h']).await,
+        (LSTAT, Wrong::DropBox) => script.status(id, 2).await,
         (FSTAT | STAT, wrong) => {
             let size = if let Wrong::Size(size) = wrong { size } else { CONTENT.len() as u64 };
             let mut fields = Vec::new();
@@ -68,9 +81,11 @@ async fn answer(script: &mut Script, wire_type: u8, id: u32, wrong: Wrong) {
 async fn upload(wrong: Wrong) -> (Summary, Vec<Vec<u8>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let noted = seen.clone();
-    let sftp: Sftp =
-        against_offering(&[("fsync@openssh.com", "1")], move |script| play(script, wrong, noted))
-            .await;
+    let extension = match wrong {
+        Wrong::DropBox => ("check-file", "1"),
+        _ => ("fsync@openssh.com", "1"),
+    };
+    let sftp = against_offering(&[extension], move |script| play(script, wrong, noted)).await;
     let here = tempfile::tempdir().unwrap();
     std::fs::write(here.path().join("f"), CONTENT).unwrap();
     let options = Options { preserve: true, state_dir: None, ..Options::default() };
@@ -133,4 +148,14 @@ async fn servers_that_lack_fsync_on_a_file_or_fsetstat_still_take_it() {
         let after: Vec<_> = more.into_iter().chain([vec![RENAME]]).collect();
         assert_eq!(seen[2..], after);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drop_box_that_lets_nobody_read_still_takes_it() {
+    let (summary, seen) = upload(Wrong::DropBox).await;
+
+    assert_eq!((summary.files, summary.verified_by_size), (1, 1), "{:?}", summary.errors);
+    let opening = [vec![OPEN], vec![LSTAT], vec![OPEN]];
+    let filling = [vec![WRITE, FSETSTAT, CLOSE], vec![EXTENDED], vec![STAT], vec![RENAME]];
+    assert_eq!(seen, [&opening[..], &filling[..]].concat());
 }
