@@ -110,7 +110,8 @@ impl<'r> Round<'r> {
         if self.attempts > AUTH_ATTEMPTS_MAX {
             return Err(self.error(format!("gave up after {AUTH_ATTEMPTS_MAX} attempts")));
         }
-        if !self.tried.iter().any(|t| t == what) {
+        // "none" only asks what there is.
+        if what != "none" && !self.tried.iter().any(|t| t == what) {
             self.tried.push(what.to_owned());
         }
         self.login.try_auth(auth).await
@@ -119,7 +120,7 @@ impl<'r> Round<'r> {
     async fn public_keys(&mut self) -> Result<Progress, Error> {
         let identities = match self.identities.take() {
             Some(identities) => identities,
-            None => keys::collect(self.credentials.settings).await,
+            None => keys::collect(self.credentials.settings, &self.credentials.prompt).await,
         };
         let mut result = Progress::Nothing;
         for identity in &identities {

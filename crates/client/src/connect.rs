@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
 
 use crate::auth::{Credentials, log_in};
+use crate::error::io_reason;
 use crate::host_key::{Accepted, HostKeyCheck};
 use crate::limits::{CONNECT_ADDRESSES_MAX, CONNECT_STAGGER, SESSION_QUEUE_LEN};
 use crate::prompt::{NoPrompt, Prompt};
@@ -125,6 +126,10 @@ impl SessionBuilder {
         let settings = self.settings()?;
         for keyword in &settings.not_honoured {
             tracing::debug!(keyword, "ssh_config keyword without effect");
+        }
+        for file in self.identities.iter().filter(|file| !file.exists()) {
+            let file = crate::display_name(file.as_os_str().as_encoded_bytes());
+            self.prompt.inform(&format!("warning: key {file}: no such file"));
         }
         let check = {
             let (settings, prompt) = (settings.clone(), self.prompt.clone());
@@ -258,7 +263,7 @@ async fn dial(settings: &HostSettings) -> Result<TcpStream, Error> {
     let failed = |why: String| Error::Connect { host: settings.host.clone(), why };
     let attempt = async {
         let found = tokio::net::lookup_host((settings.host.as_str(), settings.port)).await;
-        let addresses = found.map_err(|e| failed(format!("no such host: {e}")))?;
+        let addresses = found.map_err(|e| failed(format!("no such host: {}", io_reason(&e))))?;
         let addresses = interleaved(addresses.collect(), settings.address_family);
         if addresses.is_empty() {
             return Err(failed("the name has no usable address".into()));
@@ -287,7 +292,7 @@ async fn connect_first(addresses: &[SocketAddr]) -> Result<TcpStream, String> {
             Some(done) = attempts.join_next() => match done {
                 Ok((_, Ok(stream))) => return Ok(stream),
                 Ok((address, Err(error))) => {
-                    last_error = format!("{address}: {error}");
+                    last_error = format!("{address}: {}", io_reason(&error));
                     true
                 }
                 Err(error) => {

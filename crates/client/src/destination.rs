@@ -66,7 +66,8 @@ impl Destination {
     /// Reads `[user@]host[:path]` or `sftp://[user@]host[:port][/path]`.
     ///
     /// The path of a URL is absolute unless it begins with `/~/`, which means "below where the
-    /// login starts". An empty path is where the login starts.
+    /// login starts"; so does `~/` in the other form, as a shell at the server would read it. An
+    /// empty path is where the login starts.
     ///
     /// # Errors
     /// [`Error::Usage`] for everything that is neither.
@@ -78,6 +79,11 @@ impl Destination {
         let (host, path) = split_host_path(text).unwrap_or((text, b""));
         let (user, host) = split_user(host);
         let host = strip_brackets(host);
+        let path = match path {
+            b"~" => b"",
+            [b'~', b'/', below @ ..] => below,
+            path => path,
+        };
         Self::new(user.map(text_of).transpose()?, text_of(host)?, None, path)
     }
 
@@ -259,6 +265,9 @@ mod tests {
         assert_eq!(parts("h:/abs:colon"), expect("", "h", 0, "/abs:colon"));
         assert_eq!(parts("a@corp.example@h:"), expect("a@corp.example", "h", 0, ""));
         assert_eq!(parts("u@[::1]:x"), expect("u", "::1", 0, "x"));
+        assert_eq!(parts("h:~/below"), expect("", "h", 0, "below"));
+        assert_eq!(parts("h:~"), expect("", "h", 0, ""));
+        assert_eq!(parts("h:~x"), expect("", "h", 0, "~x"));
         assert_eq!(parts("just-a-host"), expect("", "just-a-host", 0, ""));
     }
 

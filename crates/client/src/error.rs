@@ -20,6 +20,8 @@ pub enum Error {
     Auth { user: String, host: String, why: String },
     /// The server refused. The same request will be refused again. Exit status 1.
     Refused { doing: &'static str, path: Vec<u8>, refusal: Refusal },
+    /// What stands at a path does not allow it; seen from here, not said by the server. Exit status 1.
+    Unsuitable { doing: &'static str, path: Vec<u8>, why: &'static str },
     /// The server lacks the extension that this needs. Exit status 1.
     Unsupported { doing: &'static str, extension: &'static str },
     /// The link broke or fell silent. Transfers resume when run again. Exit status 7.
@@ -78,10 +80,26 @@ impl fmt::Display for Refusal {
             ("", _) => write!(f, "status {}: {said}", self.code),
             (known, true) => f.write_str(known),
             // Servers repeat the standard words; only other words add something.
-            (known, false) if said.eq_ignore_ascii_case(known) => f.write_str(known),
+            (known, false) if says_nothing_new(&said, known) => f.write_str(known),
             (known, false) => write!(f, "{known} (server: {said})"),
         }
     }
+}
+
+/// Whether a server's words are the standard ones, perhaps after the name of what failed
+/// (`open: No such file`).
+fn says_nothing_new(said: &str, known: &str) -> bool {
+    let said = said.trim_end_matches('.').to_ascii_lowercase();
+    let words = said.rsplit(": ").next().unwrap_or(&said);
+    !words.is_empty() && known.starts_with(words)
+}
+
+/// The text of an operating system's error without the number that Rust appends.
+pub(crate) fn io_reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error ").next().unwrap_or(&text);
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
 impl Error {
@@ -95,6 +113,7 @@ impl Error {
             Self::VerificationFailed { .. } => 6,
             Self::Interrupted { .. } | Self::Cancelled => 7,
             Self::Refused { .. }
+            | Self::Unsuitable { .. }
             | Self::Unsupported { .. }
             | Self::Peer { .. }
             | Self::Local { .. }
@@ -129,9 +148,19 @@ impl Error {
             Self::VerificationFailed { .. } => {
                 Some("run the command again, or use --verify=off if you know why they differ")
             }
+            Self::Unsuitable { why, .. } if *why == Self::IS_DIRECTORY => {
+                Some("use -r to transfer it with everything in it")
+            }
             Self::SourceChanged { .. } => Some("run the command again when the file is at rest"),
             _ => None,
         }
+    }
+
+    /// Why a directory is not transferred as if it were a file.
+    pub(crate) const IS_DIRECTORY: &'static str = "is a directory";
+
+    pub(crate) fn unsuitable(doing: &'static str, path: &[u8], why: &'static str) -> Self {
+        Self::Unsuitable { doing, path: path.to_vec(), why }
     }
 
     pub(crate) fn local(
@@ -160,6 +189,9 @@ impl fmt::Display for Error {
             Self::Refused { doing, path, refusal } => {
                 write!(f, "{doing} \"{}\": {refusal}", display_name(path))
             }
+            Self::Unsuitable { doing, path, why } => {
+                write!(f, "{doing} \"{}\": {why}", display_name(path))
+            }
             Self::Unsupported { doing, extension } => {
                 write!(f, "{doing}: the server does not offer {extension}")
             }
@@ -168,8 +200,9 @@ impl fmt::Display for Error {
             Self::Local { doing, path, source } => {
                 write!(
                     f,
-                    "{doing} \"{}\": {source}",
-                    display_name(path.as_os_str().as_encoded_bytes())
+                    "{doing} \"{}\": {}",
+                    display_name(path.as_os_str().as_encoded_bytes()),
+                    io_reason(source)
                 )
             }
             Self::VerificationFailed { path, why } => {
@@ -189,5 +222,36 @@ impl std::error::Error for Error {
             Self::Local { source, .. } => Some(source.as_ref()),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: u32, text: &str) -> String {
+        Refusal { code, text: text.into() }.to_string()
+    }
+
+    #[test]
+    fn a_servers_words_are_shown_only_if_they_say_more() {
+        let missing = "no such file or directory";
+
+        assert_eq!(refused(2, "No such file"), missing);
+        assert_eq!(refused(2, "stat: no such file or directory"), missing);
+        assert_eq!(refused(3, "Permission denied."), "permission denied");
+        assert_eq!(refused(4, "Failure"), "failure");
+        assert_eq!(refused(4, "rmdir: not empty"), "failure (server: rmdir: not empty)");
+        assert_eq!(
+            refused(2, "rmdir: not a directory"),
+            format!("{missing} (server: rmdir: not a directory)")
+        );
+    }
+
+    #[test]
+    fn a_local_error_shows_no_number() {
+        let error = Error::local("open", "x", io::Error::from_raw_os_error(2));
+
+        assert_eq!(error.to_string(), "open \"x\": no such file or directory");
     }
 }

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::Credentials;
 use super::agent::Agent;
+use crate::error::io_reason;
 use crate::limits::{KEY_FILE_LEN_MAX, PASSPHRASE_PROMPTS_MAX};
 use crate::prompt::Prompt;
 use crate::ssh_config::HostSettings;
@@ -33,11 +34,22 @@ pub(super) enum Signer {
 
 /// All identities in the order of trying: named files that the agent holds too are signed for by the
 /// agent; then the agent's other keys (unless `IdentitiesOnly`); then files.
-pub(super) async fn collect(settings: &HostSettings) -> Vec<Identity> {
+/// Files that are there and cannot be used are told to the person.
+pub(super) async fn collect(settings: &HostSettings, prompt: &Arc<dyn Prompt>) -> Vec<Identity> {
     let mut from_agent = agent_identities(settings).await;
-    let files = settings.identity_files.clone();
+    let (files, prompt) = (settings.identity_files.clone(), prompt.clone());
     let from_files = tokio::task::spawn_blocking(move || {
-        files.iter().filter_map(|f| from_file(f)).collect::<Vec<_>>()
+        let usable = |file: &PathBuf| match from_file(file) {
+            Ok(identity) => Some(identity),
+            Err(why) => {
+                if file.exists() {
+                    let file = crate::display_name(file.as_os_str().as_encoded_bytes());
+                    prompt.inform(&format!("warning: key {file} is left out: {why}"));
+                }
+                None
+            }
+        };
+        files.iter().filter_map(usable).collect::<Vec<_>>()
     });
     let from_files = from_files.await.unwrap_or_default();
 
@@ -83,19 +95,13 @@ async fn agent_identities(settings: &HostSettings) -> Vec<Identity> {
 }
 
 /// The identity of a private key file. If it is encrypted, the public half must lie beside it (`.pub`).
-fn from_file(path: &Path) -> Option<Identity> {
+fn from_file(path: &Path) -> Result<Identity, String> {
     let label = format!("key {}", crate::display_name(path.as_os_str().as_encoded_bytes()));
-    let text = match read_private(path) {
-        Ok(text) => text,
-        Err(why) => {
-            tracing::debug!(path = %path.display(), why, "key file left out");
-            return None;
-        }
-    };
+    let text = read_private(path)?;
     match PrivateKey::from_text(&text, None) {
         Ok(key) => {
             let public = key.public().clone();
-            Some(Identity {
+            Ok(Identity {
                 blob: public.to_wire(),
                 key: public,
                 label,
@@ -105,25 +111,20 @@ fn from_file(path: &Path) -> Option<Identity> {
         Err(KeyFileError::Encrypted) => {
             let mut beside = path.as_os_str().to_owned();
             beside.push(".pub");
-            let public = std::fs::read_to_string(Path::new(&beside)).ok()?;
-            let (key, _) = PublicKey::from_openssh(public.lines().next()?).ok()?;
-            Some(Identity {
-                blob: key.to_wire(),
-                key,
-                label,
-                signer: Signer::File(path.to_owned()),
-            })
+            let lacks =
+                || "it is encrypted, and its public half (.pub) is not beside it".to_owned();
+            let public = std::fs::read_to_string(Path::new(&beside)).map_err(|_| lacks())?;
+            let line = public.lines().next().ok_or_else(lacks)?;
+            let (key, _) = PublicKey::from_openssh(line).map_err(|e| format!("its .pub: {e}"))?;
+            Ok(Identity { blob: key.to_wire(), key, label, signer: Signer::File(path.to_owned()) })
         }
-        Err(error) => {
-            tracing::debug!(path = %path.display(), %error, "key file left out");
-            None
-        }
+        Err(error) => Err(error.to_string()),
     }
 }
 
 /// Reads a private key file that nobody else can read (KEY-1).
 fn read_private(path: &Path) -> Result<Zeroizing<String>, String> {
-    let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
+    let file = std::fs::File::open(path).map_err(|e| io_reason(&e))?;
     let metadata = file.metadata().map_err(|e| e.to_string())?;
     let mine = metadata.uid() == rustix::process::geteuid().as_raw();
     if mine && metadata.mode() & 0o077 != 0 {

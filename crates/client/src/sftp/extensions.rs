@@ -162,11 +162,8 @@ impl Sftp {
         let attrs = source.stat().await?;
         // The same file under another name would be cut to nothing by opening it.
         if self.realpath(&from).await.ok() == self.realpath(&to).await.ok() {
-            let refusal = Refusal {
-                code: Refusal::FAILURE,
-                text: "source and target are the same file".into(),
-            };
-            return Err(Error::Refused { doing: "copy", path: to.as_ref().to_vec(), refusal });
+            let why = "source and target are the same file";
+            return Err(Error::unsuitable("copy", to.as_ref(), why));
         }
         let mode = attrs.permissions.unwrap_or(0o644) & 0o777;
         let options = OpenOptions::new().write(true).create(true).truncate(true).permissions(mode);

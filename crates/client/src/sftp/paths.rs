@@ -89,14 +89,7 @@ impl Sftp {
         }
         match self.stat(path).await {
             Ok(attrs) if FileKind::of(&attrs) == FileKind::Dir => Ok(()),
-            Ok(_) => Err(Error::Refused {
-                doing: "make directory",
-                path: path.to_vec(),
-                refusal: Refusal {
-                    code: Refusal::FAILURE,
-                    text: "something else has that name".into(),
-                },
-            }),
+            Ok(_) => Err(Error::unsuitable("make directory", path, "something else has that name")),
             Err(_) => Err(error),
         }
     }

@@ -178,7 +178,10 @@ impl ConfigReader<'_> {
             Err(error) if !must_exist && error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(());
             }
-            Err(error) => return Err(Error::Usage(format!("{}: {error}", path.display()))),
+            Err(error) => {
+                let why = crate::error::io_reason(&error);
+                return Err(Error::Usage(format!("{}: {why}", path.display())));
+            }
         }
         // Lines above the first Host or Match hold for every host.
         let mut active = true;

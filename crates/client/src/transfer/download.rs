@@ -189,7 +189,16 @@ impl Download {
             };
             // Set-id bits of a server are never taken over (CLT-9).
             let mode = attrs.permissions.map_or(0o666, |mode| mode & 0o777);
-            let mode = if preserve { mode } else { mode & !umask() };
+            // Who replaces a file leaves to it who may read it.
+            let replaced = dir
+                .stat(&name)?
+                .filter(|_| !preserve)
+                .filter(|there| FileType::from_raw_mode(there.st_mode) == FileType::RegularFile);
+            let mode = match replaced {
+                Some(there) => there.st_mode & 0o777,
+                None if preserve => mode,
+                None => mode & !umask(),
+            };
             let times = attrs.times.filter(|_| preserve).map(|t| (t.accessed, t.modified));
             local::set_attrs(&part.fd, Some(mode), times).map_err(failed("set attributes of"))?;
             if fsync {

@@ -13,7 +13,7 @@ use super::upload::{Part, Source, Upload, final_attrs};
 use super::verify::{self, check_algorithms};
 use super::{Context, Verify};
 use crate::limits::RESUME_MIN_LEN;
-use crate::sftp::{Buffer, File, Waiting};
+use crate::sftp::{Buffer, Waiting};
 use crate::{Error, Refusal};
 
 /// Files below this go the short way, in bytes: one WRITE holds them, and a part of one is never
@@ -100,7 +100,7 @@ impl Upload {
         part: &mut Part,
         by_handle: Option<DigestAlgorithm>,
     ) -> Result<(Verified, bool), Error> {
-        let answers = begin(context, source, content, &mut part.file, by_handle).await?;
+        let answers = begin(context, source, content, part, by_handle).await?;
         let verified = match self.take_answers(context, source, part, answers).await? {
             Some(verified) => verified,
             None => {
@@ -130,7 +130,11 @@ impl Upload {
         let mut attrs_are_set = true;
         if let Some(attrs) = answers.attrs {
             let set = file.done(&attrs.frame().await?, "set attributes of");
-            attrs_are_set = unless_unsupported(set)?;
+            attrs_are_set = match set {
+                // Nobody asked for it; stores without modes refuse it.
+                Err(Error::Refused { .. }) if !context.options.preserve => true,
+                set => unless_unsupported(set)?,
+            };
         }
         let compared = match answers.comparison {
             Comparison::Digest { algorithm, ours, theirs } => {
@@ -147,7 +151,7 @@ impl Upload {
             Comparison::Later => None,
         };
         file.done(&answers.close.frame().await?, "close")?;
-        if !attrs_are_set && let Some(attrs) = final_attrs(context, source) {
+        if !attrs_are_set && let Some(attrs) = final_attrs(context, source, part) {
             // Servers without FSETSTAT may have SETSTAT.
             context.sftp.set_attrs(&part.path, &attrs).await?;
         }
@@ -162,10 +166,12 @@ async fn begin(
     context: &Context,
     source: &Source,
     content: Buffer,
-    file: &mut File,
+    part: &mut Part,
     by_handle: Option<DigestAlgorithm>,
 ) -> Result<Answers, Error> {
     let options = &context.options;
+    let attrs = final_attrs(context, source, part);
+    let file = &mut part.file;
     let ours = by_handle.map(|algorithm| {
         let mut digester = Digester::new(algorithm);
         digester.update(&content);
@@ -180,7 +186,7 @@ async fn begin(
         true => Some(file.begin_sync().await?),
         false => None,
     };
-    let attrs = match final_attrs(context, source) {
+    let attrs = match attrs {
         Some(attrs) => Some(file.begin_set_attrs(&attrs).await?),
         None => None,
     };

@@ -12,9 +12,9 @@ use super::download::{Download, umask};
 use super::local::LocalDir;
 use super::upload::Upload;
 use super::{Context, Links, blocking, path_bytes};
+use crate::Error;
 use crate::limits::TREE_DEPTH_MAX;
 use crate::sftp::{Attrs, FileKind, check_name, joined};
-use crate::{Error, Refusal};
 
 /// Files in flight; adding one waits while there are too many.
 struct Flock {
@@ -154,7 +154,7 @@ async fn get_one(
             flock.download(context, Download { source: source.to_vec(), attrs, dir, name }).await;
             Ok(())
         }
-        (FileKind::Symlink | FileKind::Other, _) => Err(not_regular(source)),
+        (FileKind::Symlink | FileKind::Other, _) => Err(not_regular("get", source)),
     }
 }
 
@@ -250,7 +250,7 @@ async fn get_dir(
                         .await;
                 }
                 FileKind::Dir if below.len() + 1 >= TREE_DEPTH_MAX => {
-                    context.failed(&source, Error::peer("directories nested too deep"));
+                    context.failed(&source, too_deep(&source));
                 }
                 FileKind::Dir => {
                     let below = [&below[..], std::slice::from_ref(&entry.name)].concat();
@@ -273,7 +273,7 @@ async fn get_dir(
                     }
                 }
                 FileKind::Symlink => context.skipped(&source, "a symbolic link"),
-                FileKind::Other => context.skipped(&source, "not a file, directory or link"),
+                FileKind::Other => context.failed(&source, not_regular("get", &source)),
             }
         }
     }
@@ -308,14 +308,13 @@ pub(super) async fn put(
     sources: &[PathBuf],
     target: &[u8],
 ) -> Result<(), Error> {
-    let into = match context.sftp.stat(target).await {
-        Ok(attrs) => FileKind::of(&attrs) == FileKind::Dir,
+    let (into, why_not_into) = match context.sftp.stat(target).await {
+        Ok(attrs) => (FileKind::of(&attrs) == FileKind::Dir, "not a directory"),
         Err(error) if error.ends_channel() => return Err(error),
-        Err(_) => target.is_empty(),
+        Err(_) => (target.is_empty(), "no such directory"),
     };
     if !into && (sources.len() > 1 || target.ends_with(b"/")) {
-        let refusal = Refusal { code: Refusal::NO_SUCH_FILE, text: "not a directory".into() };
-        return Err(Error::Refused { doing: "write into", path: target.to_vec(), refusal });
+        return Err(Error::unsuitable("write into", target, why_not_into));
     }
     let mut flock = Flock::new(context);
     for source in sources {
@@ -348,8 +347,7 @@ async fn put_one(
     };
     if metadata.is_dir() {
         if !context.options.recursive {
-            let error = std::io::Error::from(std::io::ErrorKind::IsADirectory);
-            return Err(Error::local("put", source, error));
+            return Err(Error::unsuitable("put", path_bytes(source), Error::IS_DIRECTORY));
         }
         let path = source.to_owned();
         let root = blocking(move || LocalDir::open(&path)).await??;
@@ -461,7 +459,7 @@ async fn put_dir(
                 flock.upload(context, upload).await;
             }
             FileType::Directory if depth + 1 >= TREE_DEPTH_MAX => {
-                context.failed(&entry_source, Error::Usage("directories nested too deep".into()));
+                context.failed(&entry_source, too_deep(&entry_source));
             }
             FileType::Directory => {
                 let (parent, name) = if entry.kind == FileType::Symlink {
@@ -490,7 +488,7 @@ async fn put_dir(
                 }
             }
             FileType::Symlink => context.skipped(&entry_source, "a symbolic link"),
-            _ => context.skipped(&entry_source, "not a file, directory or link"),
+            _ => context.failed(&entry_source, not_regular("put", &entry_source)),
         }
     }
     let times =
@@ -529,14 +527,14 @@ fn last_component(path: &[u8]) -> Option<&[u8]> {
 }
 
 fn is_directory(path: &[u8]) -> Error {
-    let refusal = Refusal {
-        code: Refusal::FAILURE,
-        text: "it is a directory; ask for a recursive transfer".into(),
-    };
-    Error::Refused { doing: "get", path: path.to_vec(), refusal }
+    Error::unsuitable("get", path, Error::IS_DIRECTORY)
 }
 
-fn not_regular(path: &[u8]) -> Error {
-    let refusal = Refusal { code: Refusal::FAILURE, text: "it is not a regular file".into() };
-    Error::Refused { doing: "get", path: path.to_vec(), refusal }
+fn not_regular(doing: &'static str, path: &[u8]) -> Error {
+    Error::unsuitable(doing, path, "is not a regular file")
+}
+
+/// A tree without end: by a link or mount that leads back up, or by a hostile server.
+fn too_deep(path: &[u8]) -> Error {
+    Error::unsuitable("transfer", path, "directories are nested too deep")
 }

@@ -53,6 +53,8 @@ pub(super) struct Part {
     pub(super) file: File,
     pub(super) path: Vec<u8>,
     start: u64,
+    /// Mode of the file that it will replace, if that one's is kept.
+    replaced_mode: Option<u32>,
 }
 
 impl Upload {
@@ -115,6 +117,12 @@ impl Upload {
                 return Err(Error::local("read", dir.path_of(&name), error));
             }
             let size = u64::try_from(stat.st_size).unwrap_or(0);
+            // Files of /proc call themselves empty; an empty copy would be a silent loss.
+            let mut first = Vec::new();
+            if size == 0 && local::read_at(&fd, &mut first, 0, 1).is_ok() && !first.is_empty() {
+                let why = "its size is not known before it is read";
+                return Err(Error::unsuitable("read", &source, why));
+            }
             let content = if size < small_max {
                 let mut content = pool.take(size as usize);
                 local::read_at(&fd, &mut content, 0, size as usize)
@@ -150,7 +158,33 @@ impl Upload {
     }
 
     /// `reads`: opened for reading too.
+    /// Opens the part, new or to go on with. `reads`: the server may be asked to read through it.
     pub(super) async fn open_part(
+        &self,
+        context: &Context,
+        source: &Source,
+        journal: &Option<Journal>,
+        reads: bool,
+    ) -> Result<Part, Error> {
+        // Side by side: no round trip more.
+        let (part, replaced_mode) = tokio::join!(
+            self.open_new_or_old(context, source, journal, reads),
+            self.mode_to_keep(context)
+        );
+        Ok(Part { replaced_mode, ..part? })
+    }
+
+    /// Who replaces a file leaves to it who may read it, unless modes are to be those of the source.
+    async fn mode_to_keep(&self, context: &Context) -> Option<u32> {
+        if context.options.preserve || context.options.direct {
+            return None;
+        }
+        let there = context.sftp.lstat(&self.target).await.ok()?;
+        let mode = there.permissions.filter(|_| FileKind::of(&there) == FileKind::File)?;
+        Some(mode & 0o777)
+    }
+
+    async fn open_new_or_old(
         &self,
         context: &Context,
         source: &Source,
@@ -163,12 +197,12 @@ impl Upload {
         let options = OpenOptions::new().read(reads).write(true).create(true).permissions(mode);
         if context.options.direct {
             let file = sftp.open(&self.target, options.truncate(true)).await?;
-            return Ok(Part { file, path: self.target.clone(), start: 0 });
+            return Ok(Part { file, path: self.target.clone(), start: 0, replaced_mode: None });
         }
         let path = part_path(&self.target);
         // EXCL: a link that somebody left under this name must not be written through.
         let refused = match sftp.open(&path, options.exclusive(true)).await {
-            Ok(file) => return Ok(Part { file, path, start: 0 }),
+            Ok(file) => return Ok(Part { file, path, start: 0, replaced_mode: None }),
             Err(error @ Error::Refused { .. }) => error,
             Err(error) => return Err(error),
         };
@@ -184,12 +218,12 @@ impl Upload {
             if start > 0 {
                 let file = sftp.open(&path, OpenOptions::new().write(true)).await?;
                 file.set_attrs(&Attrs { size: Some(start), ..Attrs::default() }).await?;
-                return Ok(Part { file, path, start });
+                return Ok(Part { file, path, start, replaced_mode: None });
             }
         }
         sftp.remove(&path).await?;
         let file = sftp.open(&path, options.exclusive(true)).await?;
-        Ok(Part { file, path, start: 0 })
+        Ok(Part { file, path, start: 0, replaced_mode: None })
     }
 
     async fn proven(
@@ -285,12 +319,17 @@ impl Upload {
         source: &Source,
         part: &Part,
     ) -> Result<(), Error> {
-        let Some(attrs) = final_attrs(context, source) else { return Ok(()) };
-        match part.file.set_attrs(&attrs).await {
+        let Some(attrs) = final_attrs(context, source, part) else { return Ok(()) };
+        let set = match part.file.set_attrs(&attrs).await {
             // Servers without FSETSTAT may have SETSTAT.
             Err(error) if error.refusal_code() == Some(Refusal::OP_UNSUPPORTED) => {
                 context.sftp.set_attrs(&part.path, &attrs).await
             }
+            result => result,
+        };
+        match set {
+            // Nobody asked for it; stores without modes refuse it.
+            Err(Error::Refused { .. }) if !context.options.preserve => Ok(()),
             result => result,
         }
     }
@@ -322,11 +361,12 @@ impl Upload {
 }
 
 /// What the part gets after its content, if it differs from what it was made with.
-pub(super) fn final_attrs(context: &Context, source: &Source) -> Option<Attrs> {
-    let mode = source.stat.st_mode & 0o777;
+pub(super) fn final_attrs(context: &Context, source: &Source, part: &Part) -> Option<Attrs> {
+    let made_with = source.stat.st_mode & 0o777;
+    let mode = part.replaced_mode.unwrap_or(made_with);
     let preserve = context.options.preserve;
     let attrs = Attrs {
-        permissions: (preserve || mode & 0o600 != 0o600).then_some(mode),
+        permissions: (preserve || mode != made_with || mode & 0o600 != 0o600).then_some(mode),
         times: preserve.then(|| Times {
             accessed: clamp_seconds(source.stat.st_atime),
             modified: clamp_seconds(source.stat.st_mtime),

@@ -133,8 +133,23 @@ pub(super) async fn digest_local(
 /// for messages.
 ///
 /// # Errors
-/// [`Error::VerificationFailed`] if they differ, or if they cannot be compared and must be.
+/// [`Error::VerificationFailed`] if they differ, or if they cannot be compared and must be;
+/// [`Error::Cancelled`], and both stay as they are.
 pub(super) async fn verify(
+    context: &Context,
+    local: &Arc<OwnedFd>,
+    remote_path: &[u8],
+    len: u64,
+    path: &[u8],
+) -> Result<Verified, Error> {
+    // Digests of a large file take minutes; who asks to stop is not kept waiting.
+    tokio::select! {
+        result = compare_both(context, local, remote_path, len, path) => result,
+        () = context.cancel.cancelled() => Err(Error::Cancelled),
+    }
+}
+
+async fn compare_both(
     context: &Context,
     local: &Arc<OwnedFd>,
     remote_path: &[u8],
