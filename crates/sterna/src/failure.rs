@@ -53,6 +53,11 @@ impl Failure {
         self
     }
 
+    /// `WHAT: WHY`; empty if everything was already said.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     pub fn exit(&self) -> Exit {
         self.exit
     }

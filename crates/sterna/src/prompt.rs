@@ -10,7 +10,7 @@ use std::{
 use sterna_client::{HostKeyQuestion, Prompt, Zeroizing};
 
 use crate::{
-    failure::{Failure, Result},
+    failure::{self, Failure, Result},
     output::display_name,
 };
 
@@ -73,13 +73,22 @@ pub fn given_password(file: Option<&Path>) -> Result<Option<Zeroizing<String>>> 
 /// If it cannot be read, is empty, too long or not UTF-8.
 pub fn read_password_file(path: &Path) -> Result<Zeroizing<String>> {
     let name = || display_name(path.as_os_str().as_encoded_bytes());
-    let file = File::open(path).map_err(|error| Failure::io(name(), &error))?;
+    let file =
+        File::open(path).map_err(|error| Failure::usage(name(), failure::io_reason(&error)))?;
     first_line(file).map_err(|why| Failure::usage(name(), why))
 }
 
 /// Asks for a text that is not shown; `None` if there is no terminal or the person gave up.
 pub fn ask_secret(question: &str) -> Option<Zeroizing<String>> {
     rpassword::prompt_password(question).ok().map(Zeroizing::new)
+}
+
+/// The first line of stdin, which is not a terminal.
+///
+/// # Errors
+/// As [`read_password_file`].
+pub fn read_password_stdin() -> Result<Zeroizing<String>> {
+    first_line(std::io::stdin().lock()).map_err(|why| Failure::usage("standard input", why))
 }
 
 fn first_line(file: impl Read) -> std::result::Result<Zeroizing<String>, &'static str> {

@@ -123,8 +123,11 @@ impl GetArgs {
         let count: usize = groups.iter().map(Vec::len).sum();
         if count + outcome.refused > 1 && !self.target.is_dir() {
             let name = crate::output::display_name(self.target.as_os_str().as_encoded_bytes());
-            return Err(Failure::incomplete(name, "not a directory")
-                .hint("several files can only be fetched into a directory"));
+            outcome.refused(
+                Failure::incomplete(name, "not a directory")
+                    .hint("several files can only be fetched into a directory"),
+            )?;
+            return Ok(outcome.finish());
         }
         for group in groups {
             let remote = group[0].remote.clone();
@@ -192,7 +195,7 @@ impl Outcome {
     pub fn refused(&mut self, failure: Failure) -> Result<()> {
         self.refused += 1;
         self.summary.failed += 1;
-        self.meter.clear();
+        self.meter.refused(&failure);
         self.worst = self.worst.worst(report(failure)?);
         Ok(())
     }

@@ -1,6 +1,9 @@
 //! `sterna hash-password`: what stands as `password` in the settings of `serve`.
 
-use std::path::PathBuf;
+use std::{
+    io::{self, IsTerminal},
+    path::PathBuf,
+};
 
 use clap::Args;
 use sterna_identity::PasswordHash;
@@ -17,13 +20,14 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   sterna hash-password                           asks twice, prints $argon2id$…
-  sterna hash-password --password-file secret";
+  sterna hash-password --password-file secret
+  pass show sftp/alice | sterna hash-password";
 
 /// Turn a password into the hash for the settings of `serve`
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct HashPasswordArgs {
-    /// File whose first line is the password; asked on the terminal otherwise
+    /// File whose first line is the password; else it is read from a pipe or asked on the terminal
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 }
@@ -32,6 +36,7 @@ impl HashPasswordArgs {
     pub fn run(self, global: &GlobalArgs) -> Result<Exit> {
         let password = match &self.password_file {
             Some(file) => prompt::read_password_file(file)?,
+            None if !io::stdin().is_terminal() => prompt::read_password_stdin()?,
             None => ask_twice()?,
         };
         let hash = PasswordHash::make(password.as_bytes(), &mut SystemRandom)

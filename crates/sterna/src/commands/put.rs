@@ -40,8 +40,15 @@ pub struct PutArgs {
 impl PutArgs {
     pub async fn run(self, global: &GlobalArgs) -> Result<Exit> {
         let RemotePath(target) = &self.target;
-        let remote = Remotes::new(&self.client, global)?.to(target).await?;
+        let mut remotes = Remotes::new(&self.client, global)?;
         let mut outcome = Outcome::new(global, self.transfer);
+        let remote = match remotes.to(target).await {
+            Ok(remote) => remote,
+            Err(failure) => {
+                outcome.refused(failure)?;
+                return Ok(outcome.finish());
+            }
+        };
         let transfers = outcome.transfers(&remote, self.transfer);
         let result = transfers.put(&self.sources, target.path()).await;
         outcome.add(result)?;

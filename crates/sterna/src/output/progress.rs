@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sterna_client::transfer::{Event, FileReport, Progress, Summary, Verified};
 
 use super::{Object, Output, bytes_human, display_name};
+use crate::failure::Failure;
 
 /// Shortest time between two `progress` events of `--json`: fine enough for a bar, coarse enough
 /// not to cost the transfer anything.
@@ -59,6 +60,15 @@ impl Meter {
             self.json(summary_object(summary));
         } else if self.output.progress || (self.verbose && !self.output.quiet) {
             eprintln!("{}", summary_line(summary));
+        }
+    }
+
+    /// Something could not even be tried; people are told elsewhere.
+    pub fn refused(&self, failure: &Failure) {
+        self.clear();
+        if self.output.json {
+            let object = Object::event("error").with("error", failure.text());
+            self.json(object.with("exit", failure.exit() as u8));
         }
     }
 
@@ -170,6 +180,10 @@ impl Progress for Meter {
                     self.json(object.with("error", error.to_string()).with("exit", exit));
                 }
                 self.say(&format!("sterna: {error}"));
+                // That the same command goes on is said once, at the end.
+                if let Some(hint) = error.hint().filter(|_| !error.ends_channel()) {
+                    self.say(&format!("  hint: {hint}"));
+                }
                 self.end(path, 0);
             }
             Event::Skipped { path, why } => {

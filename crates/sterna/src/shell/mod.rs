@@ -16,7 +16,7 @@ use std::{
     sync::Arc,
 };
 
-use sterna_client::{Attrs, Session, Sftp, transfer::Options};
+use sterna_client::{Attrs, FileKind, Session, Sftp, transfer::Options};
 use sterna_sftp_proto::Owner;
 
 use self::{
@@ -185,7 +185,7 @@ impl Shell {
             None => self.sftp.home_directory(b"").await?,
         };
         let resolved = self.sftp.realpath(&path).await?;
-        if !is_directory(&self.sftp, &resolved).await {
+        if FileKind::of(&self.sftp.stat(&resolved).await?) != FileKind::Dir {
             return Err(remote_failure("cd", &resolved, "not a directory"));
         }
         self.directory = resolved;

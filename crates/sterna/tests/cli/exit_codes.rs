@@ -1,8 +1,8 @@
 //! What a script learns from how `sterna` ends.
 
-use std::{fs, net::TcpListener, process::Command};
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, process::Command};
 
-use crate::support::{Server, USER, stderr, sterna};
+use crate::support::{Server, USER, stderr, stdout, sterna};
 
 #[test]
 fn wrong_usage_is_2() {
@@ -120,4 +120,48 @@ fn a_reader_that_leaves_ends_the_program_quietly() {
 
     assert_eq!(stderr(&output), "", "{USER}");
     assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn json_of_a_transfer_ends_with_a_summary_even_without_a_connection() {
+    let server = Server::start();
+    fs::write(server.local("f"), "x").unwrap();
+
+    for (subcommand, places) in
+        [("get", [server.place("f"), "g".to_owned()]), ("put", ["f".to_owned(), server.place("f")])]
+    {
+        let mut command = server.stranger(subcommand);
+        command.args(["--json", "-o", "StrictHostKeyChecking=yes"]).args(places);
+        let output = command.output().unwrap();
+
+        assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+        let events: Vec<serde_json::Value> =
+            stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(events[0]["event"], "error");
+        assert_eq!(events[0]["exit"], 4);
+        assert_eq!(events[1]["event"], "summary");
+        assert_eq!(events[1]["failed"], 1);
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_offered_is_named_with_the_reason() {
+    let keys = tempfile::NamedTempFile::new().unwrap();
+    fs::write(
+        keys.path(),
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBrsSTxm+vJdIU1ZNA8BCSSzBvrGL9aPZjsnOeeFf0xw",
+    )
+    .unwrap();
+    let server = Server::start_with(&["--authorized-keys", keys.path().to_str().unwrap()]);
+    fs::write(server.local("open"), "not for everybody").unwrap();
+    fs::set_permissions(server.local("open"), fs::Permissions::from_mode(0o644)).unwrap();
+
+    let mut command = server.stranger("ls");
+    command.args(["-o", "StrictHostKeyChecking=no", "-i", "open", "-i", "missing"]);
+    let output = command.arg(server.place("/")).output().unwrap();
+
+    assert_eq!(output.status.code(), Some(5));
+    let said = stderr(&output);
+    assert!(said.contains("key open is left out: its mode 644 lets others read it"), "{said}");
+    assert!(said.contains("key missing: no such file"), "{said}");
 }

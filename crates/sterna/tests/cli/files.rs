@@ -178,3 +178,22 @@ fn a_missing_file_is_named_with_the_reason() {
     assert!(said.contains("no such file"), "{said}");
     assert_eq!(stdout(&output), "");
 }
+
+#[test]
+fn a_reason_is_said_once() {
+    let server = Server::start();
+
+    let output = server.run("cat", [server.place("missing")]);
+
+    let expected = "sterna: open \"missing\": no such file or directory\n";
+    assert_eq!(stderr(&output), expected);
+}
+
+#[test]
+fn a_tilde_is_where_the_login_starts() {
+    let server = Server::start();
+    fs::write(server.shared().join("f"), "x").unwrap();
+
+    assert_eq!(server.ok("cat", [server.place("~/f")]), "x");
+    assert_eq!(server.ok("ls", [server.place("~")]), "f\n");
+}

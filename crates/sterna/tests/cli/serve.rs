@@ -1,6 +1,6 @@
 //! `serve`: what it prints, keeps, and does at its end.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use crate::support::{Server, port_of, spawn_until_listening, stderr, sterna};
 
@@ -115,4 +115,25 @@ fn a_port_in_use_is_named() {
 
     assert_ne!(output.status.code(), Some(0));
     assert!(stderr(&output).contains(&address), "{}", stderr(&output));
+}
+
+#[test]
+fn the_state_directory_is_private_if_it_is_made_here() {
+    let server = Server::start();
+
+    let mode = fs::metadata(server.local("../state")).unwrap().permissions().mode();
+
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn a_password_file_that_does_not_exist_is_wrong_usage() {
+    let dir = tempfile::tempdir().unwrap();
+
+    let mut command = sterna();
+    command.arg("serve").arg(dir.path()).args(["--password-file", "/does/not/exist"]);
+    let output = command.output().unwrap();
+
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(stderr(&output), "sterna: /does/not/exist: no such file or directory\n");
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Output};
 
-use crate::support::{spawn_until_listening, stderr, sterna};
+use crate::support::{feed, spawn_until_listening, stderr, stdout, sterna};
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBrsSTxm+vJdIU1ZNA8BCSSzBvrGL9aPZjsnOeeFf0xw alice";
@@ -138,4 +138,15 @@ fn a_reload_applies_everything_or_nothing() {
 
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn a_password_may_be_hashed_from_a_pipe() {
+    let mut command = sterna();
+    command.arg("hash-password");
+
+    let output = feed(&mut command, b"correct horse\n");
+
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).starts_with("$argon2id$"), "{}", stdout(&output));
 }

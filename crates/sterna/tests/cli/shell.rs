@@ -135,3 +135,15 @@ fn a_read_only_or_narrowed_sftp_server_refuses_the_rest() {
         assert!(dir.path().join("f").exists(), "{options}");
     }
 }
+
+#[test]
+fn cd_tells_what_is_missing_from_what_is_no_directory() {
+    let server = Server::start();
+    fs::write(server.shared().join("f"), "x").unwrap();
+
+    let missing = stderr(&server.batch("cd nowhere\n"));
+    let file = stderr(&server.batch("cd f\n"));
+
+    assert!(missing.contains("no such file or directory"), "{missing}");
+    assert!(file.contains("not a directory"), "{file}");
+}

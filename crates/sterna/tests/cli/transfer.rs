@@ -69,7 +69,9 @@ fn a_directory_without_r_is_refused_and_named() {
     let output = server.run("get", [server.place("d"), ".".to_owned()]);
 
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("recursive"), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert_eq!(said.lines().next(), Some("sterna: get \"d\": is a directory"));
+    assert!(said.contains("hint: use -r"), "{said}");
     assert!(!server.local("d").exists());
 }
 
@@ -204,4 +206,50 @@ fn a_quiet_pipe_gets_no_words() {
 
     assert_eq!(stdout(&output), "");
     assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn who_may_read_a_replaced_file_stays_as_it_was() {
+    let server = Server::start();
+    let mode_of = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let set_mode = |path: &std::path::Path, mode: u32| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for (size, name) in [(10, "small"), (1 << 20, "large")] {
+        let (here, there) = (server.local(name), server.shared().join(name));
+        fs::write(&here, noise(size, 1)).unwrap();
+        fs::write(&there, "private").unwrap();
+        set_mode(&here, 0o644);
+        set_mode(&there, 0o600);
+
+        server.ok("put", [name.to_owned(), server.place("/")]);
+        assert_eq!((mode_of(&there), fs::metadata(&there).unwrap().len()), (0o600, size as u64));
+
+        set_mode(&there, 0o644);
+        set_mode(&here, 0o600);
+        server.ok("get", [server.place(name), ".".to_owned()]);
+        assert_eq!(mode_of(&here), 0o600);
+
+        server.ok("get", ["-p".to_owned(), server.place(name), ".".to_owned()]);
+        assert_eq!(mode_of(&here), 0o644);
+    }
+}
+
+/// Never 0 when something is missing: neither for a pipe in a tree nor for a file that hides its size.
+#[test]
+fn what_cannot_be_transferred_is_named_and_counts_as_failed() {
+    let server = Server::start();
+    fs::create_dir(server.local("tree")).unwrap();
+    fs::write(server.local("tree/f"), "x").unwrap();
+    let made = Command::new("mkfifo").arg(server.local("tree/pipe")).status().unwrap();
+    assert!(made.success());
+
+    let output = server.run("put", ["-r", "tree", "/proc/self/status", &server.place("/")]);
+
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(said.contains("put \"tree/pipe\": is not a regular file"), "{said}");
+    assert!(said.contains("read \"/proc/self/status\": its size is not known"), "{said}");
+    assert!(server.shared().join("tree/f").exists());
+    assert!(!server.shared().join("status").exists());
 }
