@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{fmt, process};
 
@@ -44,7 +44,10 @@ impl fmt::Display for HostKeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "host key {}: ", self.path.display())?;
         match &self.why {
-            HostKeyWhy::Io(error) => error.fmt(f),
+            HostKeyWhy::Io(error) => {
+                let text = error.to_string();
+                f.write_str(text.split(" (os error ").next().unwrap_or(&text))
+            }
             HostKeyWhy::Key(error) => error.fmt(f),
             HostKeyWhy::Generate => f.write_str("cannot be made"),
         }
@@ -81,7 +84,8 @@ impl HostKeys {
     /// A key cannot be read, made or written.
     pub fn in_dir(dir: &Path) -> Result<Self, HostKeyError> {
         let fail = |error| HostKeyError { path: dir.to_owned(), why: HostKeyWhy::Io(error) };
-        fs::create_dir_all(dir).map_err(fail)?;
+        // Only what is made here is private: the mode of a directory that exists is its owner's choice.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(fail)?;
         let mut keys = Vec::new();
         for (name, key_type) in MADE {
             let path = dir.join(name);
