@@ -46,6 +46,11 @@ impl Failure {
         Self { text: String::new(), hint: None, exit, silent: true, cancelled: false }
     }
 
+    /// The end of something that the user stopped and that has said so. Others can follow it.
+    pub fn cancelled() -> Self {
+        Self { cancelled: true, ..Self::reported(Exit::Interrupted) }
+    }
+
     /// Adds what the user can do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -40,13 +40,15 @@ impl Prompt for Terminal {
         ask(&text)
     }
 
-    fn password(&self, user: &str, host: &str, _attempt: u32) -> Option<Zeroizing<String>> {
-        ask_secret(&format!("Password of {user}@{host}: "))
+    fn password(&self, user: &str, host: &str, attempt: u32) -> Option<Zeroizing<String>> {
+        let again = if attempt > 1 { "Not accepted. " } else { "" };
+        ask_secret(&format!("{again}Password of {user}@{host}: "))
     }
 
-    fn passphrase(&self, file: &Path, _attempt: u32) -> Option<Zeroizing<String>> {
+    fn passphrase(&self, file: &Path, attempt: u32) -> Option<Zeroizing<String>> {
         let file = display_name(file.as_os_str().as_encoded_bytes());
-        ask_secret(&format!("Passphrase of {file}: "))
+        let again = if attempt > 1 { "Wrong. " } else { "" };
+        ask_secret(&format!("{again}Passphrase of {file}: "))
     }
 
     fn inform(&self, text: &str) {

@@ -16,7 +16,10 @@ use std::{
     sync::Arc,
 };
 
-use sterna_client::{Attrs, FileKind, Session, Sftp, transfer::Options};
+use sterna_client::{
+    Attrs, Error, FileKind, Session, Sftp,
+    transfer::{Options, Summary},
+};
 use sterna_sftp_proto::Owner;
 
 use self::{
@@ -250,7 +253,7 @@ impl Shell {
         let meter = transfers.meter.clone();
         let result = transfers.get(&sources, target).await;
         meter.clear();
-        ended(result?.exit_code())
+        ended(&result?)
     }
 
     async fn put(&self, flags: TransferFlags, local: &Word, remote: Option<Word>) -> Result<()> {
@@ -270,7 +273,7 @@ impl Shell {
         let meter = transfers.meter.clone();
         let result = transfers.put(&sources, &target).await;
         meter.clear();
-        ended(result?.exit_code())
+        ended(&result?)
     }
 
     async fn change_owner(
@@ -382,9 +385,13 @@ fn style_of(flags: LsFlags) -> Style {
 }
 
 /// The end of a transfer whose single failures were already reported.
-fn ended(status: u8) -> Result<()> {
-    match Exit::from_status(status) {
+fn ended(summary: &Summary) -> Result<()> {
+    let lost = |error: &Error| error.ends_channel() && !matches!(error, Error::Cancelled);
+    match Exit::from_status(summary.exit_code()) {
         Exit::Done => Ok(()),
+        Exit::Interrupted if !summary.errors.iter().any(|(_, error)| lost(error)) => {
+            Err(Failure::cancelled())
+        }
         exit => Err(Failure::reported(exit)),
     }
 }
@@ -419,4 +426,23 @@ fn local_failure(path: &Path, error: &std::io::Error) -> Failure {
 
 fn remote_failure(doing: &str, path: &[u8], why: &str) -> Failure {
     Failure::incomplete(format!("{doing} \"{}\"", display_name(path)), why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended_with(error: Error) -> Failure {
+        let summary =
+            Summary { failed: 1, errors: vec![(b"f".to_vec(), error)], ..Summary::default() };
+        ended(&summary).unwrap_err()
+    }
+
+    #[test]
+    fn a_person_who_stops_a_transfer_stays_in_the_shell() {
+        let lost = Error::Interrupted { doing: "write", why: "connection lost".into() };
+
+        assert!(ended_with(Error::Cancelled).is_cancelled());
+        assert!(!ended_with(lost).is_cancelled());
+    }
 }
