@@ -120,7 +120,7 @@ impl<'r> Round<'r> {
     async fn public_keys(&mut self) -> Result<Progress, Error> {
         let identities = match self.identities.take() {
             Some(identities) => identities,
-            None => keys::collect(self.credentials.settings, &self.credentials.prompt).await,
+            None => keys::collect(self.credentials.settings, self.credentials.prompt).await,
         };
         let mut result = Progress::Nothing;
         for identity in &identities {
