@@ -54,6 +54,9 @@ pub const CONNECT_STAGGER: Duration = Duration::from_millis(250);
 pub const CONNECT_ADDRESSES_MAX: usize = 16;
 /// Commands that may wait for the connection task.
 pub const SESSION_QUEUE_LEN: usize = 64;
+/// Commands that run at once on one connection; further ones wait. OpenSSH's `MaxSessions` allows
+/// ten channels, and SFTP and others of ours need some.
+pub const EXEC_PARALLEL_MAX: usize = 4;
 /// Output of an `exec` that is kept, in bytes, for each of stdout and stderr.
 pub const EXEC_OUTPUT_LEN_MAX: usize = 1 << 20;
 

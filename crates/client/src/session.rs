@@ -6,9 +6,10 @@ mod service;
 use std::sync::{Arc, OnceLock};
 
 use sterna_sftp_proto::messages::Symlink;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::connect::SessionBuilder;
+use crate::limits::EXEC_PARALLEL_MAX;
 use crate::sftp::{Engine, Sftp, SftpOptions};
 use crate::ssh_config::HostSettings;
 use crate::{Destination, Error};
@@ -27,6 +28,8 @@ struct Inner {
     end: Arc<OnceLock<String>>,
     settings: HostSettings,
     peer_software: String,
+    /// Commands wait here for their turn.
+    exec_turns: Semaphore,
 }
 
 /// What a command at the server has said.
@@ -51,7 +54,8 @@ impl Session {
         settings: HostSettings,
         peer_software: String,
     ) -> Self {
-        Self { inner: Arc::new(Inner { commands, end, settings, peer_software }) }
+        let exec_turns = Semaphore::new(exec_parallel(&peer_software));
+        Self { inner: Arc::new(Inner { commands, end, settings, peer_software, exec_turns }) }
     }
 
     /// Opens an SFTP channel. Several may be open; servers limit their number (OpenSSH: 10).
@@ -68,11 +72,14 @@ impl Session {
         Sftp::start(handle, &options).await
     }
 
-    /// Runs a command at the server with empty input and collects what it says.
+    /// Runs a command at the server with empty input and collects what it says. A few run at once,
+    /// further ones wait for their turn.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if the server runs no commands.
     pub async fn exec(&self, command: &[u8]) -> Result<ExecOutput, Error> {
+        // The semaphore is never closed.
+        let _turn = self.inner.exec_turns.acquire().await;
         let (done, reply) = oneshot::channel();
         self.send(Command::Exec { command: command.to_vec(), done }).await?;
         reply.await.unwrap_or_else(|_| Err(self.ended()))
@@ -111,4 +118,11 @@ impl Session {
             self.inner.end.get().cloned().unwrap_or_else(|| "the connection is closed".into());
         Error::Interrupted { doing: "use the connection", why }
     }
+}
+
+/// Commands that may run at once at a server of this name.
+fn exec_parallel(peer_software: &str) -> usize {
+    // Dropbear 2022.82 to 2024.85 ends the connection by a failed assertion if a command ends while
+    // another channel is open and has not got its command yet (its issue 321).
+    if peer_software.starts_with("dropbear_") { 1 } else { EXEC_PARALLEL_MAX }
 }
