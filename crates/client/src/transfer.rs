@@ -5,6 +5,7 @@
 //! the same transfer again finds what an interrupted one left, proves it and goes on from there
 //! ([`resume`]). What failed is in the [`Summary`]; one bad file does not stop the others (CLT-15).
 
+mod command_digests;
 mod download;
 mod local;
 mod progress;
@@ -35,10 +36,8 @@ use crate::limits::{
 };
 use crate::sftp::Sftp;
 use crate::{Error, Session};
+use command_digests::CommandDigests;
 use local::LocalDir;
-
-/// Commands that may run at the server at once: sshd allows 10 sessions on a connection.
-const EXEC_SLOTS: usize = 4;
 
 /// What is done with symbolic links inside a tree. A source that is itself named is always followed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -234,7 +233,7 @@ impl Transfer {
             sftp: self.sftp.clone(),
             session: self.session.clone(),
             commands_work: AtomicBool::new(true),
-            exec_slots: Semaphore::new(EXEC_SLOTS),
+            command_digests: CommandDigests::new(DigestAlgorithm::Sha256),
             budget: Arc::new(Semaphore::new(budget.max(1024))),
             options: self.options.clone(),
             progress: self.progress.clone(),
@@ -255,7 +254,7 @@ struct Context {
     sftp: Sftp,
     session: Option<Session>,
     commands_work: AtomicBool,
-    exec_slots: Semaphore,
+    command_digests: CommandDigests,
     /// Bytes in flight of all files together, in [`BUDGET_UNIT`]s.
     budget: Arc<Semaphore>,
     options: Options,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sterna_ssh_crypto::{DigestAlgorithm, Digester};
 
+use super::command_digests::digests;
 use super::{Context, Verified, Verify, local};
 use crate::sftp::Sftp;
 use crate::{Error, Session, display_name};
@@ -53,58 +54,8 @@ pub async fn digest_remote(
     }
     let session =
         session.ok_or(Error::Unsupported { doing: "compute a digest", extension: "check-file" })?;
-    digest_by_command(session, path, algorithm).await
-}
-
-async fn digest_by_command(
-    session: &Session,
-    path: &[u8],
-    algorithm: DigestAlgorithm,
-) -> Result<Digest, Error> {
-    let lacking = || Error::Unsupported {
-        doing: "compute a digest",
-        extension: "check-file or a digest command",
-    };
-    let program = match algorithm {
-        DigestAlgorithm::Blake3 => "b3sum",
-        DigestAlgorithm::Md5 => "md5sum",
-        DigestAlgorithm::Sha1 => "sha1sum",
-        DigestAlgorithm::Sha256 => "sha256sum",
-        DigestAlgorithm::Sha384 => "sha384sum",
-        DigestAlgorithm::Sha512 => "sha512sum",
-    };
-    // A relative path counts from the login directory for both; "./" keeps "-" from being an option.
-    let mut command = format!("{program} ").into_bytes();
-    let dot: &[u8] = if path.starts_with(b"/") { b"" } else { b"./" };
-    command.extend_from_slice(&quoted(&[dot, path].concat()));
-    let output = session.exec(&command).await?;
-    if output.status != Some(0) {
-        return Err(lacking());
-    }
-    // GNU tools put a backslash in front when they had to escape the name.
-    let text = output.stdout.strip_prefix(b"\\").unwrap_or(&output.stdout);
-    let hex = text.get(..algorithm.output_len() * 2).ok_or_else(lacking)?;
-    let digit = |b: &u8| (*b as char).to_digit(16);
-    let bytes: Option<Vec<u8>> = hex
-        .as_chunks::<2>()
-        .0
-        .iter()
-        .map(|[high, low]| Some((digit(high)? * 16 + digit(low)?) as u8))
-        .collect();
-    Ok(Digest { algorithm, bytes: bytes.ok_or_else(lacking)? })
-}
-
-/// `'…'` for a POSIX shell: the only character that means something inside is the quote itself.
-fn quoted(path: &[u8]) -> Vec<u8> {
-    let mut out = vec![b'\''];
-    for byte in path {
-        match byte {
-            b'\'' => out.extend_from_slice(b"'\\''"),
-            byte => out.push(*byte),
-        }
-    }
-    out.push(b'\'');
-    out
+    let found = digests(session, algorithm, &[path]).await?;
+    Ok(Digest { algorithm, bytes: found.into_iter().next().unwrap_or_default() })
 }
 
 /// The digest of an open local file.
@@ -172,12 +123,11 @@ async fn compare_both(
         }
     }
     if let Some(session) = context.commands() {
-        let _permit = context.exec_slots.acquire().await;
-        let algorithm = DigestAlgorithm::Sha256;
-        match digest_by_command(session, remote_path, algorithm).await {
+        let algorithm = context.command_digests.algorithm();
+        match context.command_digests.of(session, remote_path).await {
             Ok(theirs) => {
                 let ours = digest_local(local.clone(), algorithm).await?;
-                return compare(&ours, Some(&theirs.bytes), algorithm, path);
+                return compare(&ours, Some(&theirs), algorithm, path);
             }
             // A server that runs no commands, or not this one, is not asked again.
             Err(Error::Unsupported { .. } | Error::Interrupted { .. }) => context.commands_failed(),
@@ -216,15 +166,4 @@ fn compare(
         theirs.map_or("nothing".into(), |theirs| display_name(hex(theirs).as_bytes()))
     );
     Err(Error::VerificationFailed { path: path.to_vec(), why })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_name_leaves_its_quotes() {
-        assert_eq!(quoted(b"a'; rm -rf /; '\n"), b"'a'\\''; rm -rf /; '\\''\n'");
-        assert_eq!(quoted(b"$(x)`y`\\"), b"'$(x)`y`\\'");
-    }
 }

@@ -1,0 +1,206 @@
+//! Digests by commands at the server, many files in one command.
+//!
+//! A command costs a login shell, which may take longer than the transfer of a small file. So files
+//! that wait for a free slot are gathered, and the next command takes them all.
+
+use std::sync::{Mutex, PoisonError};
+
+use sterna_ssh_crypto::DigestAlgorithm;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::limits::EXEC_OUTPUT_LEN_MAX;
+use crate::{Error, Session};
+
+/// Commands that run at once: while they do, the other files in flight gather for the next.
+const SLOTS: usize = 2;
+/// Files in one command, and the bytes of their names: far below the shortest command line that
+/// servers take, and the answer fits into what is kept of a command's output.
+const FILES_MAX: usize = 64;
+const NAMES_LEN_MAX: usize = 16 * 1024;
+
+/// Every byte of a name may come back escaped, behind a digest.
+const _: () = assert!(FILES_MAX * 256 + NAMES_LEN_MAX * 2 < EXEC_OUTPUT_LEN_MAX);
+
+/// The queue in front of the digest commands of one transfer; all use one algorithm.
+pub(super) struct CommandDigests {
+    algorithm: DigestAlgorithm,
+    slots: Semaphore,
+    waiting: Mutex<Vec<Waiting>>,
+}
+
+struct Waiting {
+    path: Vec<u8>,
+    reply: oneshot::Sender<Result<Vec<u8>, Error>>,
+}
+
+impl CommandDigests {
+    pub(super) fn new(algorithm: DigestAlgorithm) -> Self {
+        Self { algorithm, slots: Semaphore::new(SLOTS), waiting: Mutex::default() }
+    }
+
+    pub(super) fn algorithm(&self) -> DigestAlgorithm {
+        self.algorithm
+    }
+
+    /// The digest of one remote file.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the command does not exist or cannot read this file;
+    /// [`Error::Cancelled`] if the file whose turn it was to ask went away.
+    pub(super) async fn of(&self, session: &Session, path: &[u8]) -> Result<Vec<u8>, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.waiting().push(Waiting { path: path.to_vec(), reply });
+        // Whoever gets a slot asks for all that wait, which may be others than itself.
+        if let Ok(_slot) = self.slots.acquire().await {
+            let batch = self.take_batch();
+            if !batch.is_empty() {
+                self.ask(session, batch).await;
+            }
+        }
+        answer.await.unwrap_or(Err(Error::Cancelled))
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The files that waited longest, as many as one command takes.
+    fn take_batch(&self) -> Vec<Waiting> {
+        let mut waiting = self.waiting();
+        let mut names_len = 0;
+        let fits = |w: &&Waiting| {
+            names_len += w.path.len();
+            names_len <= NAMES_LEN_MAX
+        };
+        let count = waiting.iter().take(FILES_MAX).take_while(fits).count();
+        // A single name that is too long still goes, alone.
+        let count = count.max(waiting.len().min(1));
+        waiting.drain(..count).collect()
+    }
+
+    async fn ask(&self, session: &Session, batch: Vec<Waiting>) {
+        let paths: Vec<&[u8]> = batch.iter().map(|w| &w.path[..]).collect();
+        match digests(session, self.algorithm, &paths).await {
+            Ok(found) => {
+                for (waiting, digest) in batch.into_iter().zip(found) {
+                    let _ = waiting.reply.send(Ok(digest));
+                }
+            }
+            // One file of many may be the reason: each is asked for by itself.
+            Err(Error::Unsupported { .. }) if batch.len() > 1 => {
+                for waiting in batch {
+                    let one = digests(session, self.algorithm, &[&waiting.path]).await;
+                    let one = one.map(|found| found.into_iter().next().unwrap_or_default());
+                    let _ = waiting.reply.send(one);
+                }
+            }
+            Err(error) => {
+                for waiting in batch {
+                    let _ = waiting.reply.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+/// The digests of `paths`, in their order, by one command at the server.
+///
+/// # Errors
+/// [`Error::Unsupported`] unless the command answers for every one of them.
+pub(super) async fn digests(
+    session: &Session,
+    algorithm: DigestAlgorithm,
+    paths: &[&[u8]],
+) -> Result<Vec<Vec<u8>>, Error> {
+    let program = match algorithm {
+        DigestAlgorithm::Blake3 => "b3sum",
+        DigestAlgorithm::Md5 => "md5sum",
+        DigestAlgorithm::Sha1 => "sha1sum",
+        DigestAlgorithm::Sha256 => "sha256sum",
+        DigestAlgorithm::Sha384 => "sha384sum",
+        DigestAlgorithm::Sha512 => "sha512sum",
+    };
+    let mut command = program.as_bytes().to_vec();
+    for path in paths {
+        // A relative path counts from the login directory for both; "./" keeps "-" from being an
+        // option.
+        let dot: &[u8] = if path.starts_with(b"/") { b"" } else { b"./" };
+        command.push(b' ');
+        command.extend_from_slice(&quoted(&[dot, path].concat()));
+    }
+    let output = session.exec(&command).await?;
+    let found = match output.status {
+        Some(0) => parse(&output.stdout, algorithm, paths.len()),
+        _ => None,
+    };
+    found.ok_or(Error::Unsupported {
+        doing: "compute a digest",
+        extension: "check-file or a digest command",
+    })
+}
+
+/// One digest from each of `count` lines. The tools escape line feeds in names, so that a line is a
+/// file; in front of such a line stands a backslash.
+fn parse(stdout: &[u8], algorithm: DigestAlgorithm, count: usize) -> Option<Vec<Vec<u8>>> {
+    let digit = |b: &u8| (*b as char).to_digit(16);
+    let digest = |line: &[u8]| -> Option<Vec<u8>> {
+        let line = line.strip_prefix(b"\\").unwrap_or(line);
+        let hex = line.get(..algorithm.output_len() * 2)?;
+        let pairs = hex.as_chunks::<2>().0;
+        pairs.iter().map(|[high, low]| Some((digit(high)? * 16 + digit(low)?) as u8)).collect()
+    };
+    let lines = stdout.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+    let found: Vec<Vec<u8>> = lines.map(digest).collect::<Option<_>>()?;
+    (found.len() == count).then_some(found)
+}
+
+/// `'…'` for a POSIX shell: the only character that means something inside is the quote itself.
+fn quoted(path: &[u8]) -> Vec<u8> {
+    let mut out = vec![b'\''];
+    for byte in path {
+        match byte {
+            b'\'' => out.extend_from_slice(b"'\\''"),
+            byte => out.push(*byte),
+        }
+    }
+    out.push(b'\'');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_leaves_its_quotes() {
+        assert_eq!(quoted(b"a'; rm -rf /; '\n"), b"'a'\\''; rm -rf /; '\\''\n'");
+        assert_eq!(quoted(b"$(x)`y`\\"), b"'$(x)`y`\\'");
+    }
+
+    #[test]
+    fn an_answer_counts_only_if_it_speaks_of_every_file() {
+        let md5 = DigestAlgorithm::Md5;
+        let line = "d41d8cd98f00b204e9800998ecf8427e  name\n";
+        let two = format!("{line}\\{line}");
+        assert_eq!(parse(two.as_bytes(), md5, 2).unwrap()[1][..2], [0xd4, 0x1d]);
+        assert!(parse(two.as_bytes(), md5, 3).is_none());
+        assert!(parse(line.as_bytes(), md5, 2).is_none());
+        assert!(parse(b"sha256sum: not found\n", md5, 1).is_none());
+    }
+
+    #[test]
+    fn a_command_takes_what_waits_within_its_bounds() {
+        let queue = CommandDigests::new(DigestAlgorithm::Sha256);
+        let lens = (0..FILES_MAX + 5).map(|_| 10).chain([NAMES_LEN_MAX + 1, 10]);
+        for len in lens {
+            let (reply, _) = oneshot::channel();
+            queue.waiting().push(Waiting { path: vec![b'x'; len], reply });
+        }
+
+        let sizes: Vec<_> = std::iter::repeat_with(|| queue.take_batch().len())
+            .take_while(|len| *len > 0)
+            .collect();
+
+        assert_eq!(sizes, [FILES_MAX, 5, 1, 1]);
+    }
+}
