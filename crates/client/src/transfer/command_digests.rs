@@ -4,6 +4,7 @@
 //! that wait for a free slot are gathered, and the next command takes them all.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sterna_ssh_crypto::DigestAlgorithm;
 use tokio::sync::{Semaphore, oneshot};
@@ -11,8 +12,12 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::limits::EXEC_OUTPUT_LEN_MAX;
 use crate::{Error, Session};
 
-/// Commands that run at once: while they do, the other files in flight gather for the next.
-const SLOTS: usize = 2;
+/// Commands that run at once: while one does, the other files in flight gather for the next. A second
+/// one makes nothing faster, and start-up files of shells that take locks make it slower.
+const SLOTS: usize = 1;
+/// A command waits for further files by an eighth of what the last one took, and never longer than
+/// this: it would otherwise leave with the one file that came first, time and again.
+const GATHER_MAX: Duration = Duration::from_millis(50);
 /// Files in one command, and the bytes of their names: far below the shortest command line that
 /// servers take, and the answer fits into what is kept of a command's output.
 const FILES_MAX: usize = 64;
@@ -26,6 +31,8 @@ pub(super) struct CommandDigests {
     algorithm: DigestAlgorithm,
     slots: Semaphore,
     waiting: Mutex<Vec<Waiting>>,
+    /// What the last command took.
+    last_took: Mutex<Duration>,
 }
 
 struct Waiting {
@@ -35,7 +42,12 @@ struct Waiting {
 
 impl CommandDigests {
     pub(super) fn new(algorithm: DigestAlgorithm) -> Self {
-        Self { algorithm, slots: Semaphore::new(SLOTS), waiting: Mutex::default() }
+        Self {
+            algorithm,
+            slots: Semaphore::new(SLOTS),
+            waiting: Mutex::default(),
+            last_took: Mutex::default(),
+        }
     }
 
     pub(super) fn algorithm(&self) -> DigestAlgorithm {
@@ -51,17 +63,24 @@ impl CommandDigests {
         let (reply, answer) = oneshot::channel();
         self.waiting().push(Waiting { path: path.to_vec(), reply });
         // Whoever gets a slot asks for all that wait, which may be others than itself.
-        if let Ok(_slot) = self.slots.acquire().await {
+        if let Ok(_slot) = self.slots.acquire().await
+            && !self.waiting().is_empty()
+        {
+            tokio::time::sleep((self.last_took() / 8).min(GATHER_MAX)).await;
+            let began = Instant::now();
             let batch = self.take_batch();
-            if !batch.is_empty() {
-                self.ask(session, batch).await;
-            }
+            self.ask(session, batch).await;
+            *self.last_took.lock().unwrap_or_else(PoisonError::into_inner) = began.elapsed();
         }
         answer.await.unwrap_or(Err(Error::Cancelled))
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn last_took(&self) -> Duration {
+        *self.last_took.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The files that waited longest, as many as one command takes.
