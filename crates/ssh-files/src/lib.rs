@@ -1,0 +1,1 @@
+//! The text and binary files of OpenSSH that say whom to trust: parsed and matched, never opened.

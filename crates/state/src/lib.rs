@@ -1,0 +1,1 @@
+//! What must survive a restart: used one-time codes, counters, penalties.
