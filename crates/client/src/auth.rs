@@ -94,7 +94,7 @@ impl<'r> Round<'r> {
                 continue;
             }
             let progress = match method.as_str() {
-                "publickey" if settings.pubkey_authentication => self.public_keys().await?,
+                "publickey" if settings.pubkey_authentication.is_on() => self.public_keys().await?,
                 "password" if settings.password_authentication => self.password().await?,
                 _ => Progress::Nothing,
             };

@@ -20,7 +20,9 @@ use crate::limits::{CONNECT_ADDRESSES_MAX, CONNECT_STAGGER, SESSION_QUEUE_LEN};
 use crate::prompt::{NoPrompt, Prompt};
 use crate::session::login::Login;
 use crate::session::{ClientService, Command, Notice, Session};
-use crate::ssh_config::{AddressFamily, AlgorithmChange, ConfigSource, HostSettings};
+use crate::ssh_config::{
+    AddressFamily, AlgorithmChange, ConfigSource, HostSettings, UpdateHostKeys,
+};
 use crate::{Destination, Error, display_name};
 
 /// Describes a connection; [`connect`](Self::connect) makes it.
@@ -166,7 +168,7 @@ impl SessionBuilder {
         log_in(&mut login, &credentials).await?;
         let software = display_name(&login.peer_software().await?);
         let Login { commands, notices, .. } = login;
-        if settings.update_host_keys && host_is_trusted {
+        if settings.update_host_keys != UpdateHostKeys::No && host_is_trusted {
             tokio::spawn(learn_host_keys(check, key, commands.downgrade(), notices));
         }
         Ok(Session::new(commands, end, settings, software))

@@ -41,6 +41,8 @@ pub const PASSWORD_PROMPTS_MAX: u32 = 3;
 pub const PASSPHRASE_PROMPTS_MAX: u32 = 3;
 /// Banner bytes shown before a login; the rest is dropped (AUT-9).
 pub const BANNER_LEN_MAX: usize = 32 << 10;
+/// `RequiredRSASize` when nothing is said, in bits: what the signature check takes anyway.
+pub const REQUIRED_RSA_SIZE_DEFAULT: u32 = 2048;
 /// Host keys of one announcement that are looked at (ROT-2).
 pub const ANNOUNCED_KEYS_MAX: usize = 32;
 

@@ -13,9 +13,9 @@ mod tests;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Error;
 use crate::host_key::StrictHostKeyChecking;
-use crate::limits::CONNECT_TIMEOUT_DEFAULT;
+use crate::limits::{CONNECT_TIMEOUT_DEFAULT, REQUIRED_RSA_SIZE_DEFAULT};
+use crate::{Destination, Error};
 
 pub(crate) use pattern::{pattern_list_matches, wildcard_match};
 pub use read::ConfigSource;
@@ -35,8 +35,12 @@ pub struct HostSettings {
     pub identity_files_named: bool,
     /// Offer only the keys of `identity_files`, not everything that the agent has.
     pub identities_only: bool,
-    /// `None`: the agent of `$SSH_AUTH_SOCK` is not used (`IdentityAgent none`).
+    /// Certificates beside the keys, in the order named (`CertificateFile`); none by default. Those
+    /// found as `IDENTITY-cert.pub` are not listed here, and are not looked for if this is not empty.
+    pub certificate_files: Vec<PathBuf>,
+    /// Socket of the agent (`IdentityAgent`, else `$SSH_AUTH_SOCK`); `None`: no agent is used.
     pub agent: Option<PathBuf>,
+    pub add_keys_to_agent: AddKeysToAgent,
     pub user_known_hosts: Vec<PathBuf>,
     pub global_known_hosts: Vec<PathBuf>,
     /// The name under which the host key is recorded instead of the host's (`HostKeyAlias`).
@@ -44,19 +48,47 @@ pub struct HostSettings {
     pub strict_host_key_checking: StrictHostKeyChecking,
     pub hash_known_hosts: bool,
     /// Learn further keys of the server once it has proven them (ROT-2).
-    pub update_host_keys: bool,
+    pub update_host_keys: UpdateHostKeys,
+    /// Keys that are never accepted from a server: a key list or a KRL (`RevokedHostKeys`).
+    pub revoked_host_keys: Option<PathBuf>,
+    /// Accept any host key of a server at a loopback address.
+    pub no_host_authentication_for_localhost: bool,
+    /// Also look up the server's address among the known hosts.
+    pub check_host_ip: bool,
+    /// RSA keys of servers and of certificate authorities below this are refused, in bits.
+    pub required_rsa_size: u32,
+    /// Algorithms by which an authority may have signed a certificate.
+    pub ca_signature_algorithms: Option<AlgorithmChange>,
     pub host_key_algorithms: Option<AlgorithmChange>,
     pub kex_algorithms: Option<AlgorithmChange>,
     pub ciphers: Option<AlgorithmChange>,
     pub macs: Option<AlgorithmChange>,
     pub pubkey_algorithms: Option<AlgorithmChange>,
-    /// Methods in order; only those that we know.
+    /// Methods in the order in which they are tried, as written.
     pub preferred_authentications: Vec<String>,
     pub password_authentication: bool,
-    pub pubkey_authentication: bool,
+    pub pubkey_authentication: PubkeyAuthentication,
+    pub kbd_interactive_authentication: bool,
+    /// What the server is asked to use for keyboard-interactive; empty: its own choice.
+    pub kbd_interactive_devices: Vec<String>,
+    pub hostbased_authentication: bool,
+    pub hostbased_accepted_algorithms: Option<AlgorithmChange>,
+    /// OpenSSH's `ssh-keysign` may be asked to sign with the host's keys.
+    pub enable_ssh_keysign: bool,
+    /// Passwords, and rounds of keyboard-interactive, that a person is asked for.
     pub password_prompts: u32,
     pub batch_mode: bool,
     pub connect_timeout: Duration,
+    /// Tries of the TCP connection, one a second.
+    pub connection_attempts: u32,
+    /// Whether the system probes an idle TCP connection.
+    pub tcp_keep_alive: bool,
+    /// Address of this machine from which the connection is made.
+    pub bind_address: Option<String>,
+    /// Network interface of this machine from which the connection is made.
+    pub bind_interface: Option<String>,
+    /// How the server is reached.
+    pub proxy: Proxy,
     /// Silence after which the server is asked whether it lives; `None`: never.
     pub server_alive_interval: Option<Duration>,
     pub server_alive_count_max: u32,
@@ -68,6 +100,67 @@ pub struct HostSettings {
     pub address_family: AddressFamily,
     /// Keywords that were met and have no effect here, each once.
     pub not_honoured: Vec<String>,
+}
+
+/// How the bytes of a connection reach the server (`ProxyJump`, `ProxyCommand`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Proxy {
+    /// A TCP connection from here.
+    #[default]
+    Direct,
+    /// The standard input and output of this command, run by a shell; tokens are filled in.
+    Command(String),
+    /// Through these servers, the first one first.
+    Jump(Vec<Destination>),
+}
+
+/// Value of `PubkeyAuthentication`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PubkeyAuthentication {
+    Off,
+    /// With the host key in what is signed where the server offers that.
+    #[default]
+    On,
+    /// Never with the host key in what is signed.
+    Unbound,
+    /// Only with the host key in what is signed.
+    HostBound,
+}
+
+impl PubkeyAuthentication {
+    /// Whether public keys are tried at all.
+    pub fn is_on(self) -> bool {
+        self != Self::Off
+    }
+}
+
+/// Value of `AddKeysToAgent`: what happens to a key that was read from a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddKeysToAgent {
+    pub when: AddKeys,
+    /// Each use of the key has to be confirmed at the agent.
+    pub confirm: bool,
+    /// After this the agent forgets the key; `None`: the agent's own default.
+    pub lifetime: Option<Duration>,
+}
+
+/// Whether a key goes to the agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AddKeys {
+    #[default]
+    Never,
+    Ask,
+    Always,
+}
+
+/// Value of `UpdateHostKeys`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UpdateHostKeys {
+    No,
+    #[default]
+    Yes,
+    /// A person confirms each change of the file.
+    Ask,
 }
 
 /// Which addresses of a host are used.
@@ -142,6 +235,14 @@ impl AlgorithmChange {
     }
 }
 
+/// Names below `~/.ssh` of the keys that are tried when none is named, in OpenSSH's order.
+const IDENTITY_FILES: [&str; 5] =
+    ["id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk"];
+
+/// Methods in OpenSSH's order, as far as we have them.
+const PREFERRED_AUTHENTICATIONS: [&str; 4] =
+    ["hostbased", "publickey", "keyboard-interactive", "password"];
+
 impl HostSettings {
     /// What holds for a host about which no file says anything.
     pub(crate) fn defaults(alias: &str, user: &str, home: Option<&std::path::Path>) -> Self {
@@ -151,12 +252,11 @@ impl HostSettings {
             host: alias.to_owned(),
             user: user.to_owned(),
             port: 22,
-            identity_files: ["id_ed25519", "id_ecdsa", "id_rsa"]
-                .into_iter()
-                .filter_map(ssh)
-                .collect(),
+            identity_files: IDENTITY_FILES.into_iter().filter_map(ssh).collect(),
             identity_files_named: false,
             identities_only: false,
+            certificate_files: Vec::new(),
+            add_keys_to_agent: AddKeysToAgent::default(),
             agent: std::env::var_os("SSH_AUTH_SOCK").filter(|s| !s.is_empty()).map(PathBuf::from),
             user_known_hosts: ["known_hosts", "known_hosts2"].into_iter().filter_map(ssh).collect(),
             global_known_hosts: vec![
@@ -166,18 +266,33 @@ impl HostSettings {
             host_key_alias: None,
             strict_host_key_checking: StrictHostKeyChecking::Ask,
             hash_known_hosts: false,
-            update_host_keys: true,
+            update_host_keys: UpdateHostKeys::Yes,
+            revoked_host_keys: None,
+            no_host_authentication_for_localhost: false,
+            check_host_ip: false,
+            required_rsa_size: REQUIRED_RSA_SIZE_DEFAULT,
+            ca_signature_algorithms: None,
             host_key_algorithms: None,
             kex_algorithms: None,
             ciphers: None,
             macs: None,
             pubkey_algorithms: None,
-            preferred_authentications: vec!["publickey".into(), "password".into()],
+            preferred_authentications: PREFERRED_AUTHENTICATIONS.map(str::to_owned).to_vec(),
             password_authentication: true,
-            pubkey_authentication: true,
+            pubkey_authentication: PubkeyAuthentication::On,
+            kbd_interactive_authentication: true,
+            kbd_interactive_devices: Vec::new(),
+            hostbased_authentication: false,
+            hostbased_accepted_algorithms: None,
+            enable_ssh_keysign: false,
             password_prompts: crate::limits::PASSWORD_PROMPTS_MAX,
             batch_mode: false,
             connect_timeout: CONNECT_TIMEOUT_DEFAULT,
+            connection_attempts: 1,
+            tcp_keep_alive: true,
+            bind_address: None,
+            bind_interface: None,
+            proxy: Proxy::Direct,
             server_alive_interval: None,
             server_alive_count_max: 3,
             rekey_bytes: None,

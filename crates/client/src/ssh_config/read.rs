@@ -5,7 +5,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{AddressFamily, AlgorithmChange, HostSettings, pattern_list_matches, wildcard_match};
+use super::{
+    AddressFamily, AlgorithmChange, HostSettings, PubkeyAuthentication, UpdateHostKeys,
+    pattern_list_matches, wildcard_match,
+};
 use crate::Error;
 use crate::host_key::StrictHostKeyChecking;
 use crate::limits::{CONFIG_FILE_LEN_MAX, CONFIG_INCLUDE_DEPTH_MAX, CONFIG_INCLUDE_FILES_MAX};
@@ -68,17 +71,23 @@ impl ConfigSource {
 const HONOURED: &[&str] = &[
     "addressfamily",
     "batchmode",
+    "casignaturealgorithms",
+    "certificatefile",
     "ciphers",
     "compression",
     "connecttimeout",
+    "enablesshkeysign",
     "globalknownhostsfile",
     "hashknownhosts",
+    "hostbasedacceptedalgorithms",
+    "hostbasedauthentication",
     "hostkeyalgorithms",
     "hostkeyalias",
     "hostname",
     "identitiesonly",
     "identityagent",
     "identityfile",
+    "kbdinteractiveauthentication",
     "kexalgorithms",
     "macs",
     "numberofpasswordprompts",
@@ -121,9 +130,6 @@ const HARMLESS: &[&str] = &[
     "gssapiauthentication",
     "gssapidelegatecredentials",
     "gssapikeyexchange",
-    "kbdinteractiveauthentication",
-    "challengeresponseauthentication",
-    "hostbasedauthentication",
     "controlmaster",
     "controlpath",
     "controlpersist",
@@ -279,6 +285,7 @@ impl ConfigReader<'_> {
     fn take(&mut self, key: &str, value: &str, at: &dyn Fn() -> String) -> Result<(), Error> {
         let key = match key {
             "pubkeyacceptedkeytypes" => "pubkeyacceptedalgorithms",
+            "challengeresponseauthentication" => "kbdinteractiveauthentication",
             key => key,
         };
         if MUST_NOT_IGNORE.contains(&key) {
@@ -353,12 +360,28 @@ impl ConfigReader<'_> {
         s.host_key_alias = self.value("hostkeyalias").map(one_word);
         s.identities_only = flag("identitiesonly", false);
         s.hash_known_hosts = flag("hashknownhosts", false);
-        s.update_host_keys = flag("updatehostkeys", true);
+        s.update_host_keys = match self.value("updatehostkeys") {
+            Some(v) if v.eq_ignore_ascii_case("ask") => UpdateHostKeys::Ask,
+            Some(v) if !is_yes(v) => UpdateHostKeys::No,
+            _ => UpdateHostKeys::Yes,
+        };
         s.batch_mode = flag("batchmode", false);
         s.compression = flag("compression", false);
         s.password_authentication = flag("passwordauthentication", true);
-        s.pubkey_authentication =
-            self.value("pubkeyauthentication").is_none_or(|v| !v.eq_ignore_ascii_case("no"));
+        s.pubkey_authentication = match self.value("pubkeyauthentication") {
+            Some("unbound") => PubkeyAuthentication::Unbound,
+            Some("host-bound") => PubkeyAuthentication::HostBound,
+            Some(v) if !is_yes(v) => PubkeyAuthentication::Off,
+            _ => PubkeyAuthentication::On,
+        };
+        s.hostbased_authentication = flag("hostbasedauthentication", false);
+        s.enable_ssh_keysign = flag("enablesshkeysign", false);
+        s.kbd_interactive_authentication = flag("kbdinteractiveauthentication", true);
+        s.hostbased_accepted_algorithms = list("hostbasedacceptedalgorithms");
+        s.ca_signature_algorithms = list("casignaturealgorithms");
+        if let Some(files) = self.value("certificatefile") {
+            s.certificate_files = paths(files, &s);
+        }
         if let Some(v) = self.value("stricthostkeychecking") {
             s.strict_host_key_checking = strictness(v).unwrap_or(StrictHostKeyChecking::Ask);
         }
