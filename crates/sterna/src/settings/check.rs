@@ -4,7 +4,6 @@
 use std::{
     collections::HashMap,
     fs,
-    io::Read as _,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     path::{Path, PathBuf},
     time::Duration,
@@ -17,6 +16,7 @@ use sterna_identity::{
 use toml::Spanned;
 
 use super::{
+    files::Files,
     schema::{Later, SettingsFile, UserTable},
     source::{SettingsError, Source},
 };
@@ -48,9 +48,18 @@ pub struct Settings {
 /// # Errors
 /// Every mistake in it, in the order of the file.
 pub fn load(path: &Path) -> Result<Settings, Vec<SettingsError>> {
-    let source = Source::read(path).map_err(|error| vec![error])?;
+    load_from(path, &Files::on_disk())
+}
+
+/// The same with one file as it would be after an edit.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_from(path: &Path, files: &Files) -> Result<Settings, Vec<SettingsError>> {
+    let source = Source::read(path, files).map_err(|error| vec![error])?;
     let file: SettingsFile = source.parse().map_err(|error| vec![error])?;
-    let mut check = Check { errors: Vec::new(), warnings: Vec::new(), names: HashMap::new() };
+    let mut check =
+        Check { files, errors: Vec::new(), warnings: Vec::new(), names: HashMap::new() };
     let settings = check.settings(&source, file);
     match (check.errors.is_empty(), settings) {
         (true, Some(settings)) => Ok(Settings { warnings: check.warnings, ..settings }),
@@ -80,9 +89,15 @@ pub fn parse_listen(text: &str) -> Option<SocketAddr> {
 /// # Errors
 /// If the file cannot be read: then nobody knows who should have access.
 pub fn authorized_keys_of(path: &Path) -> Result<(Vec<AuthorizedKey>, Vec<String>), String> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)
-        .and_then(|file| file.take(AUTHORIZED_KEYS_LEN_MAX as u64 + 1).read_to_end(&mut bytes))
+    authorized_keys_in(path, &Files::on_disk())
+}
+
+fn authorized_keys_in(
+    path: &Path,
+    files: &Files,
+) -> Result<(Vec<AuthorizedKey>, Vec<String>), String> {
+    let bytes = files
+        .read(path, AUTHORIZED_KEYS_LEN_MAX as u64)
         .map_err(|error| io_reason(&error))?;
     let (keys, refused) = parse_authorized_keys(&bytes);
     let name = display_name(path.as_os_str().as_encoded_bytes());
@@ -91,14 +106,15 @@ pub fn authorized_keys_of(path: &Path) -> Result<(Vec<AuthorizedKey>, Vec<String
 }
 
 /// What has been found so far.
-struct Check {
+struct Check<'f> {
+    files: &'f Files,
     errors: Vec<SettingsError>,
     warnings: Vec<String>,
     /// Where each user was first seen: file and line.
     names: HashMap<String, String>,
 }
 
-impl Check {
+impl Check<'_> {
     fn settings(&mut self, source: &Source, file: SettingsFile) -> Option<Settings> {
         self.later(source, "trusted_user_ca_keys", &file.trusted_user_ca_keys);
         self.later(source, "revoked_keys_file", &file.revoked_keys_file);
@@ -194,33 +210,18 @@ impl Check {
 
     fn users_dir(&mut self, source: &Source, dir: &Spanned<PathBuf>, users: &mut Vec<User>) {
         let path = source.resolve(dir.get_ref());
-        let mut files = Vec::new();
-        let listed = fs::read_dir(&path).and_then(|entries| {
-            for entry in entries {
-                let file = entry?.path();
-                let name = file.file_name().unwrap_or_default().as_encoded_bytes();
-                // Editors leave hidden files and other endings behind.
-                if name.ends_with(b".toml") && !name.starts_with(b".") {
-                    files.push(file);
-                }
-                if files.len() > USERS_MAX {
-                    break;
-                }
-            }
-            Ok(())
-        });
-        if let Err(error) = listed {
+        let files = self.files.users_in(&path, USERS_MAX).unwrap_or_else(|error| {
             let why = at(&path, &io_reason(&error));
             self.errors.push(source.error(dir.span(), "users_dir", why));
-        }
+            Vec::new()
+        });
         if files.len() > USERS_MAX {
             let why = format!("more than {USERS_MAX} users");
             self.errors.push(source.error(dir.span(), "users_dir", why));
             return;
         }
-        files.sort();
         for file in files {
-            let parsed = Source::read(&file).and_then(|source| {
+            let parsed = Source::read(&file, self.files).and_then(|source| {
                 let table: UserTable = source.parse()?;
                 Ok((source, table))
             });
@@ -357,7 +358,7 @@ impl Check {
         }
         if let Some(file) = &table.authorized_keys_file {
             let path = scope.source.resolve(file.get_ref());
-            match authorized_keys_of(&path) {
+            match authorized_keys_in(&path, self.files) {
                 Ok((from_file, refused)) => {
                     keys.extend(from_file);
                     self.warnings.extend(refused);

@@ -2,6 +2,7 @@
 //! applies all of it or nothing. Every mistake is named with file, line, key and reason.
 
 mod check;
+mod files;
 mod schema;
 mod source;
 

@@ -1,8 +1,7 @@
 //! One settings file as text, and errors that point into it: file, line, key, reason.
 
 use std::{
-    fmt, fs,
-    io::Read as _,
+    fmt,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -10,6 +9,7 @@ use std::{
 use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 
+use super::files::Files;
 use crate::{failure, output::display_name};
 
 /// A settings file larger than this is a mistake (bytes). Ten thousand users with three keys each
@@ -49,18 +49,15 @@ pub struct Source {
 impl Source {
     /// # Errors
     /// If the file cannot be read, is too large or is not UTF-8.
-    pub fn read(path: &Path) -> Result<Self, SettingsError> {
+    pub fn read(path: &Path, files: &Files) -> Result<Self, SettingsError> {
         let fail = |why: String| SettingsError {
             file: path.to_owned(),
             line: None,
             key: String::new(),
             why,
         };
-        let file = fs::File::open(path).map_err(|e| fail(failure::io_reason(&e)))?;
-        let mut bytes = Vec::new();
-        file.take(FILE_LEN_MAX + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|e| fail(failure::io_reason(&e)))?;
+        let bytes =
+            files.read(path, FILE_LEN_MAX).map_err(|error| fail(failure::io_reason(&error)))?;
         if bytes.len() as u64 > FILE_LEN_MAX {
             return Err(fail(format!("larger than {FILE_LEN_MAX} bytes")));
         }
