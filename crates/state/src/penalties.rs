@@ -30,6 +30,16 @@ pub enum Unban {
     All,
 }
 
+impl Unban {
+    /// Whether the penalty of this network is lifted.
+    pub fn lifts(&self, source: &IpNet) -> bool {
+        match self {
+            Self::Source(target) => target.contains(source) || source.contains(target),
+            Self::All => true,
+        }
+    }
+}
+
 impl State {
     /// All that are kept, the worst first.
     ///
@@ -74,24 +84,34 @@ impl State {
         })
     }
 
-    /// Forgets the penalty of exactly this source.
+    /// Forgets these penalties and returns how many there were.
+    ///
+    /// A server that uses this state keeps its own list meanwhile: it has to be asked as well
+    /// ([`State::request_unban`]).
     ///
     /// # Errors
-    /// Any of [`Error`].
-    pub fn remove_penalty(&self, source: IpNet) -> Result<()> {
-        self.write("remove a penalty", |connection| {
-            let source = source.trunc().to_string();
-            connection.execute("DELETE FROM penalties WHERE source = ?1", [source]).map(drop)
-        })
-    }
-
-    /// Forgets all penalties.
-    ///
-    /// # Errors
-    /// Any of [`Error`].
-    pub fn remove_all_penalties(&self) -> Result<()> {
+    /// Any of [`Error`]; none is then forgotten.
+    pub fn remove_penalties(&self, unban: Unban) -> Result<usize> {
         self.write("remove penalties", |connection| {
-            connection.execute("DELETE FROM penalties", []).map(drop)
+            let all = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let removed = match unban {
+                Unban::All => all.execute("DELETE FROM penalties", [])?,
+                Unban::Source(_) => {
+                    let sources: Vec<IpNet> = all
+                        .prepare_cached("SELECT source FROM penalties")?
+                        .query_map([], |row| network(row, 0))?
+                        .collect::<rusqlite::Result<_>>()?;
+                    let mut remove =
+                        all.prepare_cached("DELETE FROM penalties WHERE source = ?1")?;
+                    let mut removed = 0;
+                    for source in sources.into_iter().filter(|source| unban.lifts(source)) {
+                        removed += remove.execute([source.to_string()])?;
+                    }
+                    removed
+                }
+            };
+            all.commit()?;
+            Ok(removed)
         })
     }
 

@@ -70,3 +70,10 @@ fn beyond_the_bound_the_penalties_that_end_first_are_forgotten() {
         ["10.0.0.1/32", "10.0.0.3/32"]
     );
 }
+
+#[test]
+fn threads_share_one_state() {
+    fn shared<T: Send + Sync>() {}
+
+    shared::<crate::State>();
+}

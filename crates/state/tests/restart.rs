@@ -221,10 +221,16 @@ fn penalties_are_replaced_removed_and_expire() {
     state.remove_expired_penalties(100).unwrap();
     assert_eq!(sources(&state), ["2001:db8::/64", "192.0.2.2/32"]);
 
-    state.remove_penalty("2001:db8::7/64".parse().unwrap()).unwrap();
+    let within = Unban::Source("2001:db8::7/128".parse().unwrap());
+    assert_eq!(state.remove_penalties(within).unwrap(), 1);
     assert_eq!(sources(&state), ["192.0.2.2/32"]);
 
-    state.remove_all_penalties().unwrap();
+    state.save_penalties(&[penalty("192.0.2.3/32", 300), penalty("198.51.100.1/32", 100)]).unwrap();
+    let around = Unban::Source("192.0.2.0/24".parse().unwrap());
+    assert_eq!(state.remove_penalties(around).unwrap(), 2);
+    assert_eq!(sources(&state), ["198.51.100.1/32"]);
+
+    assert_eq!(state.remove_penalties(Unban::All).unwrap(), 1);
     assert_eq!(sources(&state), [""; 0]);
 }
 
@@ -300,7 +306,8 @@ fn a_file_that_others_could_read_is_closed_to_them() {
 /// Goal: a file that lost what it knew is an error that names it, and stays as it is.
 #[test]
 fn a_damaged_file_is_refused_by_name_and_left_alone() {
-    let damages: [(&str, fn(&Path)); 6] = [
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 6] = [
         ("empty", |file| fs::write(file, b"").unwrap()),
         ("text", |file| fs::write(file, "not a database\n".repeat(1000)).unwrap()),
         ("cut short", |file| {
