@@ -9,17 +9,20 @@
 
 mod attempt;
 mod authenticate;
-mod authorized_keys;
 pub mod limits;
 mod method;
 mod password;
+mod recovery;
+mod totp;
 mod user;
 mod users;
 
 pub use attempt::{Attempt, Credential};
 pub use authenticate::{Decision, Progress, Reason, authenticate};
-pub use authorized_keys::{AuthorizedKey, LineError, RefusedLine, parse_authorized_keys};
 pub use method::{Chain, ChainError, Method};
 pub use password::{PasswordError, PasswordHash};
+pub use sterna_ssh_files::{AuthorizedKey, KeyOptions, LineError, RefusedLine, parse_authorized_keys};
+pub use recovery::{RecoveryCode, RecoveryHash, RecoveryHashError};
+pub use totp::{TOTP_STEP_S, TotpError, TotpSecret};
 pub use user::User;
 pub use users::{Directory, DirectoryError, UserError};

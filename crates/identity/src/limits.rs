@@ -1,5 +1,7 @@
 //! Every bound of this crate, with its reason.
 
+pub use sterna_ssh_files::AUTHORIZED_KEYS_LEN_MAX;
+
 /// Bytes of a password. Hashing cost grows with it and anybody may send one; people type less.
 pub const PASSWORD_LEN_MAX: usize = 1024;
 
@@ -21,12 +23,6 @@ pub const BCRYPT_COST_MAX: u32 = 15;
 /// Rounds of sha256-crypt and sha512-crypt; the largest usual default (passlib's) is 656000.
 pub const SHA_CRYPT_ROUNDS_MAX: u32 = 1_000_000;
 
-/// Bytes of one line of an authorized keys file: the largest key and generous options.
-pub const AUTHORIZED_KEYS_LINE_LEN_MAX: usize = 16 << 10;
-
-/// Bytes of a whole authorized keys file.
-pub const AUTHORIZED_KEYS_LEN_MAX: usize = 4 << 20;
-
 /// Keys of one user: each login looks at all of them.
 pub const USER_KEYS_MAX: usize = 4096;
 
@@ -38,3 +34,19 @@ pub const CHAINS_MAX: usize = 16;
 
 /// Methods in one chain: nobody has more to prove.
 pub const CHAIN_LEN_MAX: usize = 4;
+
+/// Bytes of a shared secret for one-time codes at least (80 bits): shorter ones can be found from a
+/// few codes. RFC 4226 §4 wants 128, but 80 bits are what many systems handed out.
+pub const TOTP_SECRET_LEN_MIN: usize = 10;
+
+/// Bytes of such a secret at most: HMAC gains nothing beyond its block.
+pub const TOTP_SECRET_LEN_MAX: usize = 128;
+
+/// Bytes of its text: base32 with a blank after every character.
+pub const TOTP_SECRET_TEXT_LEN_MAX: usize = TOTP_SECRET_LEN_MAX * 8 / 5 * 2 + 16;
+
+/// Bytes of a one-time code as it was typed: six digits, blanks between.
+pub const TOTP_CODE_LEN_MAX: usize = 16;
+
+/// Bytes of a recovery code as it was typed: 16 characters, blanks or dashes between.
+pub const RECOVERY_CODE_TEXT_LEN_MAX: usize = 64;
