@@ -241,6 +241,9 @@ fn progress_of(turn: Turn) -> Progress {
     match turn {
         Turn::LoggedIn => Progress::LoggedIn,
         Turn::Refused { can_continue, partial: true } => Progress::Partly(can_continue),
-        Turn::Refused { partial: false, .. } | Turn::KeyAccepted { .. } => Progress::Nothing,
+        Turn::Refused { partial: false, .. }
+        | Turn::KeyAccepted { .. }
+        | Turn::Prompted(_)
+        | Turn::PasswordExpired(_) => Progress::Nothing,
     }
 }

@@ -8,7 +8,8 @@ use sterna_identity::{
     Attempt, Credential, Decision, Directory, Method, Progress, Reason, User, authenticate,
 };
 use sterna_sftp_proto::messages::Symlink;
-use sterna_ssh_proto::{AuthAnswer, AuthMethod, AuthRequest};
+use sterna_ssh_crypto::OfferedKey;
+use sterna_ssh_proto::{AuthAnswer, AuthMethod, AuthRequest, SignatureCheck};
 use sterna_storage::Backend;
 
 use crate::sftp::SessionPolicy;
@@ -81,9 +82,16 @@ pub(crate) fn judge(
     let credential = match &request.method {
         AuthMethod::None => Credential::None,
         AuthMethod::Password { password } => Credential::Password(password),
-        AuthMethod::PublicKeyQuery { key, .. } => Credential::PublicKeyQuery(key),
-        AuthMethod::PublicKey { key, signature_valid, .. } => {
-            Credential::PublicKey { key, signature_valid: *signature_valid }
+        AuthMethod::PublicKeyQuery { key: OfferedKey::Plain(key), .. } => {
+            Credential::PublicKeyQuery(key)
+        }
+        AuthMethod::PublicKey { key: OfferedKey::Plain(key), signature, .. } => {
+            let touched = match signature {
+                SignatureCheck::Invalid => false,
+                SignatureCheck::Valid => true,
+                SignatureCheck::ValidByToken(token) => token.touched,
+            };
+            Credential::PublicKey { key, signature_valid: touched }
         }
         // Changing passwords is not offered; the old one must not count as a login.
         AuthMethod::PasswordChange { .. } => Credential::Other(b"password change"),

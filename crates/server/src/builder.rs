@@ -207,7 +207,7 @@ impl Builder {
         if self.listen.is_empty() {
             return Err(BuildError::Missing("an address to listen on"));
         }
-        let mut config = ServerConfig::new(host_keys.public().cloned().collect());
+        let mut config = ServerConfig::new(host_keys.public().cloned());
         if config.host_keys.is_empty() {
             return Err(BuildError::Missing("host keys"));
         }

@@ -7,6 +7,7 @@
 //!
 //! Not here: which algorithm wins a negotiation (`ssh-proto`), which keys are trusted (`identity`).
 
+mod certificate;
 mod cipher;
 mod derive;
 mod digest;
@@ -18,10 +19,12 @@ mod limits;
 mod mac;
 pub mod names;
 mod nist;
+mod offered;
 mod random;
 #[cfg(test)]
 mod vectors;
 
+pub use certificate::{Certificate, CertificateKind, CertificateOption};
 pub use cipher::{
     CipherRow, DirectionKeys, GcmLibrary, OpenError, OpenPacket, PacketShape, SealPacket, cipher,
     none_opener, none_sealer,
@@ -31,11 +34,11 @@ pub use digest::{DigestAlgorithm, Digester};
 pub use hash::HashAlgorithm;
 pub use kex::{ClientExchange, DhGroup, KexError, KexKind, KexRow, SharedSecret, kex};
 pub use key::{
-    KeyError, KeyType, PrivateKey, PublicKey, RsaPublicKey, SecurityKeyRules, SignError,
-    SignatureError,
+    KeyError, KeyType, PrivateKey, PublicKey, RsaPublicKey, SignError, SignatureError, TokenUse,
 };
 pub use keyfile::KeyFileError;
 pub use limits::*;
 pub use mac::{MacRow, mac};
 pub use nist::NistCurve;
+pub use offered::OfferedKey;
 pub use random::{Random, SystemRandom};

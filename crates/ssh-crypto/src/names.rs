@@ -31,6 +31,17 @@ pub const SSH_RSA: &str = "ssh-rsa";
 pub const SK_ED25519: &str = "sk-ssh-ed25519@openssh.com";
 pub const SK_ECDSA_P256: &str = "sk-ecdsa-sha2-nistp256@openssh.com";
 
+pub const SSH_ED25519_CERT: &str = "ssh-ed25519-cert-v01@openssh.com";
+pub const ECDSA_P256_CERT: &str = "ecdsa-sha2-nistp256-cert-v01@openssh.com";
+pub const ECDSA_P384_CERT: &str = "ecdsa-sha2-nistp384-cert-v01@openssh.com";
+pub const ECDSA_P521_CERT: &str = "ecdsa-sha2-nistp521-cert-v01@openssh.com";
+pub const RSA_SHA2_256_CERT: &str = "rsa-sha2-256-cert-v01@openssh.com";
+pub const RSA_SHA2_512_CERT: &str = "rsa-sha2-512-cert-v01@openssh.com";
+/// The *type* inside every certificate of an RSA key.
+pub const SSH_RSA_CERT: &str = "ssh-rsa-cert-v01@openssh.com";
+pub const SK_ED25519_CERT: &str = "sk-ssh-ed25519-cert-v01@openssh.com";
+pub const SK_ECDSA_P256_CERT: &str = "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com";
+
 pub const CIPHER_AES256_GCM: &str = "aes256-gcm@openssh.com";
 pub const CIPHER_AES128_GCM: &str = "aes128-gcm@openssh.com";
 pub const CIPHER_CHACHA20_POLY1305: &str = "chacha20-poly1305@openssh.com";
@@ -59,12 +70,32 @@ pub const KEX_DEFAULT: &[&str] = &[
     KEX_DH_EXCHANGE_SHA256,
 ];
 
-/// Host key algorithms that we offer or accept.
-pub const HOST_KEY_DEFAULT: &[&str] =
-    &[SSH_ED25519, ECDSA_P256, ECDSA_P384, ECDSA_P521, RSA_SHA2_512, RSA_SHA2_256];
+/// Host key algorithms that we offer or accept, certificates first.
+pub const HOST_KEY_DEFAULT: &[&str] = &[
+    SSH_ED25519_CERT,
+    ECDSA_P256_CERT,
+    ECDSA_P384_CERT,
+    ECDSA_P521_CERT,
+    RSA_SHA2_512_CERT,
+    RSA_SHA2_256_CERT,
+    SSH_ED25519,
+    ECDSA_P256,
+    ECDSA_P384,
+    ECDSA_P521,
+    RSA_SHA2_512,
+    RSA_SHA2_256,
+];
 
-/// Signature algorithms that a server takes from users (`server-sig-algs`, RFC 8308 §3.1).
-pub const SIGNATURE_DEFAULT: &[&str] = &[
+/// Algorithms of public-key logins that a server takes (`server-sig-algs`, RFC 8308 §3.1).
+pub const USER_KEY_DEFAULT: &[&str] = &[
+    SSH_ED25519_CERT,
+    SK_ED25519_CERT,
+    ECDSA_P256_CERT,
+    ECDSA_P384_CERT,
+    ECDSA_P521_CERT,
+    SK_ECDSA_P256_CERT,
+    RSA_SHA2_512_CERT,
+    RSA_SHA2_256_CERT,
     SSH_ED25519,
     SK_ED25519,
     ECDSA_P256,
@@ -74,6 +105,59 @@ pub const SIGNATURE_DEFAULT: &[&str] = &[
     RSA_SHA2_512,
     RSA_SHA2_256,
 ];
+
+/// Signature algorithms that a certificate authority may have used (OpenSSH's
+/// `CASignatureAlgorithms`).
+pub const CA_SIGNATURE_DEFAULT: &[&str] = &[
+    SSH_ED25519,
+    ECDSA_P256,
+    ECDSA_P384,
+    ECDSA_P521,
+    SK_ED25519,
+    SK_ECDSA_P256,
+    RSA_SHA2_512,
+    RSA_SHA2_256,
+];
+
+/// Every certificate algorithm with the signature algorithm under it and the type inside its blob.
+const CERTIFICATES: &[(&str, &str, &str)] = &[
+    (SSH_ED25519_CERT, SSH_ED25519, SSH_ED25519_CERT),
+    (ECDSA_P256_CERT, ECDSA_P256, ECDSA_P256_CERT),
+    (ECDSA_P384_CERT, ECDSA_P384, ECDSA_P384_CERT),
+    (ECDSA_P521_CERT, ECDSA_P521, ECDSA_P521_CERT),
+    (RSA_SHA2_512_CERT, RSA_SHA2_512, SSH_RSA_CERT),
+    (RSA_SHA2_256_CERT, RSA_SHA2_256, SSH_RSA_CERT),
+    (SSH_RSA_CERT, SSH_RSA, SSH_RSA_CERT),
+    (SK_ED25519_CERT, SK_ED25519, SK_ED25519_CERT),
+    (SK_ECDSA_P256_CERT, SK_ECDSA_P256, SK_ECDSA_P256_CERT),
+];
+
+/// What a signature blob names when `algorithm` was agreed: for a certificate's algorithm the one of
+/// the key inside (CRT-7), for a plain one itself.
+pub fn signature_algorithm(algorithm: &str) -> &str {
+    CERTIFICATES.iter().find(|row| row.0 == algorithm).map_or(algorithm, |row| row.1)
+}
+
+/// Whether `algorithm` is one of certificates.
+pub fn is_certificate(algorithm: &str) -> bool {
+    CERTIFICATES.iter().any(|row| row.0 == algorithm)
+}
+
+/// The key type in a certificate whose blob begins with `certificate_type`.
+pub(crate) fn certified_key_type(certificate_type: &str) -> Option<&'static str> {
+    // RSA has three algorithms for one blob: only the type inside the blob counts.
+    CERTIFICATES
+        .iter()
+        .find(|row| row.0 == certificate_type && row.2 == certificate_type)
+        .map(|row| row.1)
+}
+
+/// The type inside a certificate's blob for a key of `key_type`.
+pub(crate) fn certificate_type(key_type: &str) -> &'static str {
+    let row = CERTIFICATES.iter().find(|row| row.1 == key_type && row.0 == row.2);
+    // Every key type that we read has a row; a test goes through them.
+    row.map_or(SSH_ED25519_CERT, |row| row.2)
+}
 
 /// Ciphers where the processor has AES instructions.
 pub const CIPHER_DEFAULT: &[&str] = &[
@@ -125,11 +209,17 @@ mod tests {
 
     #[test]
     fn nothing_weak_is_offered_by_default() {
-        let offered =
-            [KEX_DEFAULT, HOST_KEY_DEFAULT, SIGNATURE_DEFAULT, CIPHER_DEFAULT, MAC_DEFAULT];
+        let offered = [
+            KEX_DEFAULT,
+            HOST_KEY_DEFAULT,
+            USER_KEY_DEFAULT,
+            CIPHER_DEFAULT,
+            MAC_DEFAULT,
+            CA_SIGNATURE_DEFAULT,
+        ];
         for name in offered.concat() {
             assert!(!name.contains("sha1") && !name.contains("cbc") && !name.contains("none"));
-            assert!(name != SSH_RSA && name != "ssh-dss", "{name}");
+            assert!(!name.starts_with("ssh-rsa") && name != "ssh-dss", "{name}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sterna_ssh_crypto::{PublicKey, names};
+use sterna_ssh_crypto::{OfferedKey, names};
 
 use crate::limits;
 
@@ -16,8 +16,9 @@ pub struct Algorithms {
     pub macs: Vec<String>,
     /// `none` or `zlib@openssh.com`.
     pub compression: Vec<String>,
-    /// Signature algorithms accepted from users (`server-sig-algs`).
-    pub user_signatures: Vec<String>,
+    /// Algorithms accepted from users and from client hosts, certificates among them
+    /// (`server-sig-algs`).
+    pub user_keys: Vec<String>,
 }
 
 impl Default for Algorithms {
@@ -29,7 +30,7 @@ impl Default for Algorithms {
             ciphers: owned(names::ciphers_default()),
             macs: owned(names::MAC_DEFAULT),
             compression: owned(&["none", "zlib@openssh.com"]),
-            user_signatures: owned(names::SIGNATURE_DEFAULT),
+            user_keys: owned(names::USER_KEY_DEFAULT),
         }
     }
 }
@@ -69,9 +70,9 @@ impl Default for Common {
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     pub common: Common,
-    /// Public halves of the host keys, in order of preference. The private halves stay with the
-    /// application, which is asked to sign.
-    pub host_keys: Vec<PublicKey>,
+    /// Public halves of the host keys and their certificates, in order of preference. The private
+    /// halves stay with the application, which is asked to sign.
+    pub host_keys: Vec<OfferedKey>,
     /// From connect to login.
     pub login_grace: Duration,
     /// Text shown before login, if any.
@@ -81,15 +82,22 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
-    pub fn new(host_keys: Vec<PublicKey>) -> Self {
+    pub fn new(host_keys: impl IntoIterator<Item = impl Into<OfferedKey>>) -> Self {
         Self {
             common: Common::default(),
-            host_keys,
+            host_keys: host_keys.into_iter().map(Into::into).collect(),
             login_grace: limits::LOGIN_GRACE_DEFAULT,
             banner: None,
             auth_failures_max: limits::AUTH_FAILURES_MAX,
             channels_max: limits::CHANNELS_MAX,
         }
+    }
+}
+
+impl ServerConfig {
+    /// Blobs of the host keys without certificates: those that can be announced and proven.
+    pub(crate) fn plain_host_keys(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.host_keys.iter().filter(|key| key.certificate().is_none()).map(OfferedKey::to_wire)
     }
 }
 
@@ -101,10 +109,13 @@ pub struct ClientConfig {
     pub user: Vec<u8>,
     /// From connect to login, questions to the user included.
     pub login_grace: Option<Duration>,
+    /// Bind signatures of public-key logins to the server's host key where the server takes it
+    /// (OpenSSH PROTOCOL §3.1).
+    pub host_bound: bool,
 }
 
 impl ClientConfig {
     pub fn new(user: impl Into<Vec<u8>>) -> Self {
-        Self { common: Common::default(), user: user.into(), login_grace: None }
+        Self { common: Common::default(), user: user.into(), login_grace: None, host_bound: true }
     }
 }

@@ -1,6 +1,6 @@
 //! What the core tells the application, and the answers that it takes back by value.
 
-use sterna_ssh_crypto::PublicKey;
+use sterna_ssh_crypto::{OfferedKey, TokenUse};
 use zeroize::Zeroizing;
 
 /// A channel of this connection, by our own number. Numbers are used again after closing.
@@ -39,6 +39,14 @@ pub enum Event<'i> {
     PublicKeyAccepted {
         algorithm: String,
         key_blob: Vec<u8>,
+    },
+    /// The server asks this person: keyboard-interactive. Answered by
+    /// [`ClientAuth::PromptAnswers`], also when there are no prompts; or another attempt is made.
+    Prompted(Prompts),
+    /// The password is right or not, and must be changed in any case:
+    /// [`ClientAuth::PasswordChange`], or another attempt.
+    PasswordExpired {
+        prompt: String,
     },
     /// Text for the user, of any length up to `TEXT_LEN_MAX`; hostile until filtered.
     Banner(String),
@@ -114,18 +122,73 @@ pub enum AuthMethod {
     /// Would this key do? Answered by [`AuthAnswer::PublicKeyOk`] or a rejection; costs no attempt.
     PublicKeyQuery {
         algorithm: String,
-        key: PublicKey,
+        key: OfferedKey,
     },
-    /// A signed attempt. An `Accept` counts only if `signature_valid`; the core sees to it.
+    /// A signed attempt. An `Accept` counts only if the signature is valid; the core sees to it.
     PublicKey {
         algorithm: String,
-        key: PublicKey,
+        key: OfferedKey,
+        signature: SignatureCheck,
+    },
+    /// The client's host vouches for its user (RFC 4252 §9). An `Accept` counts only if the signature
+    /// is valid. Nothing is known about the host's key yet.
+    HostBased {
+        algorithm: String,
+        key: OfferedKey,
+        /// As sent: OpenSSH's clients end it with a dot.
+        client_host: Vec<u8>,
+        client_user: Vec<u8>,
         signature_valid: bool,
+    },
+    /// Wants to be asked; answered by [`AuthAnswer::Prompt`] or a rejection. `submethods` is a hint.
+    KeyboardInteractive {
+        submethods: Vec<u8>,
+    },
+    /// Answers to an [`AuthAnswer::Prompt`], as many as there were prompts. Any other request ends the
+    /// dialogue.
+    PromptAnswers {
+        answers: Vec<Zeroizing<Vec<u8>>>,
     },
     /// A method, key type or algorithm that this side does not know.
     Other {
         name: String,
     },
+}
+
+/// What a signature of a user's key is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignatureCheck {
+    /// It does not fit: no answer makes this a login.
+    Invalid,
+    /// It fits.
+    Valid,
+    /// It fits, and was made by a security key: whether a touch or more is needed is for the
+    /// application to judge.
+    ValidByToken(TokenUse),
+}
+
+impl SignatureCheck {
+    pub fn is_valid(self) -> bool {
+        !matches!(self, Self::Invalid)
+    }
+}
+
+/// What a server asks in keyboard-interactive (RFC 4256 §3.2). At a client all texts are hostile until
+/// filtered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prompts {
+    pub name: String,
+    pub instruction: String,
+    /// May be empty: then only the texts are shown. Up to `PROMPTS_MAX`.
+    pub prompts: Vec<Prompt>,
+}
+
+/// One question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompt {
+    pub text: String,
+    /// Whether the answer may be seen while it is typed.
+    pub echo: bool,
 }
 
 /// What the server says to an [`AuthRequest`].
@@ -142,6 +205,13 @@ pub enum AuthAnswer {
     },
     /// Only to a [`AuthMethod::PublicKeyQuery`]: go on and sign.
     PublicKeyOk,
+    /// Only to [`AuthMethod::KeyboardInteractive`] and [`AuthMethod::PromptAnswers`]: ask this.
+    Prompt(Prompts),
+    /// Only to [`AuthMethod::Password`] and [`AuthMethod::PasswordChange`]: the password must be
+    /// changed first; `prompt` is shown (RFC 4252 §8).
+    ChangePassword {
+        prompt: String,
+    },
 }
 
 /// One attempt of a client.
@@ -156,6 +226,11 @@ pub enum ClientAuth {
         algorithm: String,
         key_blob: Vec<u8>,
     },
+    /// After [`Event::PasswordExpired`].
+    PasswordChange {
+        old: Zeroizing<Vec<u8>>,
+        new: Zeroizing<Vec<u8>>,
+    },
     /// `signature` is a signature blob over
     /// [`public_key_signed_bytes`](crate::Connection::public_key_signed_bytes).
     PublicKey {
@@ -163,12 +238,29 @@ pub enum ClientAuth {
         key_blob: Vec<u8>,
         signature: Vec<u8>,
     },
+    /// `signature` is a signature blob over
+    /// [`host_based_signed_bytes`](crate::Connection::host_based_signed_bytes).
+    HostBased {
+        algorithm: String,
+        key_blob: Vec<u8>,
+        client_host: Vec<u8>,
+        client_user: Vec<u8>,
+        signature: Vec<u8>,
+    },
+    /// `submethods` is a comma list of what to be asked, as a hint; mostly empty.
+    KeyboardInteractive {
+        submethods: String,
+    },
+    /// Only after [`Event::Prompted`]: one answer for each prompt.
+    PromptAnswers {
+        answers: Vec<Zeroizing<Vec<u8>>>,
+    },
 }
 
 /// Something to be signed by a host key.
 #[derive(Debug)]
 pub struct SignRequest {
-    /// Which key, as its public key blob.
+    /// Which key, as its public key blob; never a certificate.
     pub key_blob: Vec<u8>,
     /// The signature algorithm, for example `rsa-sha2-512`.
     pub algorithm: String,
@@ -180,7 +272,17 @@ pub struct SignRequest {
 pub struct HostKeyQuestion {
     /// The negotiated algorithm.
     pub algorithm: String,
-    pub key: PublicKey,
+    pub key: OfferedKey,
+}
+
+/// What ties an agent's signatures to one connection (`session-bind@openssh.com`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionBinding {
+    /// The server's host key or certificate of the first exchange.
+    pub host_key: Vec<u8>,
+    pub session_id: Vec<u8>,
+    /// The host key's signature over the session identifier.
+    pub signature: Vec<u8>,
 }
 
 /// A request on a channel (RFC 4254 §6).

@@ -37,7 +37,7 @@ pub use connection::Connection;
 pub use error::{Deadline, Error, PeerError, Reason};
 pub use event::{
     AuthAnswer, AuthMethod, AuthRequest, ChannelId, ChannelRequest, ClientAuth, Event,
-    HostKeyQuestion, SignRequest,
+    HostKeyQuestion, Prompt, Prompts, SessionBinding, SignRequest, SignatureCheck,
 };
 pub use packet::{InputBuffer, OutputBuffer};
 

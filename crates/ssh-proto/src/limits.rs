@@ -27,8 +27,9 @@ pub const INFLATED_LEN_MAX: usize = PACKET_LEN_MAX;
 /// A name-list of a KEXINIT, in bytes. OpenSSH's longest is about 500.
 pub const NAME_LIST_LEN_MAX: usize = 8 * 1024;
 
-/// A host key, user key or signature blob, in bytes: RSA with 16384 bits takes about 4200.
-pub const KEY_BLOB_LEN_MAX: usize = 16 * 1024;
+/// A host key, user key, certificate or signature blob, in bytes: RSA with 16384 bits takes about
+/// 4200; a certificate with many names must fit into a packet before login.
+pub const KEY_BLOB_LEN_MAX: usize = 32 * 1024;
 
 /// The public value of one key exchange, in bytes: ML-KEM-768 with X25519 takes 1216.
 pub const KEX_VALUE_LEN_MAX: usize = 8 * 1024;
@@ -45,6 +46,19 @@ pub const NAME_LEN_MAX: usize = 256;
 
 /// A password, in bytes: hashing long ones was a denial of service (CVE-2016-6515).
 pub const PASSWORD_LEN_MAX: usize = 1024;
+
+/// Questions in one `INFO_REQUEST` of keyboard-interactive, as in OpenSSH.
+pub const PROMPTS_MAX: u32 = 100;
+
+/// `INFO_REQUEST`s that follow one login request: passwords, codes and a change of password need
+/// four.
+pub const PROMPT_ROUNDS_MAX: u32 = 16;
+
+/// One answer of keyboard-interactive, in bytes: what a password may have.
+pub const ANSWER_LEN_MAX: usize = PASSWORD_LEN_MAX;
+
+/// Host name and user name of a host-based login, in bytes; DNS allows 255.
+pub const CLIENT_HOST_LEN_MAX: usize = 256;
 
 /// Text for people: banners, disconnect reasons, prompts, in bytes.
 pub const TEXT_LEN_MAX: usize = 8 * 1024;

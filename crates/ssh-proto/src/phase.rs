@@ -6,8 +6,8 @@ use crate::messages::kex::GEX_REQUEST;
 use crate::messages::{
     CHANNEL_FAILURE, CHANNEL_OPEN, DEBUG, DISCONNECT, EXT_INFO, GLOBAL_REQUEST, KEX_METHOD_FIRST,
     KEX_METHOD_LAST, KEXINIT, NEWKEYS, PING, PONG, REQUEST_FAILURE, SERVICE_ACCEPT,
-    SERVICE_REQUEST, USERAUTH_BANNER, USERAUTH_FAILURE, USERAUTH_PK_OK, USERAUTH_REQUEST,
-    USERAUTH_SUCCESS,
+    SERVICE_REQUEST, USERAUTH_BANNER, USERAUTH_FAILURE, USERAUTH_INFO_RESPONSE, USERAUTH_PK_OK,
+    USERAUTH_REQUEST, USERAUTH_SUCCESS,
 };
 
 /// How far the connection has come.
@@ -67,7 +67,7 @@ pub(crate) fn judge(
         (Phase::Service, Role::Server, SERVICE_REQUEST | EXT_INFO) => Process,
         (Phase::Service, Role::Client, SERVICE_ACCEPT | EXT_INFO) => Process,
 
-        (Phase::Auth, Role::Server, USERAUTH_REQUEST) => Process,
+        (Phase::Auth, Role::Server, USERAUTH_REQUEST | USERAUTH_INFO_RESPONSE) => Process,
         (
             Phase::Auth,
             Role::Client,

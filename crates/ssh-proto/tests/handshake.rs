@@ -55,7 +55,7 @@ fn every_host_key_type_proves_itself() {
     for key_type in types {
         let key = PrivateKey::generate(key_type, &mut SystemRandom).unwrap();
         let mut config = PairConfig::new(3);
-        config.server.host_keys = vec![key.public().clone()];
+        config.server.host_keys = vec![key.public().clone().into()];
         config.host_keys = vec![key];
 
         let (pair, _) = Pair::connected(config);

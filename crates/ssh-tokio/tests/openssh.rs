@@ -31,7 +31,9 @@ impl Service for Echo {
             Event::AuthRequest(request) => {
                 let answer = match request.method {
                     AuthMethod::PublicKeyQuery { .. } => AuthAnswer::PublicKeyOk,
-                    AuthMethod::PublicKey { signature_valid: true, .. } => AuthAnswer::Accept,
+                    AuthMethod::PublicKey { signature, .. } if signature.is_valid() => {
+                        AuthAnswer::Accept
+                    },
                     _ => AuthAnswer::Reject { methods: vec!["publickey".to_owned()] },
                 };
                 connection.answer_auth(answer, now, output)

@@ -7,7 +7,7 @@ use std::time::Instant;
 use sterna_ssh_crypto::{KeyType, PrivateKey, SystemRandom};
 use sterna_ssh_proto::{
     AuthAnswer, AuthMethod, ChannelId, ChannelRequest, ClientAuth, ClientConfig, Connection, Error,
-    Event, InputBuffer, OutputBuffer, ServerConfig,
+    Event, InputBuffer, OutputBuffer, Prompt, Prompts, ServerConfig,
 };
 
 use crate::{Clock, Link, Seed};
@@ -271,7 +271,15 @@ impl Side {
                             AuthAnswer::Accept
                         }
                         AuthMethod::PublicKeyQuery { .. } => AuthAnswer::PublicKeyOk,
-                        AuthMethod::PublicKey { .. } => AuthAnswer::Accept,
+                        AuthMethod::PublicKey { .. } | AuthMethod::HostBased { .. } => {
+                            AuthAnswer::Accept
+                        }
+                        AuthMethod::KeyboardInteractive { .. } => {
+                            AuthAnswer::Prompt(password_prompt())
+                        }
+                        AuthMethod::PromptAnswers { answers } if *answers[0] == self.password => {
+                            AuthAnswer::Accept
+                        }
                         _ => AuthAnswer::Reject { methods: methods() },
                     };
                     connection.answer_auth(answer, now, output)?;
@@ -295,6 +303,14 @@ impl Side {
                     "auth-turn".to_owned()
                 }
                 Event::PublicKeyAccepted { .. } => "key-accepted".to_owned(),
+                Event::Prompted(prompts) => {
+                    let answers = vec![self.password.clone().into(); prompts.prompts.len()];
+                    if self.logs_in {
+                        connection.try_auth(ClientAuth::PromptAnswers { answers }, output);
+                    }
+                    format!("prompted {}", prompts.prompts.len())
+                }
+                Event::PasswordExpired { prompt } => format!("password-expired {prompt}"),
                 Event::Banner(text) => format!("banner {text}"),
                 Event::HostKeysAnnounced(keys) => {
                     connection.prove_host_keys(keys, output);
@@ -338,4 +354,10 @@ impl Side {
         }
         Ok(())
     }
+}
+
+/// What the server asks in keyboard-interactive.
+fn password_prompt() -> Prompts {
+    let prompt = Prompt { text: "Password: ".to_owned(), echo: false };
+    Prompts { prompts: vec![prompt], ..Prompts::default() }
 }

@@ -180,7 +180,7 @@ pub(super) fn algorithm_for(
         identity.key.signature_algorithms().iter().map(|a| (*a).to_owned()).collect();
     let allowed = match &settings.pubkey_algorithms {
         Some(change) => {
-            let default: Vec<String> = sterna_ssh_crypto::names::SIGNATURE_DEFAULT
+            let default: Vec<String> = sterna_ssh_crypto::names::USER_KEY_DEFAULT
                 .iter()
                 .map(|a| (*a).to_owned())
                 .collect();

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use sterna_ssh_crypto::PublicKey;
-use sterna_ssh_proto::ClientAuth;
+use sterna_ssh_proto::{ClientAuth, Prompts};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Command, Notice};
@@ -16,6 +16,10 @@ pub(crate) enum Turn {
     LoggedIn,
     Refused { can_continue: Vec<String>, partial: bool },
     KeyAccepted { algorithm: String, key_blob: Vec<u8> },
+    /// Questions of keyboard-interactive.
+    Prompted(Prompts),
+    /// The password must be changed; the server's words about it.
+    PasswordExpired(String),
 }
 
 /// The login's end of the conversation.
@@ -50,6 +54,8 @@ impl Login {
                 Notice::KeyAccepted { algorithm, key_blob } => {
                     return Ok(Turn::KeyAccepted { algorithm, key_blob });
                 }
+                Notice::Prompted(prompts) => return Ok(Turn::Prompted(prompts)),
+                Notice::PasswordExpired(prompt) => return Ok(Turn::PasswordExpired(prompt)),
                 Notice::LoggedIn => return Ok(Turn::LoggedIn),
                 Notice::HostKey(_) | Notice::HostKeysAnnounced(_) | Notice::HostKeysProved(_) => {}
             }

@@ -11,7 +11,9 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use sterna_ssh_crypto::PublicKey;
-use sterna_ssh_proto::{ChannelId, ChannelRequest, ClientAuth, Error as SshError, Event, Reason};
+use sterna_ssh_proto::{
+    ChannelId, ChannelRequest, ClientAuth, Error as SshError, Event, Prompts, Reason,
+};
 use sterna_ssh_tokio::{Link, Service};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep};
@@ -42,6 +44,9 @@ pub(crate) enum Notice {
     AuthTurn { can_continue: Vec<String>, partial: bool },
     KeyAccepted { algorithm: String, key_blob: Vec<u8> },
     LoggedIn,
+    Prompted(Prompts),
+    /// The server's words about the change of the password.
+    PasswordExpired(String),
     HostKeysAnnounced(Vec<Vec<u8>>),
     HostKeysProved(Vec<Vec<u8>>),
 }
@@ -292,7 +297,8 @@ impl Service for ClientService {
                 match &self.host_key {
                     None => {
                         self.host_key = Some(blob);
-                        self.tell(Notice::HostKey(Box::new(question.key)));
+                        // Certificates are not judged by their authority: the key inside counts.
+                        self.tell(Notice::HostKey(Box::new(question.key.key().clone())));
                     }
                     // At a re-key: the key that was accepted, and no other.
                     Some(accepted) => {
@@ -307,6 +313,8 @@ impl Service for ClientService {
             Event::PublicKeyAccepted { algorithm, key_blob } => {
                 self.tell(Notice::KeyAccepted { algorithm, key_blob })
             }
+            Event::Prompted(prompts) => self.tell(Notice::Prompted(prompts)),
+            Event::PasswordExpired { prompt } => self.tell(Notice::PasswordExpired(prompt)),
             Event::Banner(text) => {
                 self.banner_len = self.banner_len.saturating_add(text.len().max(1 << 10));
                 if self.banner_len <= BANNER_LEN_MAX {

@@ -2,9 +2,8 @@
 //! successors).
 //!
 //! The wire parser is our own: bounded, without recursion, and strict about left-over bytes.
-//! Certificates are not read yet; their names are refused as [`KeyError::Unsupported`].
 //!
-//! Not here: files (`keyfile/`), whether a key is trusted (`identity`).
+//! Not here: certificates (`certificate.rs`), files (`keyfile/`), whether a key is trusted (`identity`).
 
 mod ecdsa;
 mod private;
@@ -18,9 +17,10 @@ use sterna_sshwire::DecodeError;
 
 pub use private::{KeyType, PrivateKey};
 pub use public::{PublicKey, RsaPublicKey};
-pub use verify::SecurityKeyRules;
+pub use verify::TokenUse;
 
 pub(crate) use private::Secret;
+pub(crate) use public::split_key_line;
 pub(crate) use rsa::RsaPrivateParts;
 
 /// Why bytes or text are no public key for us.
@@ -28,7 +28,7 @@ pub(crate) use rsa::RsaPrivateParts;
 pub enum KeyError {
     /// The fields do not decode.
     Malformed(DecodeError),
-    /// A key type that we do not speak; also every certificate, for now.
+    /// A key type that we do not speak; a certificate where a plain key is wanted.
     Unsupported,
     /// An RSA modulus outside [`RSA_BITS_MIN`](crate::RSA_BITS_MIN) to
     /// [`RSA_BITS_MAX`](crate::RSA_BITS_MAX).
@@ -69,8 +69,6 @@ pub enum SignatureError {
     Invalid,
     /// A security key signed without the touch that is required.
     NotTouched,
-    /// A security key signed without the PIN or fingerprint that is required.
-    UserNotVerified,
 }
 
 impl From<DecodeError> for SignatureError {
@@ -86,7 +84,6 @@ impl fmt::Display for SignatureError {
             Self::WrongAlgorithm => f.write_str("signature: not the algorithm that was agreed"),
             Self::Invalid => f.write_str("signature: does not fit"),
             Self::NotTouched => f.write_str("signature: the security key was not touched"),
-            Self::UserNotVerified => f.write_str("signature: the user was not verified"),
         }
     }
 }

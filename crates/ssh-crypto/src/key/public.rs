@@ -49,7 +49,7 @@ impl PublicKey {
     /// Decodes a key blob, as in host key messages, public key requests and key files.
     ///
     /// # Errors
-    /// [`KeyError::Unsupported`] for types that we do not speak, certificates among them;
+    /// [`KeyError::Unsupported`] for types that we do not speak, and for certificates;
     /// [`KeyError::RsaBits`]; [`KeyError::Malformed`] for everything else, left-over bytes too.
     pub fn from_wire(blob: &[u8]) -> Result<Self, KeyError> {
         if blob.len() > KEY_BLOB_LEN_MAX {
@@ -57,24 +57,30 @@ impl PublicKey {
         }
         let mut reader = Reader::new(blob);
         let name = reader.string("key type", KEY_BLOB_LEN_MAX)?;
-        let key = match std::str::from_utf8(name).map_err(|_| KeyError::Unsupported)? {
-            names::SSH_ED25519 => Self::Ed25519(ed25519(&mut reader)?),
-            names::ECDSA_P256 => ecdsa(&mut reader, NistCurve::P256)?,
-            names::ECDSA_P384 => ecdsa(&mut reader, NistCurve::P384)?,
-            names::ECDSA_P521 => ecdsa(&mut reader, NistCurve::P521)?,
-            names::SSH_RSA => Self::Rsa(rsa(&mut reader)?),
-            names::SK_ED25519 => Self::SkEd25519 {
-                key: ed25519(&mut reader)?,
-                application: application(&mut reader)?,
-            },
-            names::SK_ECDSA_P256 => Self::SkEcdsaP256 {
-                point: point(&mut reader, NistCurve::P256)?,
-                application: application(&mut reader)?,
-            },
-            _ => return Err(KeyError::Unsupported),
-        };
+        let name = std::str::from_utf8(name).map_err(|_| KeyError::Unsupported)?;
+        let key = Self::read_fields(name, &mut reader)?;
         reader.finish("key blob")?;
         Ok(key)
+    }
+
+    /// Reads the fields of a key of type `key_type`: what stands behind the type in a key blob, and
+    /// behind the nonce in a certificate.
+    pub(crate) fn read_fields(key_type: &str, reader: &mut Reader<'_>) -> Result<Self, KeyError> {
+        Ok(match key_type {
+            names::SSH_ED25519 => Self::Ed25519(ed25519(reader)?),
+            names::ECDSA_P256 => ecdsa(reader, NistCurve::P256)?,
+            names::ECDSA_P384 => ecdsa(reader, NistCurve::P384)?,
+            names::ECDSA_P521 => ecdsa(reader, NistCurve::P521)?,
+            names::SSH_RSA => Self::Rsa(rsa(reader)?),
+            names::SK_ED25519 => {
+                Self::SkEd25519 { key: ed25519(reader)?, application: application(reader)? }
+            }
+            names::SK_ECDSA_P256 => Self::SkEcdsaP256 {
+                point: point(reader, NistCurve::P256)?,
+                application: application(reader)?,
+            },
+            _ => return Err(KeyError::Unsupported),
+        })
     }
 
     /// The key blob: what [`from_wire`](Self::from_wire) reads.
@@ -149,19 +155,12 @@ impl PublicKey {
     /// # Errors
     /// Those of [`from_wire`](Self::from_wire); also if the type in front is not the one in the blob.
     pub fn from_openssh(line: &str) -> Result<(Self, &str), KeyError> {
-        let malformed = || DecodeError::invalid("key line");
-        let (key_type, rest) = line.trim().split_once([' ', '\t']).ok_or_else(malformed)?;
-        let rest = rest.trim_start();
-        let (encoded, comment) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
-        if encoded.len() > KEY_BLOB_LEN_MAX.div_ceil(3) * 4 {
-            return Err(malformed().into());
-        }
-        let blob = STANDARD.decode(encoded).map_err(|_| malformed())?;
+        let (key_type, blob, comment) = split_key_line(line, KEY_BLOB_LEN_MAX)?;
         let key = Self::from_wire(&blob)?;
         if key.key_type() != key_type {
-            return Err(malformed().into());
+            return Err(DecodeError::invalid("key line").into());
         }
-        Ok((key, comment.trim_start()))
+        Ok((key, comment))
     }
 
     /// One line `type base64 comment` without a line end; no blank behind if `comment` is empty.
@@ -201,6 +200,22 @@ impl RsaPublicKey {
     pub fn n(&self) -> &[u8] {
         &self.n
     }
+}
+
+/// The type, the blob and the comment of a line `type base64 comment`.
+pub(crate) fn split_key_line(
+    line: &str,
+    blob_len_max: usize,
+) -> Result<(&str, Vec<u8>, &str), DecodeError> {
+    let malformed = || DecodeError::invalid("key line");
+    let (key_type, rest) = line.trim().split_once([' ', '\t']).ok_or_else(malformed)?;
+    let rest = rest.trim_start();
+    let (encoded, comment) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
+    if encoded.len() > blob_len_max.div_ceil(3) * 4 {
+        return Err(malformed());
+    }
+    let blob = STANDARD.decode(encoded).map_err(|_| malformed())?;
+    Ok((key_type, blob, comment.trim_start()))
 }
 
 fn ed25519(reader: &mut Reader<'_>) -> Result<[u8; ED25519_LEN], DecodeError> {

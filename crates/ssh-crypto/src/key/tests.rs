@@ -336,23 +336,25 @@ fn token_public(key: &PrivateKey) -> PublicKey {
 }
 
 #[test]
-fn a_security_key_must_have_been_touched_unless_the_rules_say_otherwise() {
+fn a_security_key_says_how_it_was_used_and_must_have_been_touched_unless_the_caller_judges() {
     for kind in [KeyType::Ed25519, KeyType::EcdsaP256] {
         let key = generate(kind);
         let public = token_public(&key);
         let algorithm = public.signature_algorithms()[0];
-        let verify = |flags, rules| {
+        let token = |flags| {
             let blob = token_signature(&key, flags, 9, b"message");
-            public.verify_with(algorithm, b"message", &blob, rules)
+            let token = public.verify_token(algorithm, b"message", &blob).unwrap().unwrap();
+            let whole = public.verify(algorithm, b"message", &blob);
+            (token.touched, token.user_verified, token.counter, whole)
         };
-        let default = SecurityKeyRules::default();
-        let no_touch = SecurityKeyRules { touch_required: false, ..default };
-        let pin = SecurityKeyRules { verify_required: true, ..default };
-        assert_eq!(verify(1, default), Ok(()));
-        assert_eq!(verify(0, default), Err(SignatureError::NotTouched));
-        assert_eq!(verify(0, no_touch), Ok(()));
-        assert_eq!(verify(1, pin), Err(SignatureError::UserNotVerified));
-        assert_eq!(verify(5, pin), Ok(()));
+        assert_eq!(token(0), (false, false, 9, Err(SignatureError::NotTouched)));
+        assert_eq!(token(1), (true, false, 9, Ok(())));
+        assert_eq!(token(4), (false, true, 9, Err(SignatureError::NotTouched)));
+        assert_eq!(token(5), (true, true, 9, Ok(())));
+
+        let plain = key.sign(key.public().signature_algorithms()[0], b"message").unwrap();
+        let algorithm = key.public().signature_algorithms()[0];
+        assert_eq!(key.public().verify_token(algorithm, b"message", &plain), Ok(None));
     }
 }
 
@@ -421,7 +423,7 @@ proptest! {
     #[test]
     fn no_bytes_make_the_parsers_panic(
         bytes in proptest::collection::vec(any::<u8>(), 0..300),
-        name in proptest::sample::select(names::SIGNATURE_DEFAULT),
+        name in proptest::sample::select(names::CA_SIGNATURE_DEFAULT),
     ) {
         let mut named = Vec::new();
         put_string(&mut named, name.as_bytes());

@@ -7,19 +7,15 @@ use super::{PublicKey, SignatureError, ecdsa};
 use crate::nist::NistCurve;
 use crate::{HashAlgorithm, SIGNATURE_BLOB_LEN_MAX, names};
 
-/// What a security key must have seen, beyond signing (OpenSSH PROTOCOL.u2f).
+/// How a security key made a signature that is valid (OpenSSH PROTOCOL.u2f).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SecurityKeyRules {
-    /// A touch of the token. False only under `no-touch-required`.
-    pub touch_required: bool,
-    /// A PIN or fingerprint: `verify-required`.
-    pub verify_required: bool,
-}
-
-impl Default for SecurityKeyRules {
-    fn default() -> Self {
-        Self { touch_required: true, verify_required: false }
-    }
+pub struct TokenUse {
+    /// Somebody touched the token.
+    pub touched: bool,
+    /// The token asked for a PIN or fingerprint.
+    pub user_verified: bool,
+    /// Grows with every signature of the token, unless it is 0: such a token does not count.
+    pub counter: u32,
 }
 
 /// Flags byte of a security key's signature.
@@ -41,20 +37,23 @@ impl PublicKey {
         message: &[u8],
         signature_blob: &[u8],
     ) -> Result<(), SignatureError> {
-        self.verify_with(algorithm, message, signature_blob, SecurityKeyRules::default())
+        match self.verify_token(algorithm, message, signature_blob)? {
+            Some(token) if !token.touched => Err(SignatureError::NotTouched),
+            _ => Ok(()),
+        }
     }
 
-    /// As [`verify`](Self::verify), with other rules for security keys.
+    /// As [`verify`](Self::verify), and says how a security key was used: whether a touch or more is
+    /// needed is for the caller to judge. `None` for keys that live in no token.
     ///
     /// # Errors
-    /// As [`verify`](Self::verify).
-    pub fn verify_with(
+    /// As [`verify`](Self::verify), but never for want of a touch.
+    pub fn verify_token(
         &self,
         algorithm: &str,
         message: &[u8],
         signature_blob: &[u8],
-        rules: SecurityKeyRules,
-    ) -> Result<(), SignatureError> {
+    ) -> Result<Option<TokenUse>, SignatureError> {
         let mut reader = Reader::new(signature_blob);
         if reader.string("signature algorithm", NAME_LEN_MAX)? != algorithm.as_bytes() {
             return Err(SignatureError::WrongAlgorithm);
@@ -71,11 +70,11 @@ impl PublicKey {
         };
         reader.finish("signature blob")?;
         match token {
-            None => self.verify_raw(algorithm, message, raw),
+            None => self.verify_raw(algorithm, message, raw).map(|()| None),
             Some((application, part)) => {
                 let signed = part.signed_bytes(application, message);
-                self.verify_raw(algorithm, &signed, raw)?;
-                part.check(rules)
+                // Only after the signature fits do the flags mean anything.
+                self.verify_raw(algorithm, &signed, raw).map(|()| Some(part.token_use()))
             }
         }
     }
@@ -141,14 +140,11 @@ impl TokenPart {
         .concat()
     }
 
-    /// Only after the signature fits: before, the flags are anybody's.
-    fn check(&self, rules: SecurityKeyRules) -> Result<(), SignatureError> {
-        if rules.touch_required && self.flags & USER_PRESENT == 0 {
-            return Err(SignatureError::NotTouched);
+    fn token_use(&self) -> TokenUse {
+        TokenUse {
+            touched: self.flags & USER_PRESENT != 0,
+            user_verified: self.flags & USER_VERIFIED != 0,
+            counter: self.counter,
         }
-        if rules.verify_required && self.flags & USER_VERIFIED == 0 {
-            return Err(SignatureError::UserNotVerified);
-        }
-        Ok(())
     }
 }

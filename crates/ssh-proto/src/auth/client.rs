@@ -1,79 +1,98 @@
-//! The client's half: one question at a time, and what its answer means (RFC 4252 §5, §7).
+//! The client's half: one question at a time, and what its answer means (RFC 4252 §5, §7-9; RFC 4256).
 
-use sterna_sshwire::Reader;
+use sterna_sshwire::{Reader, put_string};
+use zeroize::Zeroizing;
 
 use crate::error::{Error, PeerError};
-use crate::event::ClientAuth;
+use crate::event::{ClientAuth, Prompts};
 use crate::messages::auth::{
-    METHOD_NONE, METHOD_PASSWORD, decode_failure, decode_passwd_changereq, decode_pk_ok,
-    encode_password, encode_public_key, put_request_head,
+    METHOD_NONE, decode_failure, decode_passwd_changereq, decode_pk_ok,
+    encode_keyboard_interactive, encode_password, encode_public_key, put_host_based,
+    put_request_head,
 };
+use crate::messages::keyboard::{decode_info_request, encode_info_response};
 use crate::messages::transport::peer_text;
 use crate::messages::{
-    USERAUTH_FAILURE, USERAUTH_PASSWD_CHANGEREQ, USERAUTH_PK_OK, USERAUTH_SUCCESS,
+    USERAUTH_FAILURE, USERAUTH_INFO_REQUEST, USERAUTH_PASSWD_CHANGEREQ, USERAUTH_PK_OK,
+    USERAUTH_SUCCESS,
 };
 
 /// State of the client's side of authentication.
 pub(crate) struct AuthClient {
     user: Vec<u8>,
     pending: Option<Pending>,
-    /// From the last FAILURE.
-    can_continue: Vec<String>,
+    /// How many answers the server's last questions want; any other attempt ends the dialogue.
+    prompts: Option<usize>,
 }
 
 /// Message 60 means something else for each of them (PUB-1).
 enum Pending {
     Query { algorithm: String, key_blob: Vec<u8> },
     Password,
+    Keyboard,
     Attempt,
 }
 
 /// What the server's answer says.
 pub(crate) enum ClientOutcome {
     Success(Vec<u8>),
-    Turn {
-        can_continue: Vec<String>,
-        partial: bool,
-    },
-    KeyAccepted {
-        algorithm: String,
-        key_blob: Vec<u8>,
-    },
-    /// The password has expired. We change none; other methods may go on.
-    PasswordExpired {
-        prompt: String,
-        can_continue: Vec<String>,
-    },
+    Turn { can_continue: Vec<String>, partial: bool },
+    KeyAccepted { algorithm: String, key_blob: Vec<u8> },
+    PasswordExpired { prompt: String },
+    Prompted(Prompts),
 }
 
 impl AuthClient {
     pub fn new(user: Vec<u8>) -> Self {
-        Self { user, pending: None, can_continue: Vec::new() }
+        Self { user, pending: None, prompts: None }
     }
 
-    /// The payload of one attempt.
+    /// The payload of one attempt. `bound_to` is the server's host key if public-key logins are to be
+    /// bound to it.
     ///
     /// # Panics
-    /// If an attempt is still unanswered: the caller's mistake.
-    pub fn try_auth(&mut self, auth: ClientAuth) -> zeroize::Zeroizing<Vec<u8>> {
+    /// If an attempt is still unanswered, or answers are not as many as the prompts were: the
+    /// caller's mistake.
+    pub fn try_auth(&mut self, auth: ClientAuth, bound_to: Option<&[u8]>) -> Zeroizing<Vec<u8>> {
         assert!(self.pending.is_none(), "one attempt at a time");
-        let mut out = zeroize::Zeroizing::new(Vec::with_capacity(1024));
+        let prompts = self.prompts.take();
+        let mut out = Zeroizing::new(Vec::with_capacity(2048));
+        let user = &self.user;
         let pending = match auth {
             ClientAuth::None => {
-                put_request_head(&mut out, &self.user, METHOD_NONE);
+                put_request_head(&mut out, user, METHOD_NONE);
                 Pending::Attempt
             }
             ClientAuth::Password { password } => {
-                encode_password(&mut out, &self.user, &password);
+                encode_password(&mut out, user, &password, None);
+                Pending::Password
+            }
+            ClientAuth::PasswordChange { old, new } => {
+                encode_password(&mut out, user, &old, Some(&new));
                 Pending::Password
             }
             ClientAuth::PublicKeyQuery { algorithm, key_blob } => {
-                encode_public_key(&mut out, &self.user, &algorithm, &key_blob, None);
+                encode_public_key(&mut out, user, &algorithm, &key_blob, bound_to, None);
                 Pending::Query { algorithm, key_blob }
             }
             ClientAuth::PublicKey { algorithm, key_blob, signature } => {
-                encode_public_key(&mut out, &self.user, &algorithm, &key_blob, Some(&signature));
+                let signature = Some(&signature[..]);
+                encode_public_key(&mut out, user, &algorithm, &key_blob, bound_to, signature);
                 Pending::Attempt
+            }
+            ClientAuth::HostBased { algorithm, key_blob, client_host, client_user, signature } => {
+                put_host_based(&mut out, user, &algorithm, &key_blob, &client_host, &client_user);
+                put_string(&mut out, &signature);
+                Pending::Attempt
+            }
+            ClientAuth::KeyboardInteractive { submethods } => {
+                encode_keyboard_interactive(&mut out, user, &submethods);
+                Pending::Keyboard
+            }
+            ClientAuth::PromptAnswers { answers } => {
+                assert_eq!(prompts, Some(answers.len()), "one answer for each prompt");
+                encode_info_response(&mut out, &answers);
+                Pending::Keyboard
             }
         };
         self.pending = Some(pending);
@@ -88,14 +107,16 @@ impl AuthClient {
     ) -> Result<ClientOutcome, Error> {
         let pending = self.pending.take().ok_or(PeerError::UnaskedAnswer)?;
         match (number, pending) {
-            (USERAUTH_SUCCESS, Pending::Attempt | Pending::Password) => {
+            (USERAUTH_SUCCESS, Pending::Attempt | Pending::Password | Pending::Keyboard) => {
                 r.finish("USERAUTH_SUCCESS").map_err(Error::malformed("USERAUTH_SUCCESS"))?;
                 Ok(ClientOutcome::Success(self.user.clone()))
             }
-            (USERAUTH_FAILURE, Pending::Attempt | Pending::Password | Pending::Query { .. }) => {
+            (
+                USERAUTH_FAILURE,
+                Pending::Attempt | Pending::Password | Pending::Keyboard | Pending::Query { .. },
+            ) => {
                 let (can_continue, partial) =
                     decode_failure(r).map_err(Error::malformed("USERAUTH_FAILURE"))?;
-                self.can_continue.clone_from(&can_continue);
                 Ok(ClientOutcome::Turn { can_continue, partial })
             }
             (USERAUTH_PK_OK, Pending::Query { algorithm, key_blob }) => {
@@ -109,16 +130,19 @@ impl AuthClient {
             (USERAUTH_PASSWD_CHANGEREQ, Pending::Password) => {
                 let prompt = decode_passwd_changereq(r)
                     .map_err(Error::malformed("USERAUTH_PASSWD_CHANGEREQ"))?;
-                let others = self.can_continue.iter().filter(|m| *m != METHOD_PASSWORD);
-                Ok(ClientOutcome::PasswordExpired {
-                    prompt: peer_text(prompt),
-                    can_continue: others.cloned().collect(),
-                })
+                Ok(ClientOutcome::PasswordExpired { prompt: peer_text(prompt) })
+            }
+            (USERAUTH_INFO_REQUEST, Pending::Keyboard) => {
+                let prompts =
+                    decode_info_request(r).map_err(Error::malformed("USERAUTH_INFO_REQUEST"))?;
+                self.prompts = Some(prompts.prompts.len());
+                Ok(ClientOutcome::Prompted(prompts))
             }
             // Success without an attempt, or an answer of a method that we did not try.
-            (_, Pending::Attempt | Pending::Password | Pending::Query { .. }) => {
-                Err(PeerError::UnaskedAnswer.into())
-            }
+            (
+                _,
+                Pending::Attempt | Pending::Password | Pending::Keyboard | Pending::Query { .. },
+            ) => Err(PeerError::UnaskedAnswer.into()),
         }
     }
 }

@@ -1,16 +1,19 @@
 //! The server's half: one request at a time, bound to one user, counted, and asked about.
 
-use sterna_ssh_crypto::PublicKey;
+use sterna_ssh_crypto::OfferedKey;
 use sterna_sshwire::Reader;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, PeerError};
-use crate::event::{AuthAnswer, AuthMethod, AuthRequest};
-use crate::limits::{AUTH_REQUESTS_MAX, USER_LEN_MAX};
+use crate::event::{AuthAnswer, AuthMethod, AuthRequest, SignatureCheck};
+use crate::limits::{AUTH_REQUESTS_MAX, PROMPT_ROUNDS_MAX, USER_LEN_MAX};
+use crate::messages::USERAUTH_INFO_RESPONSE;
 use crate::messages::auth::{
-    METHOD_PUBLIC_KEY, Method, Request, SERVICE_CONNECTION, encode_failure, encode_pk_ok,
-    encode_success, signed_bytes,
+    METHOD_HOST_BASED, METHOD_KEYBOARD_INTERACTIVE, METHOD_PUBLIC_KEY, Method, Request,
+    SERVICE_CONNECTION, encode_failure, encode_passwd_changereq, encode_pk_ok, encode_success,
+    host_based_signed_bytes, signed_bytes,
 };
+use crate::messages::keyboard::{decode_info_response, encode_info_request};
 
 /// State of the server's authentication service.
 pub(crate) struct AuthServer {
@@ -20,6 +23,13 @@ pub(crate) struct AuthServer {
     failures: u32,
     requests: u32,
     pending: Option<Pending>,
+    dialogue: Option<Dialogue>,
+}
+
+/// Questions that are out (RFC 4256). A request in place of the answers ends them.
+struct Dialogue {
+    prompts: usize,
+    rounds: u32,
 }
 
 /// A request that the application thinks about.
@@ -30,7 +40,13 @@ enum Pending {
         key: Vec<u8>,
     },
     Attempt,
-    /// A public key attempt whose signature is wrong: no answer makes it right.
+    /// As `Attempt`; the answer may ask for a change of the password.
+    Password,
+    /// As `Attempt`; the answer may ask something, which is then round `rounds + 1`.
+    Keyboard {
+        rounds: u32,
+    },
+    /// An attempt whose signature is wrong: no answer makes it right.
     BadSignature,
 }
 
@@ -40,9 +56,18 @@ pub(crate) enum ServerOutcome {
     Success(Vec<u8>, Vec<u8>),
 }
 
+/// What signatures are checked against.
+pub(crate) struct Against<'a> {
+    pub session_id: &'a [u8],
+    /// Our host key of the first exchange.
+    pub host_key: &'a [u8],
+    /// Algorithms that users and client hosts may use.
+    pub algorithms: &'a [String],
+}
+
 impl AuthServer {
     pub fn new(failures_max: u32) -> Self {
-        Self { failures_max, user: None, failures: 0, requests: 0, pending: None }
+        Self { failures_max, user: None, failures: 0, requests: 0, pending: None, dialogue: None }
     }
 
     /// The application has a request to answer.
@@ -50,20 +75,33 @@ impl AuthServer {
         self.pending.is_some()
     }
 
-    /// `SSH_MSG_USERAUTH_REQUEST`, behind its number.
-    pub fn handle_request(
+    /// One message of the client, behind its number.
+    pub fn handle(
         &mut self,
+        number: u8,
         r: &mut Reader<'_>,
-        session_id: &[u8],
-        host_key: &[u8],
-        algorithms: &[String],
+        against: &Against<'_>,
     ) -> Result<AuthRequest, Error> {
-        // The whole request is parsed before anybody looks whether the user exists (CVE-2018-15473).
-        let request = Request::decode(r).map_err(Error::malformed("USERAUTH_REQUEST"))?;
         self.requests += 1;
         if self.requests > AUTH_REQUESTS_MAX {
             return Err(PeerError::TooManyAuthAttempts.into());
         }
+        let dialogue = self.dialogue.take();
+        if number == USERAUTH_INFO_RESPONSE {
+            let dialogue = dialogue.ok_or(PeerError::OutOfPhase(number))?;
+            return self.handle_answers(r, &dialogue);
+        }
+        self.handle_request(r, against)
+    }
+
+    /// `SSH_MSG_USERAUTH_REQUEST`.
+    fn handle_request(
+        &mut self,
+        r: &mut Reader<'_>,
+        against: &Against<'_>,
+    ) -> Result<AuthRequest, Error> {
+        // The whole request is parsed before anybody looks whether the user exists (CVE-2018-15473).
+        let request = Request::decode(r).map_err(Error::malformed("USERAUTH_REQUEST"))?;
         if request.service != SERVICE_CONNECTION.as_bytes() {
             return Err(PeerError::UnknownService.into());
         }
@@ -75,10 +113,30 @@ impl AuthServer {
         let (pending, method) = if request.user.len() > USER_LEN_MAX {
             (Pending::Attempt, AuthMethod::Other { name: "overlong user name".to_owned() })
         } else {
-            read_method(&request, session_id, host_key, algorithms)
+            read_method(&request, against)
         };
         self.pending = Some(pending);
         Ok(AuthRequest { user: request.user.to_vec(), method })
+    }
+
+    /// `SSH_MSG_USERAUTH_INFO_RESPONSE`.
+    fn handle_answers(
+        &mut self,
+        r: &mut Reader<'_>,
+        dialogue: &Dialogue,
+    ) -> Result<AuthRequest, Error> {
+        let answers = decode_info_response(r, dialogue.prompts)
+            .map_err(Error::malformed("USERAUTH_INFO_RESPONSE"))?;
+        let (pending, method) = match answers {
+            Some(answers) => (
+                Pending::Keyboard { rounds: dialogue.rounds },
+                AuthMethod::PromptAnswers { answers },
+            ),
+            // Not what was asked: a failed attempt.
+            None => (Pending::Attempt, other(METHOD_KEYBOARD_INTERACTIVE)),
+        };
+        self.pending = Some(pending);
+        Ok(AuthRequest { user: self.user.clone().unwrap_or_default(), method })
     }
 
     /// The application's answer.
@@ -93,19 +151,41 @@ impl AuthServer {
                 encode_pk_ok(&mut out, &algorithm, &key);
                 Ok(ServerOutcome::Continue(out))
             }
-            (AuthAnswer::Accept, Pending::None | Pending::Attempt) => {
+            (
+                AuthAnswer::Accept,
+                Pending::None | Pending::Attempt | Pending::Password | Pending::Keyboard { .. },
+            ) => {
                 encode_success(&mut out);
                 Ok(ServerOutcome::Success(out, self.user.clone().unwrap_or_default()))
             }
-            (AuthAnswer::Partial { methods }, Pending::None | Pending::Attempt) => {
+            (
+                AuthAnswer::Partial { methods },
+                Pending::None | Pending::Attempt | Pending::Password | Pending::Keyboard { .. },
+            ) => {
                 encode_failure(&mut out, &methods, true);
+                Ok(ServerOutcome::Continue(out))
+            }
+            (AuthAnswer::Prompt(prompts), Pending::Keyboard { rounds })
+                if rounds < PROMPT_ROUNDS_MAX =>
+            {
+                encode_info_request(&mut out, &prompts);
+                let prompts = prompts.prompts.len();
+                self.dialogue = Some(Dialogue { prompts, rounds: rounds + 1 });
+                Ok(ServerOutcome::Continue(out))
+            }
+            (AuthAnswer::ChangePassword { prompt }, Pending::Password) => {
+                encode_passwd_changereq(&mut out, &prompt);
                 Ok(ServerOutcome::Continue(out))
             }
             (AuthAnswer::Reject { methods }, pending) => self.reject(methods, &pending, out),
             // An answer that does not fit the request: to a query only `PublicKeyOk` says yes, and
             // to a wrong signature nothing does.
             (
-                AuthAnswer::Accept | AuthAnswer::Partial { .. } | AuthAnswer::PublicKeyOk,
+                AuthAnswer::Accept
+                | AuthAnswer::Partial { .. }
+                | AuthAnswer::PublicKeyOk
+                | AuthAnswer::Prompt(_)
+                | AuthAnswer::ChangePassword { .. },
                 pending,
             ) => self.reject(vec![METHOD_PUBLIC_KEY.to_owned()], &pending, out),
         }
@@ -120,7 +200,10 @@ impl AuthServer {
         match pending {
             // To learn the list, and to ask whether a key would do, costs nothing.
             Pending::None | Pending::Query { .. } => {}
-            Pending::Attempt | Pending::BadSignature => self.failures += 1,
+            Pending::Attempt
+            | Pending::Password
+            | Pending::Keyboard { .. }
+            | Pending::BadSignature => self.failures += 1,
         }
         if self.failures >= self.failures_max {
             return Err(PeerError::TooManyAuthAttempts.into());
@@ -131,58 +214,82 @@ impl AuthServer {
 }
 
 /// The method with its signature checked, and what its answer will need.
-fn read_method(
-    request: &Request<'_>,
-    session_id: &[u8],
-    host_key: &[u8],
-    algorithms: &[String],
-) -> (Pending, AuthMethod) {
+fn read_method(request: &Request<'_>, against: &Against<'_>) -> (Pending, AuthMethod) {
+    let user = request.user;
+    let secret = |bytes: &[u8]| Zeroizing::new(bytes.to_vec());
     match request.method {
         Method::None => (Pending::None, AuthMethod::None),
         Method::Password { password, new_password: None } => {
-            (Pending::Attempt, AuthMethod::Password { password: Zeroizing::new(password.to_vec()) })
+            (Pending::Password, AuthMethod::Password { password: secret(password) })
         }
         Method::Password { password, new_password: Some(new) } => (
-            Pending::Attempt,
-            AuthMethod::PasswordChange {
-                old: Zeroizing::new(password.to_vec()),
-                new: Zeroizing::new(new.to_vec()),
-            },
+            Pending::Password,
+            AuthMethod::PasswordChange { old: secret(password), new: secret(new) },
         ),
-        Method::PublicKey { algorithm, key, signature, bound_to } => {
-            let foreign =
-                || (Pending::Attempt, AuthMethod::Other { name: METHOD_PUBLIC_KEY.to_owned() });
-            let Some(name) = std::str::from_utf8(algorithm)
-                .ok()
-                .filter(|name| algorithms.iter().any(|a| a == name))
-            else {
-                return foreign();
+        Method::PublicKey { algorithm, key: blob, signature, bound_to } => {
+            let Some((algorithm, key)) = usable(algorithm, blob, against.algorithms) else {
+                return (Pending::Attempt, other(METHOD_PUBLIC_KEY));
             };
-            let Ok(public_key) = PublicKey::from_wire(key) else { return foreign() };
-            if !public_key.signature_algorithms().contains(&name) {
-                return foreign();
-            }
-            let algorithm_name = name.to_owned();
             let Some(signature) = signature else {
-                let pending = Pending::Query { algorithm: algorithm.to_vec(), key: key.to_vec() };
-                let method =
-                    AuthMethod::PublicKeyQuery { algorithm: algorithm_name, key: public_key };
-                return (pending, method);
+                let pending =
+                    Pending::Query { algorithm: algorithm.clone().into(), key: blob.to_vec() };
+                return (pending, AuthMethod::PublicKeyQuery { algorithm, key });
             };
-            let bytes = signed_bytes(session_id, request.user, name, key, bound_to);
-            let signature_valid = bound_to.is_none_or(|bound| bound == host_key)
-                && public_key.verify(name, &bytes, signature).is_ok();
-            let pending = if signature_valid { Pending::Attempt } else { Pending::BadSignature };
-            let method = AuthMethod::PublicKey {
-                algorithm: algorithm_name,
-                key: public_key,
+            let bytes = signed_bytes(against.session_id, user, &algorithm, blob, bound_to);
+            let bound = bound_to.is_none_or(|bound| bound == against.host_key);
+            let signature = match key.verify_token(&algorithm, &bytes, signature) {
+                Ok(None) if bound => SignatureCheck::Valid,
+                Ok(Some(token)) if bound => SignatureCheck::ValidByToken(token),
+                _ => SignatureCheck::Invalid,
+            };
+            let method = AuthMethod::PublicKey { algorithm, key, signature };
+            (attempt_if(signature.is_valid()), method)
+        }
+        Method::HostBased { algorithm, key: blob, client_host, client_user, signature } => {
+            let Some((algorithm, key)) = usable(algorithm, blob, against.algorithms) else {
+                return (Pending::Attempt, other(METHOD_HOST_BASED));
+            };
+            let bytes = host_based_signed_bytes(
+                against.session_id,
+                user,
+                &algorithm,
+                blob,
+                client_host,
+                client_user,
+            );
+            let signature_valid =
+                matches!(key.verify_token(&algorithm, &bytes, signature), Ok(None));
+            let method = AuthMethod::HostBased {
+                algorithm,
+                key,
+                client_host: client_host.to_vec(),
+                client_user: client_user.to_vec(),
                 signature_valid,
             };
-            (pending, method)
+            (attempt_if(signature_valid), method)
         }
-        Method::Other { name } => {
-            let name = String::from_utf8_lossy(name).into_owned();
-            (Pending::Attempt, AuthMethod::Other { name })
-        }
+        Method::KeyboardInteractive { submethods } => (
+            Pending::Keyboard { rounds: 0 },
+            AuthMethod::KeyboardInteractive { submethods: submethods.to_vec() },
+        ),
+        Method::Other { name } => (Pending::Attempt, other(&String::from_utf8_lossy(name))),
     }
+}
+
+fn attempt_if(signature_valid: bool) -> Pending {
+    if signature_valid { Pending::Attempt } else { Pending::BadSignature }
+}
+
+fn other(name: &str) -> AuthMethod {
+    AuthMethod::Other { name: name.to_owned() }
+}
+
+/// Algorithm and key, if we allow the one and it fits the other (HKA-6).
+fn usable(algorithm: &[u8], blob: &[u8], allowed: &[String]) -> Option<(String, OfferedKey)> {
+    let algorithm = std::str::from_utf8(algorithm).ok()?;
+    if !allowed.iter().any(|name| name == algorithm) {
+        return None;
+    }
+    let key = OfferedKey::from_wire(blob).ok()?;
+    key.algorithms().contains(&algorithm).then(|| (algorithm.to_owned(), key))
 }

@@ -5,10 +5,12 @@ use std::time::Instant;
 use sterna_sshwire::{NameList, Reader};
 
 use super::{Auth, Config, Connection};
-use crate::auth::{ClientOutcome, ServerOutcome};
+use crate::auth::{Against, ClientOutcome, ServerOutcome};
 use crate::error::{Error, PeerError};
-use crate::event::{AuthAnswer, ClientAuth, Event};
-use crate::messages::auth::{SERVICE_USERAUTH, decode_banner, encode_banner, signed_bytes};
+use crate::event::{AuthAnswer, ClientAuth, Event, SessionBinding};
+use crate::messages::auth::{
+    SERVICE_USERAUTH, decode_banner, encode_banner, host_based_signed_bytes, signed_bytes,
+};
 use crate::messages::transport::{
     decode_ext_info, encode_ext_info, encode_service_accept, peer_text,
 };
@@ -51,7 +53,7 @@ impl Connection {
     /// Our EXT_INFO: what signatures we take, and what else we can do.
     pub(super) fn send_ext_info(&mut self, out: &mut OutputBuffer) {
         let Config::Server(config) = &self.config else { return };
-        let algorithms = config.common.algorithms.user_signatures.join(",");
+        let algorithms = config.common.algorithms.user_keys.join(",");
         let entries: [(&str, &[u8]); 3] = [
             ("server-sig-algs", algorithms.as_bytes()),
             ("publickey-hostbound@openssh.com", b"0"),
@@ -71,14 +73,22 @@ impl Connection {
         if self.globals.ext_infos > count_max {
             return Err(PeerError::Flood.into());
         }
-        let mut signatures = None;
-        decode_ext_info(r, |name, value| {
-            if name == b"server-sig-algs" {
+        let (mut signatures, mut host_bound) = (None, false);
+        decode_ext_info(r, |name, value| match name {
+            b"server-sig-algs" => {
                 let names = NameList::new(value).iter().map(str::to_owned).collect::<Vec<_>>();
                 signatures = Some(names);
             }
+            b"publickey-hostbound@openssh.com" => host_bound = value == b"0",
+            _ => {}
         })
         .map_err(Error::malformed("EXT_INFO"))?;
+        // Only the first one: what a login signs must not change under it.
+        if self.globals.ext_infos == 1
+            && let Config::Client(config) = &self.config
+        {
+            self.globals.host_bound = host_bound && config.host_bound;
+        }
         if signatures.is_some() {
             self.globals.server_signatures = signatures;
         }
@@ -101,10 +111,12 @@ impl Connection {
         let r = &mut Reader::new(&payload[1..]);
         match (&mut self.auth, &self.config) {
             (Auth::Server(auth), Config::Server(config)) => {
-                let session_id = self.kex.session_id().unwrap_or_default();
-                let host_key = self.kex.host_key().unwrap_or_default();
-                let algorithms = &config.common.algorithms.user_signatures;
-                let request = auth.handle_request(r, session_id, host_key, algorithms)?;
+                let against = Against {
+                    session_id: self.kex.session_id().unwrap_or_default(),
+                    host_key: self.kex.host_key().unwrap_or_default(),
+                    algorithms: &config.common.algorithms.user_keys,
+                };
+                let request = auth.handle(number, r, &against)?;
                 self.events.push_back(Event::AuthRequest(request));
                 Ok(())
             }
@@ -119,9 +131,12 @@ impl Connection {
                     self.events.push_back(Event::AuthTurn { can_continue, partial });
                     Ok(())
                 }
-                ClientOutcome::PasswordExpired { prompt, can_continue } => {
-                    self.events.push_back(Event::Banner(prompt));
-                    self.events.push_back(Event::AuthTurn { can_continue, partial: false });
+                ClientOutcome::PasswordExpired { prompt } => {
+                    self.events.push_back(Event::PasswordExpired { prompt });
+                    Ok(())
+                }
+                ClientOutcome::Prompted(prompts) => {
+                    self.events.push_back(Event::Prompted(prompts));
                     Ok(())
                 }
                 ClientOutcome::KeyAccepted { algorithm, key_blob } => {
@@ -162,24 +177,59 @@ impl Connection {
         self.fail_if(result, out)
     }
 
-    /// One attempt of the client, after [`Event::AuthTurn`] or [`Event::PublicKeyAccepted`].
+    /// One attempt of the client, after [`Event::AuthTurn`], [`Event::PublicKeyAccepted`],
+    /// [`Event::Prompted`] or [`Event::PasswordExpired`].
     ///
     /// # Panics
-    /// If an attempt is still unanswered, or on a server.
+    /// If an attempt is still unanswered, if answers are not as many as the prompts, or on a server.
     pub fn try_auth(&mut self, attempt: ClientAuth, out: &mut OutputBuffer) {
         let Auth::Client(auth) = &mut self.auth else { panic!("try_auth on a server") };
-        let payload = auth.try_auth(attempt);
+        let bound_to = self.globals.host_bound.then(|| self.kex.host_key()).flatten();
+        let payload = auth.try_auth(attempt, bound_to);
         // Held back at most, never refused: there is one attempt at a time.
         let _ = self.send(&payload, out);
     }
 
     /// The bytes that a public key attempt must sign (RFC 4252 §7).
     pub fn public_key_signed_bytes(&self, algorithm: &str, key_blob: &[u8]) -> Vec<u8> {
-        let user = match &self.config {
-            Config::Client(config) => &config.user[..],
+        let bound_to = self.globals.host_bound.then(|| self.kex.host_key()).flatten();
+        signed_bytes(self.session_id(), self.login_user(), algorithm, key_blob, bound_to)
+    }
+
+    /// The bytes that a host-based attempt must sign (RFC 4252 §9).
+    pub fn host_based_signed_bytes(
+        &self,
+        algorithm: &str,
+        key_blob: &[u8],
+        client_host: &[u8],
+        client_user: &[u8],
+    ) -> Vec<u8> {
+        host_based_signed_bytes(
+            self.session_id(),
+            self.login_user(),
+            algorithm,
+            key_blob,
+            client_host,
+            client_user,
+        )
+    }
+
+    /// What an agent wants to know before it signs for this connection; on a client, once the first
+    /// exchange is over.
+    pub fn session_binding(&self) -> Option<SessionBinding> {
+        Some(SessionBinding {
+            host_key: self.kex.host_key()?.to_vec(),
+            session_id: self.kex.session_id()?.to_vec(),
+            signature: self.kex.host_signature().to_vec(),
+        })
+    }
+
+    /// The user that this client logs in as.
+    fn login_user(&self) -> &[u8] {
+        match &self.config {
+            Config::Client(config) => &config.user,
             Config::Server(_) => &[],
-        };
-        signed_bytes(self.session_id(), user, algorithm, key_blob, None)
+        }
     }
 
     /// Login is over: compression starts, the host keys are announced.
@@ -198,7 +248,7 @@ impl Connection {
         if self.ident.dislikes_host_key_update() {
             return Ok(());
         }
-        let blobs: Vec<_> = config.host_keys.iter().map(|key| key.to_wire()).collect();
+        let blobs: Vec<_> = config.plain_host_keys().collect();
         self.send_with(out, |p| global::encode_request(p, global::HOST_KEYS, false, &blobs))
     }
 
@@ -217,13 +267,14 @@ mod tests {
     use super::*;
     use crate::config::{ClientConfig, ServerConfig};
     use std::sync::Arc;
+    use sterna_ssh_crypto::OfferedKey;
     use sterna_testkit::Seed;
 
     #[test]
     fn a_server_takes_one_ext_info_and_a_client_two() {
         let (now, mut out) = (Instant::now(), OutputBuffer::new());
         let random = || Box::new(Seed::new(1));
-        let server = Arc::new(ServerConfig::new(Vec::new()));
+        let server = Arc::new(ServerConfig::new(Vec::<OfferedKey>::new()));
         let client = Arc::new(ClientConfig::new(*b"alice"));
         let server = Connection::server(server, random(), now, &mut out);
         let client = Connection::client(client, random(), now, &mut out);

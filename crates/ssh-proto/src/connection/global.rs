@@ -28,6 +28,8 @@ pub(super) struct Globals {
     proof: Option<Proof>,
     pub ext_infos: u32,
     pub server_signatures: Option<Vec<String>>,
+    /// Client: public-key logins are bound to the server's host key.
+    pub host_bound: bool,
     pub compress_out: bool,
     pub compress_in: bool,
 }
@@ -100,7 +102,7 @@ impl Connection {
             (HOST_KEYS_PROVE, Config::Server(config)) if request.want_reply => {
                 let keys =
                     decode_blobs(request.fields).map_err(Error::malformed("hostkeys-prove"))?;
-                let ours = |key: &Vec<u8>| config.host_keys.iter().any(|k| k.to_wire() == *key);
+                let ours = |key: &Vec<u8>| config.plain_host_keys().any(|blob| blob == *key);
                 if !keys.is_empty() && keys.iter().all(ours) {
                     self.globals.proof = Some(Proof { keys: keys.into(), signatures: Vec::new() });
                     self.ask_next_proof();

@@ -1,6 +1,6 @@
 //! The client's half of an exchange: offer a public value, check the answer, ask about the host key.
 
-use sterna_ssh_crypto::{DhGroup, KexKind, PublicKey};
+use sterna_ssh_crypto::{DhGroup, KexKind, OfferedKey};
 use sterna_sshwire::Reader;
 
 use super::hash::{Transcript, Values};
@@ -88,9 +88,9 @@ impl Kex {
                 let hash = transcript.hash(running.negotiated.kex.hash, &values, &secret);
 
                 let algorithm = running.negotiated.host_key.clone();
-                let key = PublicKey::from_wire(reply.host_key)
+                let key = OfferedKey::from_wire(reply.host_key)
                     .map_err(|_| PeerError::BadHostKeySignature)?;
-                key.verify(&algorithm, &hash, reply.signature)
+                key.verify_token(&algorithm, &hash, reply.signature)
                     .map_err(|_| PeerError::BadHostKeySignature)?;
 
                 let agreed = Agreed { secret, hash, host_key: reply.host_key.to_vec() };
@@ -102,6 +102,7 @@ impl Kex {
                     }
                     Some(_) => Err(PeerError::HostKeyChanged.into()),
                     None => {
+                        self.host_signature = reply.signature.to_vec();
                         running.step = Step::ClientAwaitsTrust { agreed };
                         self.stage = Stage::Running(running);
                         Ok(vec![Action::AskHostKey(HostKeyQuestion { algorithm, key })])

@@ -11,7 +11,7 @@ mod negotiate;
 mod server;
 
 use sterna_ssh_crypto::{
-    ClientExchange, DhGroup, DirectionKeys, HashAlgorithm, KexKind, PublicKey, Random,
+    ClientExchange, DhGroup, DirectionKeys, HashAlgorithm, KexKind, OfferedKey, Random,
     SharedSecret, derive_key,
 };
 use sterna_sshwire::Reader;
@@ -58,6 +58,8 @@ pub(crate) struct Kex {
     session_id: Option<Vec<u8>>,
     /// The host key of the first exchange; it may not change.
     host_key: Option<Vec<u8>>,
+    /// Client: its signature over H of the first exchange.
+    host_signature: Vec<u8>,
     /// Both sides announced the strict exchange in their first KEXINIT.
     strict: bool,
     initial_done: bool,
@@ -72,8 +74,8 @@ pub(crate) struct Context<'a> {
     pub our_version: &'a [u8],
     pub their_version: &'a [u8],
     pub algorithms: &'a Algorithms,
-    /// Server: public halves of our host keys.
-    pub host_keys: &'a [PublicKey],
+    /// Server: public halves of our host keys, and their certificates.
+    pub host_keys: &'a [OfferedKey],
     pub random: &'a mut dyn Random,
 }
 
@@ -135,6 +137,7 @@ impl Kex {
             stage: Stage::Idle,
             session_id: None,
             host_key: None,
+            host_signature: Vec::new(),
             strict: false,
             initial_done: false,
             peer_takes_ext_info: false,
@@ -175,6 +178,11 @@ impl Kex {
 
     pub fn host_key(&self) -> Option<&[u8]> {
         self.host_key.as_deref()
+    }
+
+    /// Client: the host key's signature over the session identifier.
+    pub fn host_signature(&self) -> &[u8] {
+        &self.host_signature
     }
 
     pub fn host_key_algorithm(&self) -> &str {
@@ -220,14 +228,14 @@ impl Kex {
     fn host_key_offer<'a>(
         &self,
         algorithms: &'a Algorithms,
-        host_keys: &'a [PublicKey],
+        host_keys: &'a [OfferedKey],
     ) -> Vec<&'a str> {
         let allowed = |name: &&str| algorithms.host_key.iter().any(|a| a == name);
         match self.role {
             Role::Client => algorithms.host_key.iter().map(String::as_str).collect(),
             Role::Server => host_keys
                 .iter()
-                .flat_map(|key| key.signature_algorithms().iter().copied())
+                .flat_map(|key| key.algorithms().iter().copied())
                 .filter(allowed)
                 .collect(),
         }

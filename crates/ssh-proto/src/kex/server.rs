@@ -1,6 +1,6 @@
 //! The server's half of an exchange: take the client's value, answer, prove the host key.
 
-use sterna_ssh_crypto::{DhGroup, KexKind};
+use sterna_ssh_crypto::{DhGroup, KexKind, names};
 use sterna_sshwire::Reader;
 
 use super::hash::{Transcript, Values};
@@ -56,9 +56,10 @@ impl Kex {
                 let host_key = cx
                     .host_keys
                     .iter()
-                    .find(|key| key.signature_algorithms().contains(&algorithm.as_str()))
-                    .ok_or(Error::Local("no host key for the negotiated algorithm"))?
-                    .to_wire();
+                    .find(|key| key.algorithms().contains(&algorithm.as_str()))
+                    .ok_or(Error::Local("no host key for the negotiated algorithm"))?;
+                // A certificate is shown, the key inside it signs.
+                let (signer, host_key) = (host_key.key().to_wire(), host_key.to_wire());
                 let transcript = Transcript {
                     client_version: cx.their_version,
                     server_version: cx.our_version,
@@ -73,8 +74,8 @@ impl Kex {
                     group: group.as_ref().map(|(request, group)| (request, *group)),
                 };
                 let hash = transcript.hash(running.negotiated.kex.hash, &values, &secret);
-                let request =
-                    SignRequest { key_blob: host_key.clone(), algorithm, data: hash.clone() };
+                let algorithm = names::signature_algorithm(&algorithm).to_owned();
+                let request = SignRequest { key_blob: signer, algorithm, data: hash.clone() };
                 let agreed = Agreed { secret, hash, host_key };
                 running.step = Step::ServerAwaitsSignature { agreed, public };
                 self.stage = Stage::Running(running);

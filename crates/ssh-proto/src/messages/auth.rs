@@ -3,10 +3,12 @@
 use sterna_sshwire::{DecodeError, Reader, put_bool, put_name_list, put_string};
 
 use super::{
-    USERAUTH_BANNER, USERAUTH_FAILURE, USERAUTH_PK_OK, USERAUTH_REQUEST, USERAUTH_SUCCESS,
+    USERAUTH_BANNER, USERAUTH_FAILURE, USERAUTH_PASSWD_CHANGEREQ, USERAUTH_PK_OK, USERAUTH_REQUEST,
+    USERAUTH_SUCCESS,
 };
 use crate::limits::{
-    KEY_BLOB_LEN_MAX, NAME_LEN_MAX, NAME_LIST_LEN_MAX, PACKET_LEN_MAX, PASSWORD_LEN_MAX,
+    CLIENT_HOST_LEN_MAX, KEY_BLOB_LEN_MAX, NAME_LEN_MAX, NAME_LIST_LEN_MAX, PACKET_LEN_MAX,
+    PASSWORD_LEN_MAX,
 };
 
 /// The service that runs on top of authentication; the only one there is.
@@ -19,6 +21,9 @@ pub const METHOD_PUBLIC_KEY: &str = "publickey";
 /// As `publickey`, with the server's host key signed too (OpenSSH PROTOCOL §3.1).
 pub const METHOD_PUBLIC_KEY_BOUND: &str = "publickey-hostbound-v00@openssh.com";
 
+pub const METHOD_HOST_BASED: &str = "hostbased";
+pub const METHOD_KEYBOARD_INTERACTIVE: &str = "keyboard-interactive";
+
 /// `SSH_MSG_USERAUTH_REQUEST`. Spec: RFC 4252 §5.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
@@ -27,7 +32,7 @@ pub struct Request<'a> {
     pub method: Method<'a>,
 }
 
-/// The method's own fields. Spec: RFC 4252 §5.2, §7, §8.
+/// The method's own fields. Spec: RFC 4252 §5.2, §7, §8, §9; RFC 4256 §3.1.
 #[derive(Clone, Debug)]
 pub enum Method<'a> {
     None,
@@ -41,6 +46,20 @@ pub enum Method<'a> {
         signature: Option<&'a [u8]>,
         /// The host key that the client saw, in the host-bound form.
         bound_to: Option<&'a [u8]>,
+    },
+    HostBased {
+        algorithm: &'a [u8],
+        /// The client host's key or certificate.
+        key: &'a [u8],
+        /// The client host's name, which OpenSSH ends with a dot.
+        client_host: &'a [u8],
+        /// The user's name on the client host.
+        client_user: &'a [u8],
+        signature: &'a [u8],
+    },
+    KeyboardInteractive {
+        /// What the client would like to be asked; a hint.
+        submethods: &'a [u8],
     },
     Other {
         name: &'a [u8],
@@ -78,6 +97,18 @@ impl<'a> Request<'a> {
                     signed.then(|| r.string("signature", KEY_BLOB_LEN_MAX)).transpose()?;
                 Method::PublicKey { algorithm, key, signature, bound_to }
             }
+            METHOD_HOST_BASED => Method::HostBased {
+                algorithm: r.string("algorithm", NAME_LEN_MAX)?,
+                key: r.string("host key", KEY_BLOB_LEN_MAX)?,
+                client_host: r.string("client host", CLIENT_HOST_LEN_MAX)?,
+                client_user: r.string("client user", CLIENT_HOST_LEN_MAX)?,
+                signature: r.string("signature", KEY_BLOB_LEN_MAX)?,
+            },
+            METHOD_KEYBOARD_INTERACTIVE => {
+                r.string("language", NAME_LEN_MAX)?;
+                let submethods = r.string("submethods", PACKET_LEN_MAX)?;
+                Method::KeyboardInteractive { submethods }
+            }
             _ => {
                 // The fields of a method that we do not know are its own business.
                 r.rest();
@@ -97,10 +128,14 @@ pub fn put_request_head(out: &mut Vec<u8>, user: &[u8], method: &str) {
     put_string(out, method.as_bytes());
 }
 
-pub fn encode_password(out: &mut Vec<u8>, user: &[u8], password: &[u8]) {
+/// `new` asks to change the password on the way. Spec: RFC 4252 §8.
+pub fn encode_password(out: &mut Vec<u8>, user: &[u8], password: &[u8], new: Option<&[u8]>) {
     put_request_head(out, user, METHOD_PASSWORD);
-    put_bool(out, false);
+    put_bool(out, new.is_some());
     put_string(out, password);
+    if let Some(new) = new {
+        put_string(out, new);
+    }
 }
 
 pub fn encode_public_key(
@@ -108,12 +143,16 @@ pub fn encode_public_key(
     user: &[u8],
     algorithm: &str,
     key: &[u8],
+    bound_to: Option<&[u8]>,
     signature: Option<&[u8]>,
 ) {
-    put_request_head(out, user, METHOD_PUBLIC_KEY);
+    put_request_head(out, user, public_key_method(bound_to));
     put_bool(out, signature.is_some());
     put_string(out, algorithm.as_bytes());
     put_string(out, key);
+    if let Some(host_key) = bound_to {
+        put_string(out, host_key);
+    }
     if let Some(signature) = signature {
         put_string(out, signature);
     }
@@ -129,8 +168,7 @@ pub fn signed_bytes(
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(256 + key.len());
     put_string(&mut out, session_id);
-    let method = if bound_to.is_some() { METHOD_PUBLIC_KEY_BOUND } else { METHOD_PUBLIC_KEY };
-    put_request_head(&mut out, user, method);
+    put_request_head(&mut out, user, public_key_method(bound_to));
     put_bool(&mut out, true);
     put_string(&mut out, algorithm.as_bytes());
     put_string(&mut out, key);
@@ -138,6 +176,49 @@ pub fn signed_bytes(
         put_string(&mut out, host_key);
     }
     out
+}
+
+fn public_key_method(bound_to: Option<&[u8]>) -> &'static str {
+    if bound_to.is_some() { METHOD_PUBLIC_KEY_BOUND } else { METHOD_PUBLIC_KEY }
+}
+
+/// Appends a host-based request without its signature: behind the session identifier this is what is
+/// signed. Spec: RFC 4252 §9.
+pub fn put_host_based(
+    out: &mut Vec<u8>,
+    user: &[u8],
+    algorithm: &str,
+    key: &[u8],
+    client_host: &[u8],
+    client_user: &[u8],
+) {
+    put_request_head(out, user, METHOD_HOST_BASED);
+    put_string(out, algorithm.as_bytes());
+    put_string(out, key);
+    put_string(out, client_host);
+    put_string(out, client_user);
+}
+
+/// The bytes that a host-based login signs. Spec: RFC 4252 §9.
+pub fn host_based_signed_bytes(
+    session_id: &[u8],
+    user: &[u8],
+    algorithm: &str,
+    key: &[u8],
+    client_host: &[u8],
+    client_user: &[u8],
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512 + key.len());
+    put_string(&mut out, session_id);
+    put_host_based(&mut out, user, algorithm, key, client_host, client_user);
+    out
+}
+
+/// A request that asks to be asked. `submethods` is a hint. Spec: RFC 4256 §3.1.
+pub fn encode_keyboard_interactive(out: &mut Vec<u8>, user: &[u8], submethods: &str) {
+    put_request_head(out, user, METHOD_KEYBOARD_INTERACTIVE);
+    put_string(out, b"");
+    put_string(out, submethods.as_bytes());
 }
 
 pub fn encode_failure(out: &mut Vec<u8>, methods: &[String], partial: bool) {
@@ -170,6 +251,12 @@ pub fn decode_banner<'a>(r: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
     r.string("language", NAME_LEN_MAX)?;
     r.finish("USERAUTH_BANNER")?;
     Ok(text)
+}
+
+pub fn encode_passwd_changereq(out: &mut Vec<u8>, prompt: &str) {
+    out.push(USERAUTH_PASSWD_CHANGEREQ);
+    put_string(out, prompt.as_bytes());
+    put_string(out, b"");
 }
 
 /// `SSH_MSG_USERAUTH_PASSWD_CHANGEREQ`: the prompt for a new password. Spec: RFC 4252 §8.

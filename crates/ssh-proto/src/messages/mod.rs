@@ -1,11 +1,12 @@
 //! THE message table: every number that we know, its name and where it belongs (RFC 4250 §4.1).
 //!
-//! Families are files: `transport`, `kex`, `auth`, `channel`, `global`.
+//! Families are files: `transport`, `kex`, `auth`, `keyboard`, `channel`, `global`.
 
 pub mod auth;
 pub mod channel;
 pub mod global;
 pub mod kex;
+pub mod keyboard;
 pub mod transport;
 
 macro_rules! numbers {
@@ -63,6 +64,8 @@ pub const KEX_METHOD_LAST: u8 = 49;
 /// `SSH_MSG_USERAUTH_PK_OK`, and other things in other methods.
 pub const USERAUTH_PK_OK: u8 = 60;
 pub const USERAUTH_PASSWD_CHANGEREQ: u8 = 60;
+pub const USERAUTH_INFO_REQUEST: u8 = 60;
+pub const USERAUTH_INFO_RESPONSE: u8 = 61;
 
 #[cfg(test)]
 mod tests;
