@@ -9,7 +9,7 @@ use std::sync::Arc;
 use sterna_ssh_crypto::PublicKey;
 
 use crate::limits::PASSWORD_LEN_MAX;
-use crate::{Attempt, Chain, Credential, Directory, Method, User};
+use crate::{Attempt, AuthorizedKey, Chain, Credential, Directory, KeyOptions, Method, User};
 
 /// What one connection has proven so far. Starts empty, ends with the connection.
 #[derive(Debug, Default)]
@@ -162,7 +162,13 @@ fn judge(
 }
 
 fn check_key(user: &User, progress: &Progress, key: &PublicKey) -> Result<(), Reason> {
-    if !user.authorized_keys.iter().any(|authorized| authorized.key == *key) {
+    let grants = |authorized: &AuthorizedKey| {
+        // Conditions are not enforced here, so a key that has some is not taken.
+        let restrict = authorized.options.restrict;
+        authorized.key == *key
+            && authorized.options == KeyOptions { restrict, ..Default::default() }
+    };
+    if !user.authorized_keys.iter().any(grants) {
         return Err(Reason::KeyNotAuthorized);
     }
     let used = |step: &Step| matches!(step, Step::PublicKey(earlier) if earlier == key);

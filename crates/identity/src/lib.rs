@@ -21,7 +21,9 @@ pub use attempt::{Attempt, Credential};
 pub use authenticate::{Decision, Progress, Reason, authenticate};
 pub use method::{Chain, ChainError, Method};
 pub use password::{PasswordError, PasswordHash};
-pub use sterna_ssh_files::{AuthorizedKey, KeyOptions, LineError, RefusedLine, parse_authorized_keys};
+pub use sterna_ssh_files::{
+    AuthorizedKey, KeyOptions, LineError, RefusedLine, parse_authorized_keys,
+};
 pub use recovery::{RecoveryCode, RecoveryHash, RecoveryHashError};
 pub use totp::{TOTP_STEP_S, TotpError, TotpSecret};
 pub use user::User;

@@ -18,7 +18,7 @@ fn password(text: &str) -> PasswordHash {
 }
 
 fn user(name: &str, methods: &[&str]) -> User {
-    let authorized = |seed| AuthorizedKey { key: key(seed), comment: String::new() };
+    let authorized = |seed| AuthorizedKey::from(key(seed));
     User {
         password: Some(password("right")),
         authorized_keys: vec![authorized(1), authorized(2)],
@@ -80,6 +80,32 @@ fn dialogue(steps: &[(&str, Credential<'_>, &str)]) {
 
 const RIGHT: Credential<'_> = Credential::Password(b"right");
 const WRONG: Credential<'_> = Credential::Password(b"wrong");
+
+/// A key whose owner set conditions must not come in without them.
+#[test]
+fn a_key_with_conditions_is_not_taken_without_them() {
+    let line =
+        |options: &str, seed| format!("{options}{}", key(seed).to_openssh("")).parse().unwrap();
+    let alice = User {
+        authorized_keys: vec![
+            line("from=\"192.0.2.1\" ", 1),
+            line("cert-authority ", 2),
+            line("restrict ", 3),
+        ],
+        ..user("alice", &[])
+    };
+    let directory = Directory::new([alice]).unwrap();
+    for (seed, expected) in [
+        (1, "reject: key is not authorized"),
+        (2, "reject: key is not authorized"),
+        (3, "key ok"),
+    ] {
+        let key = key(seed);
+        let asked = attempt("alice", Credential::PublicKeyQuery(&key));
+        let decision = authenticate(&directory, &mut Progress::default(), &asked);
+        assert_eq!(verdict(&decision), expected, "{seed}");
+    }
+}
 
 #[test]
 fn one_method_is_enough_if_nothing_else_is_said() {
