@@ -21,6 +21,7 @@ mod settings;
 mod shell;
 mod state_dir;
 mod transfer;
+mod users_file;
 
 use std::process::ExitCode;
 

@@ -46,7 +46,11 @@ impl HashPasswordArgs {
     }
 }
 
-fn ask_twice() -> Result<sterna_client::Zeroizing<String>> {
+/// Asks for a new password on the terminal, and once more.
+///
+/// # Errors
+/// If there is no terminal, or the two differ or are empty.
+pub fn ask_twice() -> Result<sterna_client::Zeroizing<String>> {
     let no_terminal = || {
         Failure::usage("password", "there is no terminal to ask on")
             .hint("use --password-file FILE")

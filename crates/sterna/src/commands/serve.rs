@@ -352,7 +352,7 @@ fn whoami() -> String {
 }
 
 /// Twenty characters that cannot be mistaken for each other, in groups: 100 bits.
-fn make_password(random: &mut dyn Random) -> String {
+pub fn make_password(random: &mut dyn Random) -> String {
     // 32 characters, without 0 1 l o: every byte picks one without bias.
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut bytes = [0; 20];

@@ -25,7 +25,7 @@ use crate::{failure::io_reason, output::display_name};
 /// The port if nothing is said.
 const PORT_DEFAULT: u16 = 2022;
 /// Users of one server. Each costs some hundred bytes; more belong into a database.
-const USERS_MAX: usize = 100_000;
+pub const USERS_MAX: usize = 100_000;
 /// The longest grace that makes sense (seconds): OpenSSH's default is two minutes.
 const LOGIN_GRACE_S_MAX: u64 = 3600;
 

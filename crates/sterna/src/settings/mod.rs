@@ -6,5 +6,8 @@ mod files;
 mod schema;
 mod source;
 
-pub use check::{Settings, authorized_keys_of, listen_default, load, parse_listen};
-pub use source::SettingsError;
+pub use check::{
+    Settings, USERS_MAX, authorized_keys_of, listen_default, load, load_from, parse_listen,
+};
+pub use files::Files;
+pub use source::{SettingsError, Source};

@@ -69,6 +69,10 @@ impl Source {
         Ok(Self { path: path.to_owned(), text })
     }
 
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Reads the text into its schema.
     ///
     /// # Errors
