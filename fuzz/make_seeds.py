@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the seed inputs in corpus/<target>/ from the test vectors: a few valid messages each.
 
-Not corpus/key_files/: those are throw-away keys, made by ssh-keygen and openssl in each file form.
+Not corpus/key_files/: those are throw-away keys, made by ssh-keygen, openssl and puttygen in each file form.
 """
 
 import pathlib

@@ -36,7 +36,7 @@ pub use kex::{ClientExchange, DhGroup, KexError, KexKind, KexRow, SharedSecret, 
 pub use key::{
     KeyError, KeyType, PrivateKey, PublicKey, RsaPublicKey, SignError, SignatureError, TokenUse,
 };
-pub use keyfile::KeyFileError;
+pub use keyfile::{KeyFileError, is_encrypted, public_key_of};
 pub use limits::*;
 pub use mac::{MacRow, mac};
 pub use nist::NistCurve;

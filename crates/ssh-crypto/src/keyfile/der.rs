@@ -1,4 +1,5 @@
-//! Just enough DER to take an RSA private key apart: the library gives it back in no other form.
+//! Just enough DER: an RSA private key taken apart, since the library gives it back in no other form,
+//! and the frame around an encrypted key.
 
 use zeroize::Zeroizing;
 
@@ -22,6 +23,27 @@ pub(crate) fn rsa_parts_of_pkcs8(der: &[u8]) -> Option<RsaPrivateParts> {
     let [_dp, _dq] = [key.number()?, key.number()?];
     let iqmp = key.secret()?;
     Some(RsaPrivateParts { n, e, d, p, q, iqmp })
+}
+
+/// The algorithm, with its header, and the encrypted bytes of `EncryptedPrivateKeyInfo` (RFC 5958 §3).
+pub(super) fn encrypted_key_info(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut whole = Der(der);
+    let mut info = whole.take(SEQUENCE)?;
+    let start = info.0;
+    info.take(SEQUENCE)?;
+    let algorithm = &start[..start.len() - info.0.len()];
+    let data = info.take(OCTET_STRING)?.0;
+    (whole.0.is_empty() && info.0.is_empty()).then_some((algorithm, data))
+}
+
+/// True for a SEQUENCE that fills `der` and begins with a version: so begin `PrivateKeyInfo`,
+/// `RSAPrivateKey`, `ECPrivateKey` and the private keys of types that we do not know. What a wrong
+/// passphrase decrypts to looks so once in 2^40 and less.
+pub(super) fn looks_like_private_key(der: &[u8]) -> bool {
+    let mut whole = Der(der);
+    let Some(mut key) = whole.take(SEQUENCE) else { return false };
+    let version = key.take(INTEGER).map(|version| version.0);
+    whole.0.is_empty() && matches!(version, Some([0 | 1]))
 }
 
 /// DER values one after the other.

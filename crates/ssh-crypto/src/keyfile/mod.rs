@@ -1,13 +1,17 @@
-//! Private key files: OpenSSH's own format, PKCS#8, PKCS#1 and SEC1, all in PEM armour (KEY-1).
+//! Private key files: OpenSSH's own format, PuTTY's, and PKCS#8, PKCS#1 and SEC1 in PEM armour (KEY-1),
+//! encrypted or not.
 //!
-//! What kind of file it is, its first line says. Reading is bounded: file length, bcrypt rounds, and no
-//! recursion. Written is OpenSSH's format only, without a passphrase.
+//! What kind of file it is, its first line says. Reading is bounded: file length, the work of every key
+//! derivation, and no recursion. Written is OpenSSH's format only, without a passphrase.
 //!
-//! Not here: file permissions and paths (the callers').
+//! Not here: file permissions and paths (the callers'), certificates beside a key (`offered.rs`).
 
+mod dek;
 mod der;
 mod openssh;
 mod pem;
+mod pkcs8;
+mod ppk;
 
 use std::fmt;
 
@@ -16,8 +20,9 @@ use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair};
 use zeroize::Zeroizing;
 
+use crate::key::RsaPrivateParts;
 use crate::nist::NistCurve;
-use crate::{KEY_FILE_LEN_MAX, PrivateKey};
+use crate::{KEY_FILE_LEN_MAX, PrivateKey, PublicKey};
 
 pub(crate) use der::rsa_parts_of_pkcs8;
 
@@ -47,48 +52,91 @@ impl fmt::Display for KeyFileError {
 
 impl std::error::Error for KeyFileError {}
 
+/// Labels of PEM armour.
+const OPENSSH: &str = "OPENSSH PRIVATE KEY";
+const PKCS8: &str = "PRIVATE KEY";
+const ENCRYPTED_PKCS8: &str = "ENCRYPTED PRIVATE KEY";
+const PKCS1: &str = "RSA PRIVATE KEY";
+const SEC1: &str = "EC PRIVATE KEY";
+
+/// The public half and the comment of a private key file that holds them in clear: OpenSSH's format and
+/// PuTTY's. Needs no passphrase. `None` for every other format, and for damaged files.
+///
+/// In an encrypted file nothing protects them: use the key to ask whether a server would take it, and
+/// nothing else. The comment is empty where it is encrypted (OpenSSH's format). The files of security
+/// keys have a public half too, though [`PrivateKey::from_text`] refuses them.
+pub fn public_key_of(text: &str) -> Option<(PublicKey, String)> {
+    if text.len() > KEY_FILE_LEN_MAX {
+        return None;
+    }
+    if text.starts_with(ppk::MAGIC) {
+        return ppk::public_half(text);
+    }
+    let armour = pem::decode(text).ok()?;
+    if armour.label == OPENSSH { openssh::public_half(&armour.bytes) } else { None }
+}
+
+/// True if a private key file is encrypted and a passphrase may open it: not for damaged ones, and not
+/// for those that [`PrivateKey::from_text`] refuses whatever the passphrase.
+pub fn is_encrypted(text: &str) -> bool {
+    matches!(PrivateKey::from_text(text, None), Err(KeyFileError::Encrypted))
+}
+
 impl PrivateKey {
-    /// Reads the text of a private key file. Text around the armour is ignored.
+    /// Reads the text of a private key file. Text around PEM armour is ignored.
     ///
-    /// `passphrase` is used only if the file is encrypted. Trying one may take a second, as the file's
-    /// author asked for.
+    /// `passphrase` is used only if the file is encrypted. Trying one may take seconds, as the file's
+    /// author asked for; what would take longer is refused before a passphrase is needed.
+    ///
+    /// Formats without a MAC (all of PEM but OpenSSH's own) tell a wrong passphrase, or damage, only by
+    /// what they decrypt to. Damage inside an Ed25519 key in PKCS#8 may give another key: that format
+    /// holds 32 bytes of which all values are keys, and nothing beside them.
     ///
     /// # Errors
-    /// [`KeyFileError`]. Encrypted files are read in OpenSSH's format only.
+    /// [`KeyFileError`]: [`Encrypted`](KeyFileError::Encrypted) if the file is encrypted, a passphrase
+    /// could open it and none was given.
     pub fn from_text(text: &str, passphrase: Option<&str>) -> Result<Self, KeyFileError> {
         if text.len() > KEY_FILE_LEN_MAX {
             return Err(KeyFileError::Malformed("file is too long"));
         }
-        if text.trim_start().starts_with("PuTTY-User-Key-File") {
-            return Err(KeyFileError::Unsupported("PuTTY's format (puttygen can convert it) is"));
+        if text.starts_with(ppk::MAGIC) {
+            return ppk::decode(text, passphrase);
         }
         let armour = pem::decode(text)?;
-        let key = match armour.label {
-            "OPENSSH PRIVATE KEY" => return openssh::decode(&armour.bytes, passphrase),
-            "ENCRYPTED PRIVATE KEY" => {
-                return Err(KeyFileError::Unsupported(
-                    "encrypted PKCS#8 (ssh-keygen -p can convert it) is",
-                ));
+        let clear = match (armour.label, armour.dek_info) {
+            (OPENSSH, None) => return openssh::decode(&armour.bytes, passphrase),
+            (ENCRYPTED_PKCS8, None) => pkcs8::decrypt(&armour.bytes, passphrase)?,
+            (OPENSSH | ENCRYPTED_PKCS8, Some(_)) => {
+                return Err(KeyFileError::Malformed("encrypted twice"));
             }
-            "PRIVATE KEY" => from_pkcs8(&armour.bytes),
-            "RSA PRIVATE KEY" => {
-                RsaKeyPair::from_der(&armour.bytes).ok().and_then(Self::from_rsa_pair)
-            }
-            "EC PRIVATE KEY" => NistCurve::ALL.into_iter().find_map(|curve| {
-                ecdsa(
-                    curve,
-                    &EcdsaKeyPair::from_private_key_der(curve.signing(), &armour.bytes).ok()?,
-                )
-            }),
-            _ => return Err(KeyFileError::Unsupported("this kind of PEM block is")),
+            (_, Some(info)) => dek::decrypt(info, &armour.bytes, passphrase)?,
+            (label, None) => return from_der(label, &armour.bytes),
         };
-        key.ok_or(KeyFileError::Malformed("no key that we can use is inside"))
+        if der::looks_like_private_key(&clear) {
+            let label = if armour.label == ENCRYPTED_PKCS8 { PKCS8 } else { armour.label };
+            from_der(label, &clear)
+        } else {
+            Err(KeyFileError::WrongPassphrase)
+        }
     }
 
     /// The text of an OpenSSH key file with this key, not encrypted, with `comment`.
     pub fn to_openssh_text(&self, comment: &str) -> Zeroizing<String> {
-        pem::encode("OPENSSH PRIVATE KEY", &openssh::encode(self, comment))
+        pem::encode(OPENSSH, &openssh::encode(self, comment))
     }
+}
+
+/// The key of a PEM block that is not encrypted.
+fn from_der(label: &str, der: &[u8]) -> Result<PrivateKey, KeyFileError> {
+    let key = match label {
+        PKCS8 => from_pkcs8(der),
+        PKCS1 => RsaKeyPair::from_der(der).ok().and_then(PrivateKey::from_rsa_pair),
+        SEC1 => NistCurve::ALL.into_iter().find_map(|curve| {
+            ecdsa(curve, &EcdsaKeyPair::from_private_key_der(curve.signing(), der).ok()?)
+        }),
+        _ => return Err(KeyFileError::Unsupported("this kind of PEM block is")),
+    };
+    key.ok_or(KeyFileError::Malformed("no key that we can use is inside"))
 }
 
 /// PKCS#8 says inside what it holds: each reader refuses what is not its own.
@@ -108,6 +156,33 @@ fn from_pkcs8(der: &[u8]) -> Option<PrivateKey> {
 fn ecdsa(curve: NistCurve, pair: &EcdsaKeyPair) -> Option<PrivateKey> {
     let scalar: EcPrivateKeyBin<'_> = pair.private_key().as_be_bytes().ok()?;
     PrivateKey::from_ecdsa_scalar(curve, scalar.as_ref())
+}
+
+/// The ECDSA key of a number from a file, which may lack leading zeros.
+fn ecdsa_of_number(curve: NistCurve, number: &[u8]) -> Result<PrivateKey, KeyFileError> {
+    let bad = KeyFileError::Malformed("ECDSA private key");
+    let mut scalar = Zeroizing::new(vec![0; curve.field_len()]);
+    let start = scalar.len().checked_sub(number.len()).ok_or(bad)?;
+    scalar[start..].copy_from_slice(number);
+    PrivateKey::from_ecdsa_scalar(curve, &scalar).ok_or(bad)
+}
+
+fn rsa_of_parts(parts: RsaPrivateParts) -> Result<PrivateKey, KeyFileError> {
+    PrivateKey::from_rsa_parts(parts).ok_or(KeyFileError::Unsupported(
+        "an RSA key of this size or with parts that do not fit is",
+    ))
+}
+
+/// The public half beside a key is not always authenticated: it must be the key's own.
+fn with_its_public_half(
+    key: PrivateKey,
+    public: Option<&PublicKey>,
+) -> Result<PrivateKey, KeyFileError> {
+    if public == Some(key.public()) {
+        Ok(key)
+    } else {
+        Err(KeyFileError::Malformed("public and private halves differ"))
+    }
 }
 
 #[cfg(test)]

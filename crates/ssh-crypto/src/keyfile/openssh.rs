@@ -5,12 +5,12 @@ use ssh_key::{Cipher, Kdf};
 use sterna_sshwire::{DecodeError, NAME_LEN_MAX, Reader, put_mpint, put_string, put_u32};
 use zeroize::Zeroizing;
 
-use super::KeyFileError;
+use super::{KeyFileError, ecdsa_of_number, rsa_of_parts, with_its_public_half};
 use crate::key::{RsaPrivateParts, Secret};
 use crate::nist::NistCurve;
 use crate::{
-    BCRYPT_ROUNDS_MAX, HashAlgorithm, KEY_BLOB_LEN_MAX, KEY_FILE_LEN_MAX, PrivateKey, PublicKey,
-    RSA_BITS_MAX, names,
+    BCRYPT_ROUNDS_MAX, HashAlgorithm, KEY_BLOB_LEN_MAX, KEY_FILE_LEN_MAX, KeyError, PrivateKey,
+    PublicKey, RSA_BITS_MAX, names,
 };
 
 const MAGIC: &[u8] = b"openssh-key-v1\0";
@@ -36,90 +36,140 @@ impl From<DecodeError> for KeyFileError {
     }
 }
 
-pub(super) fn decode(bytes: &[u8], passphrase: Option<&str>) -> Result<PrivateKey, KeyFileError> {
-    let bytes = bytes.strip_prefix(MAGIC).ok_or(KeyFileError::Malformed("no openssh-key-v1"))?;
-    let mut reader = Reader::new(bytes);
-    let cipher = reader.utf8("cipher name", NAME_LEN_MAX)?;
-    let kdf = reader.utf8("kdf name", NAME_LEN_MAX)?;
-    let kdf_options = reader.string("kdf options", SALT_LEN_MAX + 8)?;
-    if reader.u32("number of keys")? != 1 {
-        return Err(KeyFileError::Unsupported("more than one key in a file is"));
-    }
-    let public = PublicKey::from_wire(reader.string("public key", KEY_BLOB_LEN_MAX)?);
-    let section = reader.string("private section", KEY_FILE_LEN_MAX)?;
-    let tag = reader.rest();
-    let cipher = Cipher::new(cipher).map_err(|_| KeyFileError::Unsupported("its cipher is"))?;
-
-    if cipher.is_none() {
-        if kdf != "none" || !kdf_options.is_empty() || !tag.is_empty() {
-            return Err(KeyFileError::Malformed("kdf without a cipher"));
-        }
-        let key = private_section(section, CLEAR_BLOCK_LEN, KeyFileError::Malformed("check"))?;
-        return with_its_public_half(key, public.ok());
-    }
-    if kdf != "bcrypt" {
-        return Err(KeyFileError::Unsupported("its key derivation is"));
-    }
-    let passphrase = passphrase.ok_or(KeyFileError::Encrypted)?;
-    let clear = decrypt(cipher, kdf_options, section, tag, passphrase)?;
-    let key = private_section(&clear, cipher.block_size(), KeyFileError::WrongPassphrase)?;
-    with_its_public_half(key, public.ok())
+/// A file taken apart: nothing is decrypted, the cost of its key derivation is judged.
+struct File<'b> {
+    public: Result<PublicKey, KeyError>,
+    private_section: &'b [u8],
+    encryption: Option<Encryption<'b>>,
 }
 
-/// The part in front of a file is not authenticated: it must be the key's own.
-fn with_its_public_half(
-    key: PrivateKey,
-    public: Option<PublicKey>,
-) -> Result<PrivateKey, KeyFileError> {
-    if public.as_ref() == Some(key.public()) {
-        Ok(key)
-    } else {
-        Err(KeyFileError::Malformed("public and private halves differ"))
-    }
-}
-
-fn decrypt(
+struct Encryption<'b> {
     cipher: Cipher,
-    kdf_options: &[u8],
-    section: &[u8],
-    tag: &[u8],
-    passphrase: &str,
-) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
-    let mut reader = Reader::new(kdf_options);
-    let salt = reader.string("kdf salt", SALT_LEN_MAX)?.to_vec();
-    let rounds = reader.u32("kdf rounds")?;
-    reader.finish("kdf options")?;
-    if !(1..=BCRYPT_ROUNDS_MAX).contains(&rounds) {
-        return Err(KeyFileError::Unsupported("its number of bcrypt rounds is"));
+    salt: &'b [u8],
+    rounds: u32,
+    tag: Option<[u8; TAG_LEN]>,
+}
+
+pub(super) fn decode(bytes: &[u8], passphrase: Option<&str>) -> Result<PrivateKey, KeyFileError> {
+    let file = File::parse(bytes)?;
+    if let Ok(PublicKey::SkEd25519 { .. } | PublicKey::SkEcdsaP256 { .. }) = file.public {
+        return Err(KeyFileError::Unsupported("a security key's file (use ssh-agent for it) is"));
     }
-    if !section.len().is_multiple_of(cipher.block_size()) {
-        return Err(KeyFileError::Malformed("private section"));
-    }
-    let tag: Option<[u8; TAG_LEN]> = match (cipher.has_tag(), tag) {
-        (false, []) => None,
-        (true, tag) => Some(tag.try_into().map_err(|_| KeyFileError::Malformed("tag"))?),
-        (false, _) => return Err(KeyFileError::Malformed("bytes left over")),
+    let key = match &file.encryption {
+        None => private_section(file.private_section, KeyFileError::Malformed("check"))?,
+        Some(encryption) => {
+            let passphrase = passphrase.ok_or(KeyFileError::Encrypted)?;
+            let clear = encryption.decrypt(file.private_section, passphrase)?;
+            private_section(&clear, KeyFileError::WrongPassphrase)?
+        }
     };
-    // An empty passphrase is the one thing that the derivation refuses.
-    let (key, iv) = Kdf::Bcrypt { salt, rounds }
-        .derive_key_and_iv(cipher, passphrase)
-        .map_err(|_| KeyFileError::WrongPassphrase)?;
-    let mut clear = Zeroizing::new(section.to_vec());
-    cipher
-        .decrypt(&key, &iv, &mut clear, tag.map(Into::into))
-        .map_err(|_| KeyFileError::WrongPassphrase)?;
-    Ok(clear)
+    with_its_public_half(key, file.public.ok().as_ref())
+}
+
+/// The public half, which nothing protects as long as the file is not decrypted, and the comment if it
+/// is not encrypted.
+pub(super) fn public_half(bytes: &[u8]) -> Option<(PublicKey, String)> {
+    let file = File::parse(bytes).ok()?;
+    let public = file.public.ok()?;
+    let comment = match file.encryption {
+        None => comment(file.private_section, &public).unwrap_or_default(),
+        Some(_) => String::new(),
+    };
+    Some((public, comment))
+}
+
+impl<'b> File<'b> {
+    fn parse(bytes: &'b [u8]) -> Result<Self, KeyFileError> {
+        let bytes =
+            bytes.strip_prefix(MAGIC).ok_or(KeyFileError::Malformed("no openssh-key-v1"))?;
+        let mut reader = Reader::new(bytes);
+        let cipher = reader.utf8("cipher name", NAME_LEN_MAX)?;
+        let kdf = reader.utf8("kdf name", NAME_LEN_MAX)?;
+        let kdf_options = reader.string("kdf options", SALT_LEN_MAX + 8)?;
+        if reader.u32("number of keys")? != 1 {
+            return Err(KeyFileError::Unsupported("more than one key in a file is"));
+        }
+        let public = PublicKey::from_wire(reader.string("public key", KEY_BLOB_LEN_MAX)?);
+        let private_section = reader.string("private section", KEY_FILE_LEN_MAX)?;
+        let tag = reader.rest();
+        let cipher = Cipher::new(cipher).map_err(|_| KeyFileError::Unsupported("its cipher is"))?;
+        if !private_section.len().is_multiple_of(cipher.block_size()) {
+            return Err(KeyFileError::Malformed("private section"));
+        }
+
+        let encryption = if !cipher.is_none() {
+            Some(Encryption::parse(cipher, kdf, kdf_options, tag)?)
+        } else if kdf == "none" && kdf_options.is_empty() && tag.is_empty() {
+            None
+        } else {
+            return Err(KeyFileError::Malformed("kdf without a cipher"));
+        };
+        Ok(Self { public, private_section, encryption })
+    }
+}
+
+impl<'b> Encryption<'b> {
+    fn parse(
+        cipher: Cipher,
+        kdf: &str,
+        kdf_options: &'b [u8],
+        tag: &[u8],
+    ) -> Result<Self, KeyFileError> {
+        if kdf != "bcrypt" {
+            return Err(KeyFileError::Unsupported("its key derivation is"));
+        }
+        let mut reader = Reader::new(kdf_options);
+        let salt = reader.string("kdf salt", SALT_LEN_MAX)?;
+        let rounds = reader.u32("kdf rounds")?;
+        reader.finish("kdf options")?;
+        if !(1..=BCRYPT_ROUNDS_MAX).contains(&rounds) {
+            return Err(KeyFileError::Unsupported("its number of bcrypt rounds is"));
+        }
+        let tag = match (cipher.has_tag(), tag) {
+            (false, []) => None,
+            (true, tag) => Some(tag.try_into().map_err(|_| KeyFileError::Malformed("tag"))?),
+            (false, _) => return Err(KeyFileError::Malformed("bytes left over")),
+        };
+        Ok(Self { cipher, salt, rounds, tag })
+    }
+
+    fn decrypt(
+        &self,
+        private_section: &[u8],
+        passphrase: &str,
+    ) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+        // An empty passphrase is the one thing that the derivation refuses.
+        let (key, iv) = Kdf::Bcrypt { salt: self.salt.to_vec(), rounds: self.rounds }
+            .derive_key_and_iv(self.cipher, passphrase)
+            .map_err(|_| KeyFileError::WrongPassphrase)?;
+        let mut clear = Zeroizing::new(private_section.to_vec());
+        self.cipher
+            .decrypt(&key, &iv, &mut clear, self.tag.map(Into::into))
+            .map_err(|_| KeyFileError::WrongPassphrase)?;
+        Ok(clear)
+    }
+}
+
+/// The comment in a private section that is not encrypted. A security key's holds no secret, but fields
+/// that [`private_section`] has no use for (OpenSSH PROTOCOL.u2f).
+fn comment(section: &[u8], public: &PublicKey) -> Option<String> {
+    if !matches!(public, PublicKey::SkEd25519 { .. } | PublicKey::SkEcdsaP256 { .. }) {
+        let key = private_section(section, KeyFileError::Malformed("check"));
+        return Some(key.ok()?.comment().to_owned());
+    }
+    let mut reader = Reader::new(section);
+    reader.bytes("checks", 8).ok()?;
+    // The fields of the public key come first, the type among them, as they stand in its blob.
+    reader.bytes("public key", public.to_wire().len()).ok()?;
+    reader.u8("flags").ok()?;
+    reader.string("key handle", KEY_BLOB_LEN_MAX).ok()?;
+    reader.string("reserved", KEY_BLOB_LEN_MAX).ok()?;
+    let comment = reader.string("comment", COMMENT_LEN_MAX).ok()?;
+    Some(String::from_utf8_lossy(comment).into_owned())
 }
 
 /// `check | check | key fields | comment | padding`. If the two checks differ, `no_match` says why.
-fn private_section(
-    section: &[u8],
-    block_len: usize,
-    no_match: KeyFileError,
-) -> Result<PrivateKey, KeyFileError> {
-    if !section.len().is_multiple_of(block_len) {
-        return Err(KeyFileError::Malformed("private section"));
-    }
+fn private_section(section: &[u8], no_match: KeyFileError) -> Result<PrivateKey, KeyFileError> {
     let mut reader = Reader::new(section);
     if reader.u32("check")? != reader.u32("check")? {
         return Err(no_match);
@@ -164,11 +214,7 @@ fn ecdsa(reader: &mut Reader<'_>, curve: NistCurve) -> Result<PrivateKey, KeyFil
         return Err(bad);
     }
     let point = reader.string("curve point", curve.point_len())?;
-    let number = reader.mpint("ECDSA private key", curve.field_len())?;
-    let mut scalar = Zeroizing::new(vec![0; curve.field_len()]);
-    let start = scalar.len().checked_sub(number.len()).ok_or(bad)?;
-    scalar[start..].copy_from_slice(number);
-    let key = PrivateKey::from_ecdsa_scalar(curve, &scalar).ok_or(bad)?;
+    let key = ecdsa_of_number(curve, reader.mpint("ECDSA private key", curve.field_len())?)?;
     match key.public() {
         PublicKey::Ecdsa { point: own, .. } if own == point => Ok(key),
         _ => Err(bad),
@@ -186,9 +232,7 @@ fn rsa(reader: &mut Reader<'_>) -> Result<PrivateKey, KeyFileError> {
     let iqmp = secret("RSA coefficient")?;
     let p = secret("RSA prime")?;
     let q = secret("RSA prime")?;
-    PrivateKey::from_rsa_parts(RsaPrivateParts { n, e, d, p, q, iqmp }).ok_or(
-        KeyFileError::Unsupported("an RSA key of this size or with parts that do not fit is"),
-    )
+    rsa_of_parts(RsaPrivateParts { n, e, d, p, q, iqmp })
 }
 
 /// The whole file, not encrypted, before armour.

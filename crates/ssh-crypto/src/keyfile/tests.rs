@@ -1,9 +1,12 @@
-//! Key files without ssh-keygen: our own round trip and damaged files. With it: `tests/openssh.rs`.
+//! Key files of our own making: round trip, damage, hostile costs. Those of other programs:
+//! `tests/key_files.rs` and `tests/openssh.rs`.
 
+use pkcs5::der::Encode as _;
+use pkcs5::pbes2::{self, Kdf, Salt};
 use sterna_sshwire::{put_string, put_u32};
 
 use super::*;
-use crate::{BCRYPT_ROUNDS_MAX, KeyType, SystemRandom};
+use crate::{BCRYPT_ROUNDS_MAX, KeyType, PBKDF2_ITERATIONS_MAX, SystemRandom};
 
 fn ed25519() -> PrivateKey {
     PrivateKey::from_ed25519_seed(&[7; 32]).unwrap()
@@ -78,9 +81,10 @@ fn too_many_bcrypt_rounds_are_refused_before_they_are_computed() {
         put_u32(&mut bytes, 1);
         put_string(&mut bytes, &ed25519().public().to_wire());
         put_string(&mut bytes, &[0; 160]);
-        let read = openssh::decode(&bytes, Some("passphrase"));
-        assert!(matches!(read, Err(KeyFileError::Unsupported(_))), "{rounds}");
-        assert_eq!(openssh::decode(&bytes, None).err(), Some(KeyFileError::Encrypted));
+        for passphrase in [None, Some("passphrase")] {
+            let read = openssh::decode(&bytes, passphrase);
+            assert!(matches!(read, Err(KeyFileError::Unsupported(_))), "{rounds}");
+        }
     }
 }
 
@@ -88,19 +92,112 @@ fn too_many_bcrypt_rounds_are_refused_before_they_are_computed() {
 fn files_of_other_kinds_say_what_they_are() {
     let unsupported =
         |text: &str| matches!(PrivateKey::from_text(text, None), Err(KeyFileError::Unsupported(_)));
-    assert!(unsupported("PuTTY-User-Key-File-3: ssh-ed25519\n"));
-    assert!(unsupported(
-        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"
-    ));
+    assert!(unsupported("PuTTY-User-Key-File-1: ssh-rsa\n"));
     assert!(unsupported("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"));
-    assert!(unsupported(
-        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nAAAA\n-----END RSA PRIVATE KEY-----"
-    ));
     let malformed =
         |text: &str| matches!(PrivateKey::from_text(text, None), Err(KeyFileError::Malformed(_)));
     assert!(malformed(""));
+    assert!(malformed("PuTTY-User-Key-File-3: ssh-ed25519\n"));
+    assert!(malformed(
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"
+    ));
     assert!(malformed("ssh-ed25519 AAAA"));
     assert!(malformed("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"));
     assert!(malformed("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END OTHER KEY-----\n"));
     assert!(malformed(&"x".repeat(KEY_FILE_LEN_MAX + 1)));
+}
+
+/// An encrypted PKCS#8 file with this key derivation.
+fn pkcs8_with(kdf: Kdf) -> String {
+    let encryption = pbes2::EncryptionScheme::Aes128Cbc { iv: [0; 16] };
+    let scheme = pkcs5::EncryptionScheme::Pbes2(pbes2::Parameters { kdf, encryption });
+    let mut buffer = [0; 256];
+    let mut info = scheme.encode_to_slice(&mut buffer).unwrap().to_vec();
+    info.extend_from_slice(&[0x04, 16]);
+    info.extend_from_slice(&[0; 16]);
+    let len = u8::try_from(info.len()).unwrap();
+    let head: &[u8] = if len < 0x80 { &[0x30, len] } else { &[0x30, 0x81, len] };
+    pem::encode(ENCRYPTED_PKCS8, &[head, &info].concat()).to_string()
+}
+
+fn pkcs8_with_pbkdf2(iteration_count: u32) -> String {
+    let salt = Salt::new([1; 8]).unwrap();
+    let prf = pbes2::Pbkdf2Prf::HmacWithSha256;
+    pkcs8_with(Kdf::Pbkdf2(pbes2::Pbkdf2Params { salt, iteration_count, key_length: None, prf }))
+}
+
+fn pkcs8_with_scrypt((cost_parameter, block_size, parallelization): (u64, u16, u16)) -> String {
+    pkcs8_with(Kdf::Scrypt(pbes2::ScryptParams {
+        salt: Salt::new([1; 8]).unwrap(),
+        cost_parameter,
+        block_size,
+        parallelization,
+        key_length: None,
+    }))
+}
+
+/// Goal: an encrypted PKCS#8 file cannot keep us busy for minutes or take gigabytes, nor reach the
+/// library with numbers that it does not expect.
+#[test]
+fn a_pkcs8_file_that_costs_too_much_is_refused_before_it_is_computed() {
+    let refused = |text: &str| {
+        [None, Some("passphrase")].iter().all(|passphrase| {
+            let read = PrivateKey::from_text(text, *passphrase);
+            matches!(read, Err(KeyFileError::Unsupported(_)))
+        })
+    };
+    let asked =
+        |text: &str| PrivateKey::from_text(text, None).err() == Some(KeyFileError::Encrypted);
+
+    assert!(asked(&pkcs8_with_pbkdf2(1)));
+    assert!(asked(&pkcs8_with_pbkdf2(PBKDF2_ITERATIONS_MAX)));
+    for count in [0, PBKDF2_ITERATIONS_MAX + 1, u32::MAX] {
+        assert!(refused(&pkcs8_with_pbkdf2(count)), "{count}");
+    }
+    for good in [(2, 1, 1), (1 << 14, 8, 1), (1 << 18, 8, 8), (1 << 17, 16, 1)] {
+        assert!(asked(&pkcs8_with_scrypt(good)), "{good:?}");
+    }
+    for bad in [
+        (0, 8, 1),
+        (1, 8, 1),
+        (3, 8, 1),
+        (1 << 14, 0, 1),
+        (1 << 14, 8, 0),
+        (1 << 19, 8, 1),
+        (1 << 18, 8, 9),
+        (1 << 63, 1, 1),
+        (u64::MAX, u16::MAX, u16::MAX),
+        (2, u16::MAX, u16::MAX),
+    ] {
+        assert!(refused(&pkcs8_with_scrypt(bad)), "{bad:?}");
+    }
+}
+
+#[test]
+fn headers_of_pem_encryption_must_be_sound() {
+    let read = |headers: &str, label: &str| {
+        let text = format!(
+            "-----BEGIN {label}-----\n{headers}\n\nAAAAAAAAAAAAAAAAAAAAAA==\n-----END {label}-----\n"
+        );
+        PrivateKey::from_text(&text, Some("passphrase")).err().unwrap()
+    };
+    let (proc_type, iv) = ("Proc-Type: 4,ENCRYPTED\n", "00112233445566778899aabbccddeeff");
+    let sound = format!("{proc_type}DEK-Info: AES-128-CBC,{iv}");
+    assert_eq!(read(&sound, PKCS1), KeyFileError::WrongPassphrase);
+    assert!(matches!(read(&sound, OPENSSH), KeyFileError::Malformed(_)));
+    for bad in [
+        proc_type.to_owned(),
+        format!("DEK-Info: AES-128-CBC,{iv}"),
+        format!("{proc_type}DEK-Info: AES-128-CBC"),
+        format!("{proc_type}DEK-Info: AES-128-CBC,{}", &iv[2..]),
+        format!("{proc_type}DEK-Info: AES-128-CBC,"),
+        format!("{proc_type}DEK-Info: DES-EDE3-CBC,{iv}"),
+        format!("{proc_type}DEK-Info: AES-128-CBC,xx{iv}"),
+    ] {
+        assert!(matches!(read(&bad, PKCS1), KeyFileError::Malformed(_)), "{bad}");
+    }
+    for unknown in ["DEK-Info: RC2-CBC,0011223344556677", "Comment: words"] {
+        let headers = format!("{proc_type}{unknown}");
+        assert!(matches!(read(&headers, PKCS1), KeyFileError::Unsupported(_)), "{unknown}");
+    }
 }
