@@ -52,12 +52,40 @@ impl fmt::Display for KeyFileError {
 
 impl std::error::Error for KeyFileError {}
 
-/// Labels of PEM armour.
+/// The label of OpenSSH's own format, in PEM armour.
 const OPENSSH: &str = "OPENSSH PRIVATE KEY";
-const PKCS8: &str = "PRIVATE KEY";
-const ENCRYPTED_PKCS8: &str = "ENCRYPTED PRIVATE KEY";
-const PKCS1: &str = "RSA PRIVATE KEY";
-const SEC1: &str = "EC PRIVATE KEY";
+
+/// The PEM labels that we know.
+enum Label {
+    OpenSsh,
+    EncryptedPkcs8,
+    /// Encrypted only if the armour has headers that say so.
+    Plain(Layout),
+}
+
+/// The DER structures that a private key comes in.
+#[derive(Clone, Copy)]
+enum Layout {
+    /// `PrivateKeyInfo` (RFC 5958).
+    Pkcs8,
+    /// `RSAPrivateKey` (RFC 8017 §A.1.2).
+    Pkcs1,
+    /// `ECPrivateKey` (RFC 5915).
+    Sec1,
+}
+
+impl Label {
+    fn of(label: &str) -> Result<Self, KeyFileError> {
+        Ok(match label {
+            OPENSSH => Self::OpenSsh,
+            "ENCRYPTED PRIVATE KEY" => Self::EncryptedPkcs8,
+            "PRIVATE KEY" => Self::Plain(Layout::Pkcs8),
+            "RSA PRIVATE KEY" => Self::Plain(Layout::Pkcs1),
+            "EC PRIVATE KEY" => Self::Plain(Layout::Sec1),
+            _ => return Err(KeyFileError::Unsupported("this kind of PEM block is")),
+        })
+    }
+}
 
 /// The public half and the comment of a private key file that holds them in clear: OpenSSH's format and
 /// PuTTY's. Needs no passphrase. `None` for every other format, and for damaged files.
@@ -103,18 +131,21 @@ impl PrivateKey {
             return ppk::decode(text, passphrase);
         }
         let armour = pem::decode(text)?;
-        let clear = match (armour.label, armour.dek_info) {
-            (OPENSSH, None) => return openssh::decode(&armour.bytes, passphrase),
-            (ENCRYPTED_PKCS8, None) => pkcs8::decrypt(&armour.bytes, passphrase)?,
-            (OPENSSH | ENCRYPTED_PKCS8, Some(_)) => {
+        let (layout, clear) = match (Label::of(armour.label)?, armour.dek_info) {
+            (Label::OpenSsh, None) => return openssh::decode(&armour.bytes, passphrase),
+            (Label::Plain(layout), None) => return from_der(layout, &armour.bytes),
+            (Label::EncryptedPkcs8, None) => {
+                (Layout::Pkcs8, pkcs8::decrypt(&armour.bytes, passphrase)?)
+            }
+            (Label::Plain(layout), Some(info)) => {
+                (layout, dek::decrypt(info, &armour.bytes, passphrase)?)
+            }
+            (Label::OpenSsh | Label::EncryptedPkcs8, Some(_)) => {
                 return Err(KeyFileError::Malformed("encrypted twice"));
             }
-            (_, Some(info)) => dek::decrypt(info, &armour.bytes, passphrase)?,
-            (label, None) => return from_der(label, &armour.bytes),
         };
         if der::looks_like_private_key(&clear) {
-            let label = if armour.label == ENCRYPTED_PKCS8 { PKCS8 } else { armour.label };
-            from_der(label, &clear)
+            from_der(layout, &clear)
         } else {
             Err(KeyFileError::WrongPassphrase)
         }
@@ -126,15 +157,14 @@ impl PrivateKey {
     }
 }
 
-/// The key of a PEM block that is not encrypted.
-fn from_der(label: &str, der: &[u8]) -> Result<PrivateKey, KeyFileError> {
-    let key = match label {
-        PKCS8 => from_pkcs8(der),
-        PKCS1 => RsaKeyPair::from_der(der).ok().and_then(PrivateKey::from_rsa_pair),
-        SEC1 => NistCurve::ALL.into_iter().find_map(|curve| {
+/// The key of a PEM block, decrypted if it was encrypted.
+fn from_der(layout: Layout, der: &[u8]) -> Result<PrivateKey, KeyFileError> {
+    let key = match layout {
+        Layout::Pkcs8 => from_pkcs8(der),
+        Layout::Pkcs1 => RsaKeyPair::from_der(der).ok().and_then(PrivateKey::from_rsa_pair),
+        Layout::Sec1 => NistCurve::ALL.into_iter().find_map(|curve| {
             ecdsa(curve, &EcdsaKeyPair::from_private_key_der(curve.signing(), der).ok()?)
         }),
-        _ => return Err(KeyFileError::Unsupported("this kind of PEM block is")),
     };
     key.ok_or(KeyFileError::Malformed("no key that we can use is inside"))
 }

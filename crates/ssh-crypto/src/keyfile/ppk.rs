@@ -123,7 +123,10 @@ impl<'t> File<'t> {
         match PublicKey::from_wire(&self.public) {
             Ok(key) if key.key_type() == self.key_type => Ok(key),
             Err(KeyError::Malformed(_)) | Ok(_) => Err(KeyFileError::Malformed("public key")),
-            Err(_) => Err(KeyFileError::Unsupported("its key type is")),
+            Err(KeyError::RsaBits(_)) => {
+                Err(KeyFileError::Unsupported("an RSA key of this size is"))
+            }
+            Err(KeyError::Unsupported) => Err(KeyFileError::Unsupported("its key type is")),
         }
     }
 
