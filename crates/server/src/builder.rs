@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use sterna_identity::{Directory, User};
 use sterna_ssh_crypto::SystemRandom;
@@ -14,9 +14,10 @@ use tokio::net::TcpListener;
 
 use crate::authenticate::{Authenticator, StorageOf, Users};
 use crate::connection::Shared;
+use crate::defence::{Defence, DefenceSettings};
 use crate::host_keys::{HostKeyError, HostKeys};
 use crate::io_pool::IoPool;
-use crate::limits::{CONNECTIONS_MAX, UNAUTHENTICATED_MAX};
+use crate::limits::CONNECTIONS_MAX;
 use crate::listener::Server;
 use crate::login_delay::LoginDelay;
 use crate::sftp::{Resources, SessionPolicy};
@@ -35,7 +36,8 @@ pub struct Builder {
     authenticator: Option<Arc<dyn Authenticator>>,
     storage_of: Box<StorageOf>,
     resources: Option<Resources>,
-    limits: Limits,
+    connections_max: usize,
+    defence: Option<Arc<Defence>>,
     login_grace: Option<Duration>,
     banner: Option<String>,
     configure: Vec<Configure>,
@@ -43,13 +45,6 @@ pub struct Builder {
 
 /// A change of what the SSH layer offers.
 type Configure = Box<dyn FnOnce(&mut ServerConfig)>;
-
-/// How much a server takes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
-    pub(crate) connections_max: usize,
-    pub(crate) unauthenticated_max: usize,
-}
 
 /// Why a server could not be put together.
 #[derive(Debug)]
@@ -90,10 +85,8 @@ impl Default for Builder {
             authenticator: None,
             storage_of: Box::new(local_root),
             resources: None,
-            limits: Limits {
-                connections_max: CONNECTIONS_MAX,
-                unauthenticated_max: UNAUTHENTICATED_MAX,
-            },
+            connections_max: CONNECTIONS_MAX,
+            defence: None,
             login_grace: None,
             banner: None,
             configure: Vec::new(),
@@ -165,18 +158,19 @@ impl Builder {
     /// Connections at a time; further ones are closed at once.
     #[must_use]
     pub fn connections_max(mut self, max: usize) -> Self {
-        self.limits.connections_max = max;
+        self.connections_max = max;
         self
     }
 
-    /// Connections at a time that have not logged in; further ones are closed at once.
+    /// Who is let in before login, and who is refused for a while. Without it: one with the default
+    /// settings, which remembers nothing over a restart.
     #[must_use]
-    pub fn unauthenticated_max(mut self, max: usize) -> Self {
-        self.limits.unauthenticated_max = max;
+    pub fn defence(mut self, defence: Arc<Defence>) -> Self {
+        self.defence = Some(defence);
         self
     }
 
-    /// From connect to login.
+    /// From connect to login, in place of what the defence's settings say, until those are replaced.
     #[must_use]
     pub fn login_grace(mut self, grace: Duration) -> Self {
         self.login_grace = Some(grace);
@@ -211,9 +205,12 @@ impl Builder {
         if config.host_keys.is_empty() {
             return Err(BuildError::Missing("host keys"));
         }
-        if let Some(grace) = self.login_grace {
-            config.login_grace = grace;
-        }
+        let defence = self.defence.unwrap_or_else(|| {
+            Defence::new(DefenceSettings::default(), Instant::now(), SystemTime::now())
+        });
+        let settings = defence.settings();
+        config.login_grace = self.login_grace.unwrap_or(settings.login_grace);
+        config.auth_failures_max = settings.max_auth_tries;
         config.banner = self.banner;
         self.configure.into_iter().for_each(|configure| configure(&mut config));
         let sockets: Result<Vec<_>, _> = self
@@ -231,7 +228,7 @@ impl Builder {
             signatures: IoPool::new(cores),
             resources: self.resources.unwrap_or_default(),
         };
-        Ok(Server::new(sockets?, Arc::new(config), Arc::new(shared), self.limits))
+        Ok(Server::new(sockets?, config, Arc::new(shared), defence, self.connections_max))
     }
 }
 

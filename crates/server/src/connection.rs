@@ -40,8 +40,8 @@ pub(crate) struct Shared {
     pub(crate) resources: Resources,
 }
 
-/// Tells the listener that a place among the unauthenticated is free again, when it is dropped.
-pub(crate) type Unauthenticated = tokio::sync::OwnedSemaphorePermit;
+/// Tells the defence that the connection has logged in, when it is dropped.
+pub(crate) type Unauthenticated = crate::defence::Admission;
 
 /// The service above one connection.
 pub(crate) struct ServerConnection {

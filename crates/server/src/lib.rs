@@ -41,6 +41,7 @@ mod channel;
 mod command;
 mod command_line;
 mod connection;
+pub mod defence;
 mod host_keys;
 mod io_pool;
 mod jobs;

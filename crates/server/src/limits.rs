@@ -1,5 +1,7 @@
 //! Every bound of the server: unit, number, reason. Those of the wire itself are in `sftp-proto`.
 
+use std::time::Duration;
+
 /// Requests of one session that are accepted and not yet answered. Further ones stay unparsed in
 /// the session's input, where the channel window bounds them. As many as fill a long, fat link at
 /// 32 KiB each: 8 MiB.
@@ -88,8 +90,27 @@ pub const COMMAND_OUTPUT_MAX: usize = 256 * 1024;
 /// Connections at a time when nothing is configured.
 pub const CONNECTIONS_MAX: usize = 10_000;
 
-/// Connections that have not logged in, at a time, when nothing is configured (`ssh.md` LIM-1).
-pub const UNAUTHENTICATED_MAX: usize = 100;
+/// Earlier penalties of a source that are counted: each doubles the next one, and 2^16 times the
+/// shortest is far beyond the longest.
+pub const PENALTY_REPEATS_MAX: u32 = 16;
+
+/// One in so many places in a table of penalties is for sources that were never refused, even if
+/// the table is full of those that were: enough to see what newcomers are.
+pub const NEWCOMERS_SHARE: usize = 16;
+
+/// Penalties that are kept in one transaction: a few milliseconds, so that logins which wait for the
+/// same file do not notice.
+pub const PENALTIES_SAVED_AT_ONCE: usize = 2048;
+
+/// Time between two savings of penalties, and between two looks for requests to lift some: what
+/// a crash forgets at most, and how long a command takes to work.
+pub const DEFENCE_SAVE_PAUSE: Duration = Duration::from_secs(5);
+
+/// Time between two lines of the log about dropped connections of one source.
+pub const DROP_LINE_PAUSE: Duration = Duration::from_secs(60);
+
+/// Sources that have lines of their own about dropped connections; all others share one.
+pub const DROP_LOG_SOURCES_MAX: usize = 1024;
 
 const _: () = assert!(sterna_sftp_proto::limits::READ_LEN_MAX as usize <= BATCH_BYTES_MAX);
 const _: () = assert!(sterna_sftp_proto::limits::PACKET_LEN_MAX <= BUFFER_LEN);

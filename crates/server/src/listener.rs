@@ -5,14 +5,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sterna_ssh_crypto::SystemRandom;
 use sterna_ssh_proto::ServerConfig;
 use sterna_ssh_tokio::Driver;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-use crate::builder::{Builder, Limits};
+use crate::builder::Builder;
 use crate::connection::{ServerConnection, Shared};
+use crate::defence::{Admit, Defence, DefenceSettings, DropReason, Visit};
+use crate::limits::DEFENCE_SAVE_PAUSE;
 use crate::shutdown::Shutdown;
 
 /// Pause after a failed `accept`: what is short then, mostly file descriptors, takes time to come
@@ -24,8 +27,10 @@ pub struct Server {
     sockets: Vec<TcpListener>,
     config: Arc<ServerConfig>,
     shared: Arc<Shared>,
+    defence: Arc<Defence>,
+    /// Those that `config` was last brought up to.
+    settings: Arc<DefenceSettings>,
     connections: Arc<Semaphore>,
-    unauthenticated: Arc<Semaphore>,
 }
 
 impl Server {
@@ -35,17 +40,18 @@ impl Server {
 
     pub(crate) fn new(
         sockets: Vec<TcpListener>,
-        config: Arc<ServerConfig>,
+        config: ServerConfig,
         shared: Arc<Shared>,
-        limits: Limits,
+        defence: Arc<Defence>,
+        connections_max: usize,
     ) -> Self {
-        let semaphore = |max: usize| Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)));
         Self {
             sockets,
-            config,
+            config: Arc::new(config),
             shared,
-            connections: semaphore(limits.connections_max),
-            unauthenticated: semaphore(limits.unauthenticated_max),
+            settings: defence.settings(),
+            defence,
+            connections: Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS))),
         }
     }
 
@@ -66,8 +72,9 @@ impl Server {
     ///
     /// # Cancelling
     /// Dropping the future cuts every connection at once.
-    pub async fn run(self, stop: impl Future<Output = ()>, patience: Duration) {
+    pub async fn run(mut self, stop: impl Future<Output = ()>, patience: Duration) {
         let shutdown = Shutdown::new();
+        let mut keeping = std::pin::pin!(keep(Arc::clone(&self.defence)));
         let mut tasks = JoinSet::new();
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -81,40 +88,52 @@ impl Server {
                     }
                 },
                 Some(ended) = tasks.join_next() => log_panic(ended),
+                () = &mut keeping => {}
             }
         }
         drop(self.sockets);
         tracing::info!(connections = tasks.len(), "stopping");
         shutdown.finish(&mut tasks, patience, log_panic).await;
+        save(&self.defence).await;
     }
 
-    /// Starts a connection's task, or closes the socket if there are too many already.
+    /// Starts a connection's task, or closes the socket if the defence refuses it or there are too
+    /// many already.
     fn take(
-        &self,
+        &mut self,
         socket: TcpStream,
         source: SocketAddr,
         shutdown: &Shutdown,
         tasks: &mut JoinSet<()>,
     ) {
-        let permits = (
-            Arc::clone(&self.connections).try_acquire_owned(),
-            Arc::clone(&self.unauthenticated).try_acquire_owned(),
-        );
-        let (Ok(place), Ok(unauthenticated)) = permits else {
-            tracing::warn!(%source, "connection refused: too many");
+        let now = Instant::now();
+        let Admit::Yes(admission) = self.defence.admit(source.ip(), now, &mut SystemRandom) else {
+            return;
+        };
+        let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() else {
+            self.defence.log_drop(source.ip(), DropReason::ServerFull, now);
             return;
         };
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%source, %error, "no TCP_NODELAY");
         }
-        let service = ServerConnection::new(
-            Arc::clone(&self.shared),
-            source,
-            unauthenticated,
-            shutdown.watch(),
-        );
-        let driver = Driver::server(socket, Arc::clone(&self.config));
-        tasks.spawn(run_connection(driver, service, source, place));
+        let visit = Visit::new(Arc::clone(&self.defence), source.ip(), &admission);
+        let service =
+            ServerConnection::new(Arc::clone(&self.shared), source, admission, shutdown.watch());
+        let driver = Driver::server(socket, self.config());
+        tasks.spawn(run_connection(driver, service, source, visit, place));
+    }
+
+    /// What a new connection is offered, with the defence's settings of this moment.
+    fn config(&mut self) -> Arc<ServerConfig> {
+        let settings = self.defence.settings();
+        if !Arc::ptr_eq(&settings, &self.settings) {
+            let config = Arc::make_mut(&mut self.config);
+            config.login_grace = settings.login_grace;
+            config.auth_failures_max = settings.max_auth_tries;
+            self.settings = settings;
+        }
+        Arc::clone(&self.config)
     }
 }
 
@@ -122,11 +141,14 @@ async fn run_connection(
     driver: Driver<TcpStream>,
     mut service: ServerConnection,
     source: SocketAddr,
+    visit: Visit,
     _place: OwnedSemaphorePermit,
 ) {
     let began = Instant::now();
     let result = driver.run(&mut service).await;
-    let seconds = began.elapsed().as_secs();
+    let now = Instant::now();
+    visit.end(&result, now);
+    let seconds = now.duration_since(began).as_secs();
     match (service.user(), result) {
         (Some(user), Ok(_)) => tracing::info!(user, %source, seconds, "session ended"),
         (Some(user), Err(error)) => {
@@ -135,6 +157,27 @@ async fn run_connection(
         // Port scanners and health checks: no line for each unless somebody looks for it.
         (None, Ok(_)) => tracing::debug!(%source, seconds, "left without login"),
         (None, Err(error)) => tracing::info!(%source, seconds, %error, "left without login"),
+    }
+}
+
+/// Keeps what the defence learns, from time to time. Ends with the server.
+async fn keep(defence: Arc<Defence>) {
+    loop {
+        tokio::time::sleep(DEFENCE_SAVE_PAUSE).await;
+        save(&defence).await;
+    }
+}
+
+/// Keeps it now, on a thread that may block.
+async fn save(defence: &Arc<Defence>) {
+    let defence = Arc::clone(defence);
+    let saved = tokio::task::spawn_blocking(move || {
+        let now = Instant::now();
+        defence.log_drops(now);
+        defence.save(now)
+    });
+    if let Ok(Err(error)) = saved.await {
+        tracing::warn!(%error, "penalties were not saved");
     }
 }
 
