@@ -23,14 +23,11 @@ use sterna_ssh_crypto::{PublicKey, names};
 use sterna_sshwire::{NAME_LEN_MAX, Reader};
 
 use crate::Place;
-use crate::limits::{KNOWN_HOSTS_LEN_MAX, KNOWN_HOSTS_LINE_LEN_MAX};
+use crate::limits::{FileTooLong, KNOWN_HOSTS_LEN_MAX, KNOWN_HOSTS_LINE_LEN_MAX};
 use crate::pattern::pattern_list_matches;
 
 /// Bytes of the salt of a hashed name, and of the hash (SHA-1).
 pub const HASHED_NAME_SALT_LEN: usize = 20;
-
-/// What every name of a certificate algorithm ends with.
-const CERTIFICATE_SUFFIX: &str = "-cert-v01@openssh.com";
 
 /// The name under which a host is recorded: `host` on port 22, else `[host]:port`; lower case.
 pub fn record_name(host: &str, port: u16) -> String {
@@ -62,18 +59,6 @@ pub struct ExactLine {
     /// The line names other hosts, too: removing it would forget them.
     pub names_others: bool,
 }
-
-/// A file is longer than [`KNOWN_HOSTS_LEN_MAX`]. Reading a part of it would miss `@revoked` lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileTooLong;
-
-impl fmt::Display for FileTooLong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "known hosts file is longer than {KNOWN_HOSTS_LEN_MAX} bytes")
-    }
-}
-
-impl std::error::Error for FileTooLong {}
 
 /// The name would mean something else in a line: it holds blanks, commas, wildcards, or begins like a
 /// marker, a comment or a hash.
@@ -121,10 +106,10 @@ impl KnownHosts {
     /// make a host unknown, never trusted.
     ///
     /// # Errors
-    /// [`FileTooLong`]; nothing was added then.
+    /// [`FileTooLong`]; nothing was added then. A part of the file might miss `@revoked` lines.
     pub fn add_text(&mut self, file: impl AsRef<Path>, text: &[u8]) -> Result<(), FileTooLong> {
         if text.len() > KNOWN_HOSTS_LEN_MAX {
-            return Err(FileTooLong);
+            return Err(FileTooLong { len_max: KNOWN_HOSTS_LEN_MAX });
         }
         let file: Arc<Path> = file.as_ref().into();
         for (index, line) in text.split(|b| *b == b'\n').enumerate() {
@@ -215,8 +200,8 @@ impl KnownHosts {
         let recorded = self.recorded_key_types(host);
         let authority = self.has_certificate_authority(host);
         algorithms.sort_by_key(|algorithm| {
-            let certificate = algorithm.ends_with(CERTIFICATE_SUFFIX);
-            !((certificate && authority) || recorded.contains(&plain_key_type(algorithm).as_ref()))
+            let certificate = names::is_certificate(algorithm);
+            !((certificate && authority) || recorded.contains(&plain_key_type(algorithm)))
         });
     }
 
@@ -277,16 +262,10 @@ impl Names {
 }
 
 /// The type of key that a host key algorithm needs, be it shown plain or inside a certificate.
-fn plain_key_type(algorithm: &str) -> std::borrow::Cow<'_, str> {
-    let plain = match algorithm.strip_suffix(CERTIFICATE_SUFFIX) {
-        // `sk-ssh-ed25519-cert-v01@openssh.com` certifies an `sk-ssh-ed25519@openssh.com`.
-        Some(family) if family.starts_with("sk-") => return format!("{family}@openssh.com").into(),
-        Some(family) => family,
-        None => algorithm,
-    };
-    match plain {
-        names::RSA_SHA2_512 | names::RSA_SHA2_256 => names::SSH_RSA.into(),
-        other => other.into(),
+fn plain_key_type(algorithm: &str) -> &str {
+    match names::signature_algorithm(algorithm) {
+        names::RSA_SHA2_512 | names::RSA_SHA2_256 => names::SSH_RSA,
+        other => other,
     }
 }
 

@@ -13,9 +13,12 @@
 pub mod address;
 pub mod authorized_keys;
 pub mod known_hosts;
+pub mod krl;
 mod limits;
 pub mod pattern;
 mod place;
+pub mod revoked;
+pub mod shosts;
 #[cfg(test)]
 mod vectors;
 
@@ -24,6 +27,9 @@ pub use authorized_keys::{
     AuthorizedKey, KeyOptions, LineError, RefusedLine, parse_authorized_keys,
 };
 pub use known_hosts::{ExactLine, KnownHosts, Lookup};
+pub use krl::{Krl, KrlError};
 pub use limits::*;
 pub use pattern::ListMatch;
 pub use place::Place;
+pub use revoked::{Revocation, RevokedBy, RevokedKeys, RevokedKeysError, RevokedPart};
+pub use shosts::{Shosts, ShostsVerdict};

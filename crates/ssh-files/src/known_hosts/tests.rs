@@ -177,7 +177,7 @@ fn a_file_over_its_bound_is_an_error_and_not_read_in_part() {
     text.resize(KNOWN_HOSTS_LEN_MAX + 1, b'\n');
     let mut all = KnownHosts::default();
 
-    assert_eq!(all.add_text("f", &text), Err(FileTooLong));
+    assert_eq!(all.add_text("f", &text), Err(FileTooLong { len_max: KNOWN_HOSTS_LEN_MAX }));
     assert_eq!(all.lookup(&["h"], &key(1)), Lookup::Unknown);
     text.pop();
     assert_eq!(all.add_text("f", &text), Ok(()));
