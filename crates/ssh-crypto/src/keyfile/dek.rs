@@ -70,3 +70,21 @@ fn unpadded_len(clear: &[u8], block_len: usize) -> Option<usize> {
     let sound = (1..=block_len).contains(&padding.into());
     (sound && clear[len..].iter().all(|byte| *byte == padding)).then_some(len)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_is_counted_and_compared() {
+        let len = |clear: &[u8]| unpadded_len(clear, 8);
+        assert_eq!(len(&[9, 9, 9, 9, 9, 9, 9, 1]), Some(7));
+        assert_eq!(len(&[9, 9, 9, 9, 9, 3, 3, 3]), Some(5));
+        assert_eq!(len(&[8; 8]), Some(0));
+        for unsound in
+            [&[9, 9, 9, 9, 9, 9, 9, 0][..], &[9; 16], &[9, 9, 9, 9, 9, 2, 3, 3], &[2], &[]]
+        {
+            assert_eq!(len(unsound), None, "{unsound:?}");
+        }
+    }
+}

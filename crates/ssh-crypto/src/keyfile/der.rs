@@ -81,3 +81,38 @@ impl<'a> Der<'a> {
         self.number().map(|number| Zeroizing::new(number.to_vec()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_key_is_a_whole_sequence_that_begins_with_its_version() {
+        for good in [&[0x30, 3, 2, 1, 0][..], &[0x30, 3, 2, 1, 1], &[0x30, 5, 2, 1, 0, 5, 0]] {
+            assert!(looks_like_private_key(good), "{good:?}");
+        }
+        for bad in [
+            &[][..],
+            &[0x31, 3, 2, 1, 0],
+            &[0x30, 3, 2, 1, 0, 0],
+            &[0x30, 4, 2, 1, 0],
+            &[0x30, 3, 2, 1, 2],
+            &[0x30, 4, 2, 2, 0, 0],
+            &[0x30, 3, 4, 1, 0],
+            &[0x30, 0],
+        ] {
+            assert!(!looks_like_private_key(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_encrypted_key_is_an_algorithm_and_its_bytes() {
+        let whole = [0x30, 7, 0x30, 2, 5, 0, 4, 1, 9];
+        assert_eq!(encrypted_key_info(&whole), Some((&[0x30, 2, 5, 0][..], &[9][..])));
+        for len in 0..whole.len() {
+            assert_eq!(encrypted_key_info(&whole[..len]), None, "{len}");
+        }
+        assert_eq!(encrypted_key_info(&[&whole[..], &[0]].concat()), None);
+        assert_eq!(encrypted_key_info(&[0x30, 9, 0x30, 2, 5, 0, 4, 1, 9, 5, 0]), None);
+    }
+}
