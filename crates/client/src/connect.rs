@@ -126,8 +126,9 @@ impl SessionBuilder {
     /// Dropping the future ends the connection.
     pub async fn connect(self) -> Result<Session, Error> {
         let settings = self.settings()?;
-        for keyword in &settings.not_honoured {
-            tracing::debug!(keyword, "ssh_config keyword without effect");
+        for setting in &settings.not_honoured {
+            let (keyword, why, at) = (&setting.keyword, setting.why, &setting.at);
+            tracing::info!(keyword, why, at, "setting without effect");
         }
         for file in self.identities.iter().filter(|file| !file.exists()) {
             let file = crate::display_name(file.as_os_str().as_encoded_bytes());

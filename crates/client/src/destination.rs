@@ -87,6 +87,28 @@ impl Destination {
         Self::new(user.map(text_of).transpose()?, text_of(host)?, None, path)
     }
 
+    /// Reads one hop of `ProxyJump`: `[user@]host[:port]` or `ssh://[user@]host[:port]`. IPv6
+    /// addresses stand in brackets where a port follows.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for everything else, also for a path.
+    pub fn parse_hop(text: &str) -> Result<Self, Error> {
+        let rest = match text.get(..SSH_SCHEME.len()) {
+            Some(scheme) if scheme.eq_ignore_ascii_case(SSH_SCHEME) => {
+                let rest = &text[SSH_SCHEME.len()..];
+                return match parse_uri(rest.strip_suffix('/').unwrap_or(rest).as_bytes())? {
+                    hop if hop.path.is_empty() => Ok(hop),
+                    _ => Err(usage("a hop has no path")),
+                };
+            }
+            _ => text.as_bytes(),
+        };
+        let (user, host_port) = split_user(rest);
+        let (host, port) = split_port(host_port)?;
+        let port = port.map(parse_port).transpose()?;
+        Self::new(user.map(text_of).transpose()?, text_of(host)?, port, Vec::new())
+    }
+
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
     }
@@ -108,6 +130,8 @@ impl Destination {
 
 const URI_SCHEME: &[u8] = b"sftp://";
 
+const SSH_SCHEME: &str = "ssh://";
+
 fn is_uri(text: &[u8]) -> bool {
     text.get(..URI_SCHEME.len()).is_some_and(|s| s.eq_ignore_ascii_case(URI_SCHEME))
 }
@@ -116,17 +140,7 @@ fn parse_uri(rest: &[u8]) -> Result<Destination, Error> {
     let slash = rest.iter().position(|b| *b == b'/').unwrap_or(rest.len());
     let (authority, path) = rest.split_at(slash);
     let (user, host_port) = split_user(authority);
-    let (host, port) = match host_port {
-        [b'[', ..] => {
-            let end =
-                host_port.iter().position(|b| *b == b']').ok_or_else(|| usage("[ without ]"))?;
-            (&host_port[1..end], host_port[end + 1..].strip_prefix(b":"))
-        }
-        _ => match host_port.iter().position(|b| *b == b':') {
-            Some(at) => (&host_port[..at], Some(&host_port[at + 1..])),
-            None => (host_port, None),
-        },
-    };
+    let (host, port) = split_port(host_port)?;
     // ";fingerprint=…" behind the user is a draft that nobody speaks; a password has no place here.
     if user.is_some_and(|u| u.contains(&b':')) {
         return Err(usage("a password does not belong into an address"));
@@ -169,6 +183,24 @@ fn split_user(text: &[u8]) -> (Option<&[u8]>, &[u8]) {
         Some(at) => (Some(&text[..at]), &text[at + 1..]),
         None => (None, text),
     }
+}
+
+/// `host`, `host:port`, `[host]`, `[host]:port`. An address with several colons and no brackets is a
+/// host alone.
+fn split_port(text: &[u8]) -> Result<(&[u8], Option<&[u8]>), Error> {
+    if let [b'[', inside @ ..] = text {
+        let end = inside.iter().position(|b| *b == b']').ok_or_else(|| usage("[ without ]"))?;
+        return match &inside[end + 1..] {
+            b"" => Ok((&inside[..end], None)),
+            [b':', port @ ..] => Ok((&inside[..end], Some(port))),
+            _ => Err(usage("something stands behind ]")),
+        };
+    }
+    let mut colons = text.iter().enumerate().filter(|(_, b)| **b == b':').map(|(at, _)| at);
+    Ok(match (colons.next(), colons.next()) {
+        (Some(at), None) => (&text[..at], Some(&text[at + 1..])),
+        _ => (text, None),
+    })
 }
 
 fn strip_brackets(host: &[u8]) -> &[u8] {
@@ -280,6 +312,25 @@ mod tests {
         assert_eq!(parts("sftp://h/~/below"), expect("", "h", 0, "below"));
         assert_eq!(parts("sftp://a%40b@h/x"), expect("a@b", "h", 0, "/x"));
         assert_eq!(Destination::parse("sftp://h/%ff").unwrap().path(), b"/\xff");
+    }
+
+    #[test]
+    fn hops_are_hosts_with_users_and_ports() {
+        let hop = |text: &str| {
+            let d = Destination::parse_hop(text).unwrap();
+            (d.user, d.host, d.port, d.path)
+        };
+        assert_eq!(hop("h"), expect("", "h", 0, ""));
+        assert_eq!(hop("u@h:2022"), expect("u", "h", 2022, ""));
+        assert_eq!(hop("u@corp@[::1]:22"), expect("u@corp", "::1", 22, ""));
+        assert_eq!(hop("[::1]"), expect("", "::1", 0, ""));
+        assert_eq!(hop("::1"), expect("", "::1", 0, ""));
+        assert_eq!(hop("SSH://u%40c@[::1]:2022/"), expect("u@c", "::1", 2022, ""));
+        for bad in
+            ["", "h:", "h:0", "h:x", "-h", "u@", "[::1", "[::1]x", "ssh://h/path", "a b", "$x"]
+        {
+            assert!(Destination::parse_hop(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use sterna_ssh_crypto::{PublicKey, Random, SystemRandom};
 
 use crate::Error;
 use crate::limits::KNOWN_HOSTS_FILE_LEN_MAX;
-use crate::ssh_config::pattern_list_matches;
+use sterna_ssh_files::pattern::pattern_list_matches;
 
 /// The name under which a host is recorded: `host` on port 22, else `[host]:port`; lower case.
 pub fn record_name(host: &str, port: u16) -> String {

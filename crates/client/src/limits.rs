@@ -18,6 +18,10 @@ pub const CONFIG_FILE_LEN_MAX: u64 = 1 << 20;
 pub const CONFIG_INCLUDE_DEPTH_MAX: usize = 16;
 /// Files that all `Include` lines together may bring.
 pub const CONFIG_INCLUDE_FILES_MAX: usize = 256;
+/// Commands that all `Match exec` lines for one host may run.
+pub const CONFIG_EXEC_COUNT_MAX: usize = 64;
+/// Longest run of one of them: it stands before every connection.
+pub const CONFIG_EXEC_TIME_MAX: Duration = Duration::from_secs(30);
 /// Largest known_hosts file that is read, in bytes: about 200,000 lines.
 pub const KNOWN_HOSTS_FILE_LEN_MAX: u64 = 32 << 20;
 /// Largest private key file, in bytes; a 16384-bit RSA key takes 13 KiB.
@@ -35,8 +39,8 @@ pub const AGENT_TIMEOUT: Duration = Duration::from_secs(120);
 pub const AGENT_COMMENT_LEN_MAX: usize = 1024;
 /// Login attempts of all methods together; servers allow 6, a hostile one could go on for ever.
 pub const AUTH_ATTEMPTS_MAX: usize = 64;
-/// Passwords asked for in one login (OpenSSH's NumberOfPasswordPrompts).
-pub const PASSWORD_PROMPTS_MAX: u32 = 3;
+/// Passwords asked for in one login when `NumberOfPasswordPrompts` says nothing, as OpenSSH.
+pub const PASSWORD_PROMPTS_DEFAULT: u32 = 3;
 /// Passphrases asked for one key file.
 pub const PASSPHRASE_PROMPTS_MAX: u32 = 3;
 /// Banner bytes shown before a login; the rest is dropped (AUT-9).

@@ -1,23 +1,40 @@
-//! The part of ssh_config(5) that Sterna honours, and a list of what it met and does not.
+//! ssh_config(5), as OpenSSH reads it.
 //!
-//! As OpenSSH reads it: options given first (`-o`), then the user's file, then the system's; the
-//! *first* value of a keyword wins, except `IdentityFile`, which adds up. A keyword that would make
-//! the connection go elsewhere or run something (`ProxyJump`, `ProxyCommand`) is an error rather
-//! than silently ignored; the rest that we lack is listed in [`HostSettings::not_honoured`].
+//! Options given first (`-o`), then the user's file, then the system's; the *first* value of a
+//! keyword wins, except `IdentityFile` and `CertificateFile`, which add up. [`KEYWORDS`] says of every
+//! keyword what it does here; what a file sets and we cannot do is listed in
+//! [`HostSettings::not_honoured`]. Anything that is not understood is an error with file and line.
+//!
+//! The pieces: `words` splits lines, `files` and `reader` go through files and decide which lines
+//! hold (with `matching` for `Host` and `Match`), `check` and `values` judge values, `tokens` fills in
+//! `%h` and its kind, `read` makes the settings.
 
-mod pattern;
+mod algorithms;
+mod canonical;
+mod check;
+mod exec;
+mod files;
+mod keywords;
+mod local;
+mod matching;
 mod read;
+mod reader;
 #[cfg(test)]
 mod tests;
+mod tokens;
+mod values;
+mod words;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::Destination;
 use crate::host_key::StrictHostKeyChecking;
-use crate::limits::{CONNECT_TIMEOUT_DEFAULT, REQUIRED_RSA_SIZE_DEFAULT};
-use crate::{Destination, Error};
+use crate::limits::{CONNECT_TIMEOUT_DEFAULT, PASSWORD_PROMPTS_DEFAULT, REQUIRED_RSA_SIZE_DEFAULT};
 
-pub(crate) use pattern::{pattern_list_matches, wildcard_match};
+pub use algorithms::AlgorithmChange;
+pub(crate) use exec::shell;
+pub use keywords::{Effect, KEYWORDS, Keyword};
 pub use read::ConfigSource;
 
 /// Everything that is known about how to reach one host, after files and options.
@@ -98,8 +115,18 @@ pub struct HostSettings {
     pub compression: bool,
     /// `any`, `inet` or `inet6`.
     pub address_family: AddressFamily,
-    /// Keywords that were met and have no effect here, each once.
-    pub not_honoured: Vec<String>,
+    /// What a file or an option sets and we cannot do, each keyword once.
+    pub not_honoured: Vec<NotHonoured>,
+}
+
+/// A keyword that holds for a host and has no effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotHonoured {
+    /// For example `VerifyHostKeyDNS`.
+    pub keyword: String,
+    pub why: &'static str,
+    /// `FILE:LINE`, or the option.
+    pub at: String,
 }
 
 /// How the bytes of a connection reach the server (`ProxyJump`, `ProxyCommand`).
@@ -172,69 +199,6 @@ pub enum AddressFamily {
     V6,
 }
 
-/// A value of `Ciphers`, `MACs`, `KexAlgorithms`, …: a list, or a change of the default list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AlgorithmChange {
-    /// Exactly these.
-    Only(Vec<String>),
-    /// `+list`: these behind the default.
-    Append(Vec<String>),
-    /// `-list`: the default without what these patterns match.
-    Remove(Vec<String>),
-    /// `^list`: these in front of the default.
-    Prepend(Vec<String>),
-}
-
-impl AlgorithmChange {
-    /// Reads a value as ssh_config(5) writes it.
-    pub fn parse(value: &str) -> Self {
-        let list = |text: &str| -> Vec<String> {
-            text.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned).collect()
-        };
-        match value.as_bytes().first() {
-            Some(b'+') => Self::Append(list(&value[1..])),
-            Some(b'-') => Self::Remove(list(&value[1..])),
-            Some(b'^') => Self::Prepend(list(&value[1..])),
-            _ => Self::Only(list(value)),
-        }
-    }
-
-    /// Applies the change to `default`. Names outside of `known` are dropped.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] if nothing is left: we would have to guess what is safe.
-    pub fn apply(
-        &self,
-        keyword: &str,
-        default: &[String],
-        known: impl Fn(&str) -> bool,
-    ) -> Result<Vec<String>, Error> {
-        let usable = |names: &[String]| -> Vec<String> {
-            let mut out: Vec<String> = Vec::new();
-            for name in names.iter().filter(|n| known(n)) {
-                if !out.contains(name) {
-                    out.push(name.clone());
-                }
-            }
-            out
-        };
-        let chosen = match self {
-            Self::Only(names) => usable(names),
-            Self::Append(names) => usable(&[default, names].concat()),
-            Self::Prepend(names) => usable(&[names, default].concat()),
-            Self::Remove(patterns) => {
-                let gone =
-                    |n: &str| patterns.iter().any(|p| wildcard_match(p.as_bytes(), n.as_bytes()));
-                default.iter().filter(|n| !gone(n)).cloned().collect()
-            }
-        };
-        if chosen.is_empty() {
-            return Err(Error::Usage(format!("{keyword}: none of these algorithms is known here")));
-        }
-        Ok(chosen)
-    }
-}
-
 /// Names below `~/.ssh` of the keys that are tried when none is named, in OpenSSH's order.
 const IDENTITY_FILES: [&str; 5] =
     ["id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk"];
@@ -285,7 +249,7 @@ impl HostSettings {
             hostbased_authentication: false,
             hostbased_accepted_algorithms: None,
             enable_ssh_keysign: false,
-            password_prompts: crate::limits::PASSWORD_PROMPTS_MAX,
+            password_prompts: PASSWORD_PROMPTS_DEFAULT,
             batch_mode: false,
             connect_timeout: CONNECT_TIMEOUT_DEFAULT,
             connection_attempts: 1,
