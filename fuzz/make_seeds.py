@@ -90,7 +90,26 @@ def main() -> None:
     line = (HERE / "corpus/public_keys/line").read_bytes()
     write("authorized_keys", {
         "plain": line + b"\n# comment\n\n",
+        "authority": b'cert-authority,principals="a,b",expiry-time="20300101Z" ' + line + b"\n",
         "options": b'restrict,command="a \\" b, c",from="10.0.0.0/8" ' + line + b"\n",
+    })
+
+    files = HERE.parent / "crates/ssh-files/testdata"
+    hashed = (files / "known_hosts_hashed").read_bytes()
+    write("known_hosts", {
+        "hashed": b"alpha.example.org\n" + hashed,
+        "patterns": b"[h]:2222\n*,!x " + line + b"\n[h]:2222,h " + line + b"\n",
+        "markers": b"h.lab\n@cert-authority *.lab " + line + b"\n@revoked * " + line + b"\n",
+    })
+    write("shosts", {
+        "lines": b"h\nalice\nbob\n# x\nh\n-h bob\n+\n@net alice\n192.0.2.7 alice\n",
+    })
+    vector = (files / "vectors.txt").read_text().split("T25.krl = ")[1].split("\n")[0]
+    write("revoked_keys", {
+        "vector": bytes.fromhex(vector),
+        "all_forms": (files / "all_forms.krl").read_bytes(),
+        "every_authority": (files / "every_authority.krl").read_bytes(),
+        "list": b"# lost\n" + line + b"\n" + (files / "id_rsa.pub").read_bytes(),
     })
 
     stat = b"\x11" + struct.pack(">I", 1) + string(b"/a")
