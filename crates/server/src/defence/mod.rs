@@ -44,7 +44,7 @@ pub(crate) use visit::Visit;
 
 use clock::{Clock, UnixMs};
 use drop_log::{DropLog, Line};
-use penalties::Penalties;
+use penalties::{Begun, Penalties};
 use source::{is_in, network_of};
 use startups::Startups;
 
@@ -159,10 +159,12 @@ impl Defence {
                 Admit::Yes(Admission::counted(Arc::clone(self), network))
             }
             Some(reason) => {
-                inner.log_drop(network, reason, time);
-                if reason == DropReason::TooManyFromSource {
-                    inner.note(network, Offence::Refused, time);
-                }
+                let line = inner.drops.record(network, reason, time);
+                let begun = (reason == DropReason::TooManyFromSource)
+                    .then(|| inner.note(network, Offence::Refused, time));
+                drop(inner);
+                line.inspect(log_drop_line);
+                begun.flatten().inspect(log_penalty);
                 Admit::Drop(reason)
             }
         }
@@ -175,7 +177,9 @@ impl Defence {
         let mut inner = self.lock();
         if !is_in(source, &inner.settings.exempt) {
             let network = network_of(source, inner.settings.per_source_net_block_size);
-            inner.note(network, offence, time);
+            let begun = inner.note(network, offence, time);
+            drop(inner);
+            begun.inspect(log_penalty);
         }
     }
 
@@ -184,7 +188,9 @@ impl Defence {
         let time = self.clock.at(now);
         let mut inner = self.lock();
         let network = network_of(source, inner.settings.per_source_net_block_size);
-        inner.log_drop(network, reason, time);
+        let line = inner.drops.record(network, reason, time);
+        drop(inner);
+        line.inspect(log_drop_line);
     }
 
     /// The settings in force.
@@ -226,6 +232,7 @@ impl Defence {
         if self.state.is_some() && !inner.lifted.contains(&unban) {
             inner.lifted.push(unban);
         }
+        drop(inner);
         tracing::info!(?unban, sources = removed, "penalties lifted");
         removed
     }
@@ -233,7 +240,7 @@ impl Defence {
     /// Says what was not said yet of dropped connections.
     pub fn log_drops(&self, now: Instant) {
         let lines = self.lock().drops.take_due(self.clock.at(now));
-        lines.into_iter().for_each(log_line);
+        lines.iter().for_each(log_drop_line);
     }
 
     /// Does what other processes asked for through the state, and keeps what changed there. Blocks.
@@ -270,7 +277,7 @@ impl Defence {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Each change is made after everything that could panic.
+        // Nothing can panic between two changes that belong together.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -294,19 +301,9 @@ impl Inner {
         self.startups.refusal(source, settings, random)
     }
 
-    fn note(&mut self, source: IpNet, offence: Offence, now: UnixMs) {
-        let settings = Arc::clone(&self.settings);
-        let Some(settings) = &settings.per_source_penalties else { return };
-        if let Some(begun) = self.penalties.note(source, offence, settings, now) {
-            let (seconds, repeats) = (begun.length.as_secs(), begun.repeats);
-            tracing::info!(%source, seconds, reason = %offence, repeats, "source is refused");
-        }
-    }
-
-    fn log_drop(&mut self, source: IpNet, reason: DropReason, now: UnixMs) {
-        if let Some(line) = self.drops.record(source, reason, now) {
-            log_line(line);
-        }
+    fn note(&mut self, source: IpNet, offence: Offence, now: UnixMs) -> Option<Begun> {
+        let settings = self.settings.per_source_penalties.as_ref()?;
+        self.penalties.note(source, offence, settings, now)
     }
 
     fn forget_exempt(&mut self) {
@@ -315,7 +312,15 @@ impl Inner {
     }
 }
 
-fn log_line(line: Line) {
+// Lines are written without the lock: whoever reads the log may be slow.
+
+fn log_penalty(begun: &Begun) {
+    let Begun { source, length, repeats, offence } = begun;
+    let seconds = length.as_secs();
+    tracing::info!(%source, seconds, reason = %offence, repeats, "source is refused");
+}
+
+fn log_drop_line(line: &Line) {
     let Line { source, connections, reason } = line;
     match source {
         Some(source) => tracing::info!(%source, connections, %reason, "connections dropped"),

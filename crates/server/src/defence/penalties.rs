@@ -88,8 +88,11 @@ pub struct Penalty {
 /// A penalty that began with the offence just noted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Begun {
+    pub(super) source: IpNet,
     pub(super) length: Duration,
+    /// This one included.
     pub(super) repeats: u32,
+    pub(super) offence: Offence,
 }
 
 /// All sources that are remembered.
@@ -146,12 +149,13 @@ impl Penalties {
         }
         let fresh = Entry { until: now, active: false, repeats: 0, forget_at: now, offence };
         let mut entry = known.unwrap_or(fresh);
-        let begun = entry.add(offence, time, settings, now);
+        let begins = entry.add(offence, time, settings, now);
         table.insert(source, entry);
         if entry.repeats > 0 {
             self.dirty.insert(source);
         }
-        begun
+        let (length, repeats) = (entry.until.since(now), entry.repeats);
+        begins.then_some(Begun { source, length, repeats, offence })
     }
 
     /// How long `source` is still refused; `None` if it is not.
@@ -286,14 +290,14 @@ fn is_ipv4(source: IpNet) -> bool {
 }
 
 impl Entry {
-    /// Adds `time`, and more the more penalties there were before this one.
+    /// Adds `time`, and more the more penalties there were before this one. True if one begins.
     fn add(
         &mut self,
         offence: Offence,
         time: Duration,
         settings: &PenaltySettings,
         now: UnixMs,
-    ) -> Option<Begun> {
+    ) -> bool {
         self.settle(settings, now);
         let earlier = self.repeats - u32::from(self.active);
         let factor = 1 << earlier.min(PENALTY_REPEATS_MAX);
@@ -301,14 +305,13 @@ impl Entry {
         let end = self.until.max(now).after(time.saturating_mul(factor));
         self.until = end.min(now.after(longest));
         self.offence = offence;
-        let length = self.until.since(now);
-        let begins = !self.active && length > settings.min;
+        let begins = !self.active && self.until.since(now) > settings.min;
         if begins {
             self.active = true;
             self.repeats = (self.repeats + 1).min(PENALTY_REPEATS_MAX);
         }
         self.forget_at = self.forgotten_at(settings);
-        begins.then_some(Begun { length, repeats: self.repeats })
+        begins
     }
 
     /// Ends a penalty whose time is over, and forgets earlier ones whose time is. Only for copies,

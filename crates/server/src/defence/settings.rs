@@ -94,7 +94,8 @@ pub struct PenaltySettings {
     pub auth_failed: Duration,
     /// The same in the name of somebody who does not exist. Default: 5 s.
     pub invalid_user: Duration,
-    /// For one that left without an attempt: scanners, but health checks too. Default: 1 s.
+    /// For one that left without an attempt: scanners, but health checks too, which should be exempt
+    /// if they come more than once a second. Default: 1 s.
     pub no_auth: Duration,
     /// For one that was not logged in when the grace time was over. Default: 20 s.
     pub grace_exceeded: Duration,
