@@ -51,6 +51,7 @@ fn run(cli: Cli) -> Result<Exit> {
     let Cli { global, command } = cli;
     logging::start(&global, matches!(command, Command::Serve(_)));
     match command {
+        Command::User(args) => args.run(&global),
         Command::HashPassword(args) => args.run(&global),
         Command::Completions(args) => args.run(),
         Command::Man(args) => args.run(),

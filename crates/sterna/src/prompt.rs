@@ -106,7 +106,8 @@ fn first_line(file: impl Read) -> std::result::Result<Zeroizing<String>, &'stati
     if line.is_empty() { Err("the first line is empty: no password there") } else { Ok(line) }
 }
 
-fn ask(question: &str) -> Option<String> {
+/// Asks for a text; `None` if there is no terminal or the person gave up.
+pub fn ask(question: &str) -> Option<String> {
     let mut terminal = OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
     terminal.write_all(question.as_bytes()).ok()?;
     terminal.flush().ok()?;

@@ -85,6 +85,7 @@ pub enum Command {
     Chmod(commands::chmod::ChmodArgs),
     Df(commands::df::DfArgs),
     Sum(commands::sum::SumArgs),
+    User(commands::user::UserArgs),
     HashPassword(commands::hash_password::HashPasswordArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),

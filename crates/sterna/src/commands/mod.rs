@@ -18,3 +18,4 @@ pub mod sftp;
 pub mod sftp_server;
 pub mod stat;
 pub mod sum;
+pub mod user;

@@ -124,19 +124,13 @@ mod tests {
             "[\n  # first\n  'a', # a, b\n  'n',\n  # last\n]"
         );
         assert_eq!(pushed("[\n  'a' # a\n]", &["a", "n"]), "[\n  'a', # a\n  'n'\n]");
-        assert_eq!(
-            pushed("[\r\n  'a', # a\r\n]", &["a", "n"]),
-            "[\r\n  'a', # a\r\n  'n',\r\n]",
-        );
+        assert_eq!(pushed("[\r\n  'a', # a\r\n]", &["a", "n"]), "[\r\n  'a', # a\r\n  'n',\r\n]",);
         let three = "[\n  'a', # one\n  # about b\n  'b', # two\n  'c' # three\n]";
         assert_eq!(
             removed(three, 1, &["a", "c"]),
             "[\n  'a', # one\n  # about b\n  'c' # three\n]"
         );
-        assert_eq!(
-            removed(three, 2, &["a", "b"]),
-            "[\n  'a', # one\n  # about b\n  'b', # two\n]"
-        );
+        assert_eq!(removed(three, 2, &["a", "b"]), "[\n  'a', # one\n  # about b\n  'b', # two\n]");
     }
 
     #[test]

@@ -91,8 +91,11 @@ mod tests {
 
     #[test]
     fn cuts_are_made_in_the_text_as_it_was() {
-        let cuts =
-            vec![Splice::insert(4, "X"), Splice::remove(0..2), Splice { at: 3..4, with: "Y".into() }];
+        let cuts = vec![
+            Splice::insert(4, "X"),
+            Splice::remove(0..2),
+            Splice { at: 3..4, with: "Y".into() },
+        ];
 
         assert_eq!(apply("abcdef", cuts), "cYXef");
     }

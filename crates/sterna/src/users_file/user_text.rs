@@ -8,9 +8,7 @@ use toml_edit::{Document, Item, Table, TableLike, TomlError, Value};
 use super::{
     array,
     setting::{Layout, Setting, quoted},
-    splice::{
-        Splice, apply, comma_behind, indent, line_end, line_start, newline, text_start,
-    },
+    splice::{Splice, apply, comma_behind, indent, line_end, line_start, newline, text_start},
 };
 
 /// How users stand in a file.
@@ -26,11 +24,16 @@ pub enum Form {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EditError {
     /// The text is not TOML.
-    Syntax { line: Option<usize>, why: String },
+    Syntax {
+        line: Option<usize>,
+        why: String,
+    },
     NoSuchUser,
     /// The key stands there as something that cannot be replaced: a table, or no array where items
     /// are meant.
-    Shape { key: String },
+    Shape {
+        key: String,
+    },
     /// The array has no such item.
     NoSuchItem,
 }
@@ -73,6 +76,10 @@ impl UserText {
     pub fn own(name: &str, values: &[(&str, Setting)]) -> Self {
         let layout = Layout { indent: "", newline: "\n", inline: false };
         Self { form: Form::Own(name.to_owned()), text: lines(values, layout) }
+    }
+
+    pub fn form(&self) -> &Form {
+        &self.form
     }
 
     pub fn text(&self) -> &str {
@@ -159,7 +166,8 @@ impl UserText {
                 missing = true;
                 return Ok(Vec::new());
             };
-            let splices = items.as_array().and_then(|items| array::push(text, items, &quoted(item)));
+            let splices =
+                items.as_array().and_then(|items| array::push(text, items, &quoted(item)));
             splices.ok_or_else(|| EditError::Shape { key: key.to_owned() })
         })?;
         match missing {
@@ -392,7 +400,8 @@ fn blocks_of(document: &Document<&str>, index: usize, text: &str) -> Vec<Splice>
         }
     }
     blocks.sort_by_key(|block| block.header.start);
-    let runs = blocks.chunk_by(|a, b| a.goes == b.goes).filter(|run| run.iter().all(|block| block.goes));
+    let runs =
+        blocks.chunk_by(|a, b| a.goes == b.goes).filter(|run| run.iter().all(|block| block.goes));
     runs.filter_map(|run| {
         let (first, last) = (run.first()?, run.last()?);
         let start = line_start(text, first.header.start);
@@ -461,9 +470,9 @@ fn json(item: &Item) -> Json {
         Item::Value(value) => json_value(value),
         Item::Table(table) => table.iter().map(|(k, v)| (k.to_owned(), json(v))).collect(),
         Item::ArrayOfTables(tables) => {
-            let tables = tables.iter().map(|table| {
-                table.iter().map(|(k, v)| (k.to_owned(), json(v))).collect::<Json>()
-            });
+            let tables = tables
+                .iter()
+                .map(|table| table.iter().map(|(k, v)| (k.to_owned(), json(v))).collect::<Json>());
             tables.collect()
         }
     }

@@ -7,3 +7,4 @@ mod settings;
 mod shell;
 mod support;
 mod transfer;
+mod user;

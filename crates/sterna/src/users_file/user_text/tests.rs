@@ -115,10 +115,7 @@ fn a_value_is_replaced_where_it_stands() {
 
 #[test]
 fn a_new_key_stands_behind_the_users_own_ones() {
-    for (name, new) in [
-        ("alice", "  enabled = false\n"),
-        ("bob", "enabled = false\n"),
-    ] {
+    for (name, new) in [("alice", "  enabled = false\n"), ("bob", "enabled = false\n")] {
         let mut file = listed(RICH);
         file.set(name, "enabled", &Setting::Flag(false)).unwrap();
 
@@ -232,7 +229,10 @@ listen = [] # last
 
     file.remove_user("bob").unwrap();
     file.remove_user("alice").unwrap();
-    assert_eq!(file.text(), "user = [\n    { name = \"eve\", root = \"/e\" },\n]\nlisten = [] # last\n");
+    assert_eq!(
+        file.text(),
+        "user = [\n    { name = \"eve\", root = \"/e\" },\n]\nlisten = [] # last\n"
+    );
 }
 
 #[test]
@@ -241,7 +241,10 @@ fn a_user_leaves_with_all_tables_and_comments_around_stay() {
     file.remove_user("alice").unwrap();
     let (came, went) = diff(RICH, file.text());
     assert!(came.is_empty(), "{came:?}");
-    assert_eq!((went.first(), went.last()), (Some(&"[[user]]            # the first\n"), Some(&"  up = 1_000\n")));
+    assert_eq!(
+        (went.first(), went.last()),
+        (Some(&"[[user]]            # the first\n"), Some(&"  up = 1_000\n"))
+    );
     assert!(file.text().contains("# Accounting.\n  # the end of alice\n\n[defence]\n"));
 
     let mut file = listed(RICH);

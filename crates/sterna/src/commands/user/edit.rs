@@ -1,0 +1,236 @@
+//! One edit of the settings files: under a lock, judged as a whole, and then in one step.
+//!
+//! Whoever reads a file meanwhile sees the old one or the new one. Nothing is written that the
+//! server would not load.
+
+use std::{
+    fs::{self, File, Metadata},
+    io::{self, Write as _},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Context,
+    files::{Located, UserFiles, refused, shown},
+};
+use crate::{
+    failure::{Failure, Result},
+    settings::{self, Files, SettingsError},
+    users_file::{EditError, UserText},
+};
+
+/// What an edit does to a file.
+pub enum Change {
+    /// Gives it this content; it is made if it is not there.
+    Write {
+        path: PathBuf,
+        content: Vec<u8>,
+    },
+    /// Makes a file that must not be there yet.
+    Create {
+        path: PathBuf,
+        content: Vec<u8>,
+    },
+    Remove {
+        path: PathBuf,
+    },
+    /// Everything is already as it was wanted.
+    Nothing,
+}
+
+impl Change {
+    pub fn of(path: &Path, text: &UserText) -> Self {
+        Self::Write { path: path.to_owned(), content: text.text().as_bytes().to_vec() }
+    }
+}
+
+impl Context<'_> {
+    /// Lets `plan` decide over a change while nobody else edits, judges it, and makes it.
+    ///
+    /// # Errors
+    /// Those of `plan`; every mistake of the settings as they would be; a file that cannot be
+    /// written. Nothing was changed then.
+    pub fn edit<T>(&self, plan: impl FnOnce(&UserFiles) -> Result<(Change, T)>) -> Result<T> {
+        let lock = lock(&self.config)?;
+        let files = UserFiles::read(&self.config)?;
+        let (change, result) = plan(&files)?;
+        self.apply(change)?;
+        drop(lock);
+        Ok(result)
+    }
+
+    /// Edits the text in which a user stands. `plan` gets the user and the text to cut.
+    ///
+    /// # Errors
+    /// As [`Context::edit`].
+    pub fn edit_user<T>(
+        &self,
+        name: &str,
+        plan: impl FnOnce(Located<'_>, &mut UserText) -> Result<T>,
+    ) -> Result<T> {
+        self.edit(|files| {
+            let user = files.find(name)?;
+            let mut text = user.file.text.clone();
+            let result = plan(user, &mut text)?;
+            let change = match text.text() == user.file.text.text() {
+                true => Change::Nothing,
+                false => Change::of(&user.file.path, &text),
+            };
+            Ok((change, result))
+        })
+    }
+
+    fn apply(&self, change: Change) -> Result<()> {
+        let files = match &change {
+            Change::Write { path, content } | Change::Create { path, content } => {
+                Files::with(path.clone(), content.clone())
+            }
+            Change::Remove { path } => Files::without(path.clone()),
+            Change::Nothing => return Ok(()),
+        };
+        settings::load_from(&self.config, &files).map_err(|errors| self.would_not_load(&errors))?;
+        let (path, result) = match &change {
+            Change::Write { path, content } => (path, write(path, content, &self.config, false)),
+            Change::Create { path, content } => (path, write(path, content, &self.config, true)),
+            Change::Remove { path } => (path, fs::remove_file(path)),
+            Change::Nothing => return Ok(()),
+        };
+        result.map_err(|error| Failure::io(shown(path), &error))
+    }
+
+    /// Says why nothing was changed. Mistakes that are in the files already are shown where they
+    /// are, not where the edit would have moved them.
+    fn would_not_load(&self, errors: &[SettingsError]) -> Failure {
+        let before = settings::load(&self.config).err().unwrap_or_default();
+        if errors.iter().all(|error| is_among(error, &before)) {
+            eprintln!("sterna: nothing was changed, because the settings do not load as they are:");
+            return refused(&before);
+        }
+        eprintln!("sterna: nothing was changed, because the settings would not load:");
+        refused(errors)
+    }
+}
+
+/// Whether an error was there before, maybe in another line.
+fn is_among(error: &SettingsError, before: &[SettingsError]) -> bool {
+    before
+        .iter()
+        .any(|old| (&old.file, &old.key, &old.why) == (&error.file, &error.key, &error.why))
+}
+
+/// The reason why a text was not cut, about a user.
+pub fn cannot_edit(user: Located<'_>) -> impl Fn(EditError) -> Failure {
+    let place = user.place();
+    move |error| Failure::incomplete(place.clone(), error.to_string())
+}
+
+/// Waits until nobody else edits these settings. The lock is on the settings file, which an edit
+/// may have replaced meanwhile: then the new one is locked.
+fn lock(config: &Path) -> Result<File> {
+    let fail = |error: io::Error| {
+        let failure = Failure::usage(shown(config), crate::failure::io_reason(&error));
+        match error.kind() {
+            io::ErrorKind::NotFound => {
+                failure.hint("name the settings file with --config or $STERNA_CONFIG")
+            }
+            _ => failure,
+        }
+    };
+    loop {
+        let file = File::open(config).map_err(fail)?;
+        file.lock().map_err(fail)?;
+        let (locked, there) = (file.metadata().map_err(fail)?, fs::metadata(config).map_err(fail)?);
+        if (locked.dev(), locked.ino()) == (there.dev(), there.ino()) {
+            return Ok(file);
+        }
+    }
+}
+
+/// Replaces the content of a file in one step. A link is followed, owner and mode are kept; a new
+/// file gets those of `model`.
+fn write(path: &Path, content: &[u8], model: &Path, new: bool) -> io::Result<()> {
+    let (target, like) = match fs::canonicalize(path) {
+        Ok(target) => {
+            let like = fs::metadata(&target)?;
+            if !like.is_file() {
+                return Err(io::Error::other("not a regular file"));
+            }
+            (target, like)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            (path.to_owned(), fs::metadata(model)?)
+        }
+        Err(error) => return Err(error),
+    };
+    let dir = match target.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    // Hidden, so that a users directory is not read with it, and for the owner alone until the end.
+    let mut file = tempfile::Builder::new().prefix(".sterna-").suffix(".tmp").tempfile_in(dir)?;
+    file.write_all(content)?;
+    give_owner_and_mode(file.as_file(), &like)?;
+    file.as_file().sync_all()?;
+    let kept = if new { file.persist_noclobber(&target) } else { file.persist(&target) };
+    kept.map_err(|error| error.error)?;
+    File::open(dir)?.sync_all()
+}
+
+fn give_owner_and_mode(file: &File, like: &Metadata) -> io::Result<()> {
+    let now = file.metadata()?;
+    if (now.uid(), now.gid()) != (like.uid(), like.gid()) {
+        fchown(file, Some(like.uid()), Some(like.gid())).map_err(|error| {
+            let why = crate::failure::io_reason(&error);
+            io::Error::new(error.kind(), format!("owner cannot be kept: {why}"))
+        })?;
+    }
+    file.set_permissions(fs::Permissions::from_mode(like.mode() & 0o7777))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_link_is_followed_and_the_mode_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        fs::write(&real, "old").unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+        symlink(&real, &link).unwrap();
+
+        write(&link, b"new", &link, false).unwrap();
+
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&real).unwrap(), b"new");
+        assert_eq!(fs::metadata(&real).unwrap().mode() & 0o7777, 0o640);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left behind");
+    }
+
+    #[test]
+    fn a_new_file_takes_after_the_settings_file_and_replaces_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (model, new) = (dir.path().join("sterna.toml"), dir.path().join("bob.toml"));
+        fs::write(&model, "").unwrap();
+        fs::set_permissions(&model, fs::Permissions::from_mode(0o600)).unwrap();
+
+        write(&new, b"first", &model, true).unwrap();
+        assert_eq!(fs::metadata(&new).unwrap().mode() & 0o7777, 0o600);
+
+        let again = write(&new, b"second", &model, true).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&new).unwrap(), b"first");
+    }
+
+    #[test]
+    fn only_regular_files_are_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+
+        let error = write(dir.path(), b"", dir.path(), false).unwrap_err();
+
+        assert_eq!(error.to_string(), "not a regular file");
+    }
+}
