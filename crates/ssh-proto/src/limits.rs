@@ -60,6 +60,9 @@ pub const ANSWER_LEN_MAX: usize = PASSWORD_LEN_MAX;
 /// Host name and user name of a host-based login, in bytes; DNS allows 255.
 pub const CLIENT_HOST_LEN_MAX: usize = 256;
 
+/// Name of a host that a server is asked to connect to, in bytes: DNS allows 253.
+pub const DIRECT_HOST_LEN_MAX: usize = 255;
+
 /// Text for people: banners, disconnect reasons, prompts, in bytes.
 pub const TEXT_LEN_MAX: usize = 8 * 1024;
 

@@ -3,6 +3,24 @@
 use sterna_ssh_proto::{Error, PeerError};
 use sterna_testkit::{Pair, PairConfig};
 
+/// Goal: nobody gets through our server to another host, and the session goes on.
+#[test]
+fn a_connection_through_the_server_is_refused_and_harms_nothing() {
+    let (mut pair, channel) = Pair::connected(PairConfig::new(12));
+    let client = &mut pair.client;
+
+    let long = "h".repeat(256);
+    assert!(client.connection.open_direct_tcpip(&long, 22, &mut client.output).is_none());
+    let tunnel = client.connection.open_direct_tcpip("10.0.0.1", 22, &mut client.output).unwrap();
+    pair.run_until_idle();
+
+    assert!(pair.client.has("open-failed 1"), "administratively prohibited: {:?}", pair.client.log);
+    pair.client.write(channel, b"still here");
+    pair.run_until_idle();
+    assert_eq!(pair.server.received[&channel], b"still here");
+    assert_eq!(pair.open_subsystem(), tunnel, "the number is free again");
+}
+
 /// Goal: a reader that stops costs one window and stops only its own sender.
 #[test]
 fn a_slow_reader_holds_one_window_and_no_other_channel() {

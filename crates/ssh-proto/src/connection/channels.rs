@@ -9,13 +9,14 @@ use crate::channel::Arrival;
 use crate::error::{Error, PeerError};
 use crate::event::{ChannelId, ChannelRequest, Event};
 use crate::limits::{
-    CHANNEL_PACKET_LEN, ENV_MAX, OUTPUT_LEN_SOFT_MAX, SEND_PACKET_LEN_MAX, SEND_SLICES_MAX,
+    CHANNEL_PACKET_LEN, DIRECT_HOST_LEN_MAX, ENV_MAX, OUTPUT_LEN_SOFT_MAX, SEND_PACKET_LEN_MAX,
+    SEND_SLICES_MAX,
 };
 use crate::messages::channel::{
     DATA_HEAD_LEN, OPEN_NO_RESOURCES, OPEN_PROHIBITED, OPEN_UNKNOWN_TYPE, Open, OpenConfirmation,
     Request, decode_data, decode_extended_data, decode_open_failure, decode_recipient,
-    decode_window_adjust, encode_close, encode_eof, encode_open_failure, encode_request,
-    encode_request_answer, encode_window_adjust,
+    decode_window_adjust, encode_close, encode_direct_tcpip, encode_eof, encode_open_failure,
+    encode_request, encode_request_answer, encode_window_adjust,
 };
 use crate::messages::transport::peer_text;
 use crate::messages::{
@@ -29,6 +30,9 @@ use sterna_sshwire::put_string;
 
 /// The one channel type there is for file transfer.
 const SESSION: &[u8] = b"session";
+
+/// A connection through the server. Clients open it to reach a server behind; ours never grants it.
+const DIRECT_TCPIP: &[u8] = b"direct-tcpip";
 
 /// Bytes between the start of an extended data message and its data.
 const EXTENDED_DATA_HEAD_LEN: usize = DATA_HEAD_LEN + 4;
@@ -169,6 +173,9 @@ impl Connection {
     fn handle_open(&mut self, open: &Open<'_>, out: &mut OutputBuffer) -> Result<(), Error> {
         let refusal = match &self.config {
             Config::Client(_) => Some((OPEN_PROHIBITED, "clients open channels here")),
+            Config::Server(_) if open.kind == DIRECT_TCPIP => {
+                Some((OPEN_PROHIBITED, "this server transfers files and forwards no connections"))
+            }
             Config::Server(_) if open.kind != SESSION => {
                 Some((OPEN_UNKNOWN_TYPE, "file transfer sessions only"))
             }
@@ -379,17 +386,47 @@ impl Connection {
     ///
     /// `None` at the bound of channels or before login.
     pub fn open_session(&mut self, out: &mut OutputBuffer) -> Option<ChannelId> {
+        self.open(SESSION, out, |_| {})
+    }
+
+    /// Asks the server for a connection from there to `host` and `port`, whose bytes the channel then
+    /// carries; [`Event::ChannelOpened`] or `ChannelOpenFailed` follows.
+    ///
+    /// `None` at the bound of channels, before login, or if `host` is longer than a name may be.
+    ///
+    /// Spec: RFC 4254 §7.2.
+    pub fn open_direct_tcpip(
+        &mut self,
+        host: &str,
+        port: u16,
+        out: &mut OutputBuffer,
+    ) -> Option<ChannelId> {
+        if host.len() > DIRECT_HOST_LEN_MAX {
+            return None;
+        }
+        self.open(DIRECT_TCPIP, out, |p| encode_direct_tcpip(p, host, port))
+    }
+
+    fn open(
+        &mut self,
+        kind: &[u8],
+        out: &mut OutputBuffer,
+        fields: impl FnOnce(&mut Vec<u8>),
+    ) -> Option<ChannelId> {
         if self.phase != Phase::Open {
             return None;
         }
         let id = self.channels.add(None)?;
         let open = Open {
-            kind: SESSION,
+            kind,
             sender: id.0,
             window: self.channels.window_len(),
             packet_len_max: CHANNEL_PACKET_LEN,
         };
-        self.send_or_fail(out, |p| open.encode(p));
+        self.send_or_fail(out, |p| {
+            open.encode(p);
+            fields(p);
+        });
         Some(id)
     }
 

@@ -54,6 +54,16 @@ impl<'a> Open<'a> {
     }
 }
 
+/// What follows [`Open`] for a channel of type `direct-tcpip`: where to, and where from. The originator
+/// is for the server's log; no socket of ours is behind it, and OpenSSH names the same address then,
+/// because some servers want one. Spec: RFC 4254 §7.2.
+pub fn encode_direct_tcpip(out: &mut Vec<u8>, host: &str, port: u16) {
+    put_string(out, host.as_bytes());
+    put_u32(out, u32::from(port));
+    put_string(out, b"127.0.0.1");
+    put_u32(out, 65_535);
+}
+
 /// `SSH_MSG_CHANNEL_OPEN_CONFIRMATION`. Spec: RFC 4254 §5.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenConfirmation {

@@ -306,6 +306,24 @@ fn t22_channel_messages_encode_and_decode() {
 }
 
 #[test]
+fn a_direct_connection_names_where_to_and_where_from() {
+    let open = channel::Open { kind: b"direct-tcpip", sender: 1, window: 2, packet_len_max: 3 };
+    let mut out = Vec::new();
+    open.encode(&mut out);
+    channel::encode_direct_tcpip(&mut out, "h", 22);
+
+    let mut wire = vec![90, 0, 0, 0, 12]; // CHANNEL_OPEN, string channel type
+    wire.extend(b"direct-tcpip");
+    wire.extend([0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3]); // sender, window, packet
+    wire.extend([0, 0, 0, 1, b'h', 0, 0, 0, 22]); // string host, uint32 port
+    wire.extend([0, 0, 0, 9]); // string originator
+    wire.extend(b"127.0.0.1");
+    wire.extend([0, 0, 0xff, 0xff]); // uint32 originator port
+    assert_eq!(out, wire);
+    assert_eq!(channel::Open::decode(&mut Reader::new(&wire[1..])), Ok(open));
+}
+
+#[test]
 fn counts_and_lengths_that_lie_are_refused_without_allocating() {
     for lie in [5u32, 1025, 0x7fff_ffff, u32::MAX] {
         let lie = lie.to_be_bytes();
