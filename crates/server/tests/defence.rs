@@ -164,8 +164,10 @@ async fn new_settings_hold_for_the_next_connection() {
     let no_grace = DefenceSettings { login_grace: Duration::ZERO, ..strict() };
     stage.defence.replace_settings(no_grace, Instant::now());
     let mut socket = stage.connect().await;
-    let _ = socket.read_to_end(&mut Vec::new()).await;
+    let mut said = Vec::new();
+    let end = tokio::time::timeout(Duration::from_secs(20), socket.read_to_end(&mut said)).await;
 
+    assert!(end.is_ok(), "the grace time of before would be longer");
     assert_eq!(stage.offences(), [Offence::GraceExceeded]);
 }
 
