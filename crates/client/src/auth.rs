@@ -1,33 +1,55 @@
 //! Logging in: which methods, in which order, how often (AUT-8).
 //!
-//! The order is OpenSSH's: `none` to learn what the server takes, then public keys (agent, then
-//! files), then the password. A step that succeeds only partly starts the round again with the
-//! methods that are left. Everything is counted: no server can keep this going for ever.
+//! The order is OpenSSH's: `none` to learn what the server takes, then the methods of
+//! `PreferredAuthentications` that the server takes too. A step that succeeds only partly starts the
+//! round again with the methods that are left. Everything is counted: no server can keep this going
+//! for ever.
+//!
+//! One file a method: `public_key` (with `keys`, `key_file` and `agent` for what is offered and who
+//! signs), `password`, `keyboard`, `host_based` (with `keysign` and `local_name`). `remember` hands a
+//! key that was used to the agent.
 
 mod agent;
+mod host_based;
+mod key_file;
+mod keyboard;
 mod keys;
+mod keysign;
+mod local_name;
+mod password;
+mod public_key;
+mod remember;
+#[cfg(test)]
+mod tests;
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use sterna_ssh_crypto::{PublicKey, names};
 use sterna_ssh_proto::ClientAuth;
 use zeroize::Zeroizing;
 
 use crate::limits::AUTH_ATTEMPTS_MAX;
 use crate::prompt::Prompt;
 use crate::session::login::{Login, Turn};
-use crate::ssh_config::HostSettings;
+use crate::ssh_config::{AlgorithmChange, HostSettings};
 use crate::{Error, display_name};
 
-use keys::{Identity, Signer};
+use agent::Agent;
+use keys::Identity;
+use remember::UsedKey;
 
 /// What may be used to log in.
 pub(crate) struct Credentials<'c> {
     pub(crate) settings: &'c HostSettings,
-    /// From a file or the environment; tried once, before a person is asked.
+    /// From a file or the environment; each method may try it once, before a person is asked.
     pub(crate) password: Option<Zeroizing<String>>,
     pub(crate) prompt: &'c Arc<dyn Prompt>,
     /// False if the host key was let through although it is not trusted: then no secret is sent.
     pub(crate) host_is_trusted: bool,
+    /// The connection's socket, for host-based logins: its address tells this machine's name. None if
+    /// the connection goes through a command or another server.
+    pub(crate) socket: Option<OwnedFd>,
 }
 
 /// Logs in, or says what was tried.
@@ -35,7 +57,7 @@ pub(crate) struct Credentials<'c> {
 /// # Errors
 /// [`Error::Auth`] when everything has been refused; [`Error::Connect`] if the connection ends.
 pub(crate) async fn log_in(login: &mut Login, credentials: &Credentials<'_>) -> Result<(), Error> {
-    let mut round = Round::new(login, credentials);
+    let mut round = Round::new(login, credentials)?;
     // The first turn comes before any attempt and knows no methods.
     let mut turn = round.login.next_turn().await?;
     if let Turn::Refused { can_continue, .. } = &turn
@@ -43,15 +65,16 @@ pub(crate) async fn log_in(login: &mut Login, credentials: &Credentials<'_>) -> 
     {
         turn = round.attempt("none", ClientAuth::None).await?;
     }
-    loop {
-        let Turn::Refused { can_continue, .. } = turn else { return Ok(()) };
+    while let Turn::Refused { can_continue, .. } = turn {
         turn = match round.run(&can_continue).await? {
-            Progress::LoggedIn => return Ok(()),
+            Progress::LoggedIn => Turn::LoggedIn,
             // Partial success: go on with the methods that are left, everything fresh (AUT-8).
             Progress::Partly(methods) => Turn::Refused { can_continue: methods, partial: true },
             Progress::Nothing => return Err(round.refused(&can_continue)),
         };
     }
+    round.remember_key().await;
+    Ok(())
 }
 
 enum Progress {
@@ -60,41 +83,63 @@ enum Progress {
     Nothing,
 }
 
+/// One login, from the first attempt to the last.
 struct Round<'r> {
     login: &'r mut Login,
     credentials: &'r Credentials<'r>,
     attempts: usize,
+    /// Times a person was asked for a password since the last step that succeeded.
     passwords_asked: u32,
     given_password_used: bool,
+    given_answer_used: bool,
+    keys_offered: usize,
     /// What was tried, for the message at the end.
     tried: Vec<String>,
+    /// Algorithms that our keys may be used with, the preferred one first.
+    key_algorithms: Vec<String>,
     identities: Option<Vec<Identity>>,
+    agent: Option<Arc<Agent>>,
     /// Keys that were already good for one step: not good for a second (AUT-5).
-    spent: Vec<Vec<u8>>,
+    spent: Vec<PublicKey>,
+    /// A key from a file that was good for a step.
+    used_key: Option<UsedKey>,
 }
 
 impl<'r> Round<'r> {
-    fn new(login: &'r mut Login, credentials: &'r Credentials<'r>) -> Self {
-        Self {
+    fn new(login: &'r mut Login, credentials: &'r Credentials<'r>) -> Result<Self, Error> {
+        Ok(Self {
             login,
             credentials,
             attempts: 0,
             passwords_asked: 0,
             given_password_used: false,
+            given_answer_used: false,
+            keys_offered: 0,
             tried: Vec::new(),
+            key_algorithms: accepted_algorithms(
+                "PubkeyAcceptedAlgorithms",
+                credentials.settings.pubkey_algorithms.as_ref(),
+            )?,
             identities: None,
+            agent: None,
             spent: Vec::new(),
-        }
+            used_key: None,
+        })
     }
 
     async fn run(&mut self, can_continue: &[String]) -> Result<Progress, Error> {
         let settings = self.credentials.settings;
+        self.passwords_asked = 0;
         for method in &settings.preferred_authentications {
             if !can_continue.iter().any(|m| m == method) {
                 continue;
             }
             let progress = match method.as_str() {
+                "hostbased" if settings.hostbased_authentication => self.host_based().await?,
                 "publickey" if settings.pubkey_authentication.is_on() => self.public_keys().await?,
+                "keyboard-interactive" if settings.kbd_interactive_authentication => {
+                    self.keyboard_interactive().await?
+                }
                 "password" if settings.password_authentication => self.password().await?,
                 _ => Progress::Nothing,
             };
@@ -105,6 +150,7 @@ impl<'r> Round<'r> {
         Ok(Progress::Nothing)
     }
 
+    /// Makes one attempt; `what` names it for people.
     async fn attempt(&mut self, what: &str, auth: ClientAuth) -> Result<Turn, Error> {
         self.attempts += 1;
         if self.attempts > AUTH_ATTEMPTS_MAX {
@@ -114,116 +160,61 @@ impl<'r> Round<'r> {
         if what != "none" && !self.tried.iter().any(|t| t == what) {
             self.tried.push(what.to_owned());
         }
-        self.login.try_auth(auth).await
+        self.go_on(auth).await
     }
 
-    async fn public_keys(&mut self) -> Result<Progress, Error> {
-        let identities = match self.identities.take() {
-            Some(identities) => identities,
-            None => keys::collect(self.credentials.settings, self.credentials.prompt).await,
-        };
-        let mut result = Progress::Nothing;
-        for identity in &identities {
-            if self.spent.contains(&identity.blob) {
-                continue;
-            }
-            match self.public_key(identity).await? {
-                Progress::Nothing => {}
-                progress => {
-                    self.spent.push(identity.blob.clone());
-                    result = progress;
-                    break;
-                }
-            }
-        }
-        self.identities = Some(identities);
-        Ok(result)
+    /// Sends what continues an attempt.
+    async fn go_on(&mut self, auth: ClientAuth) -> Result<Turn, Error> {
+        let turn = self.login.try_auth(auth).await;
+        turn.map_err(|error| self.thrown_out(error))
     }
 
-    /// Asks whether the key would do, and only then signs: a passphrase or a touch is not wasted.
-    async fn public_key(&mut self, identity: &Identity) -> Result<Progress, Error> {
-        let accepted = self.login.server_signature_algorithms().await?;
-        let Some(algorithm) = keys::algorithm_for(identity, &accepted, self.credentials.settings)
-        else {
-            return Ok(Progress::Nothing);
-        };
-        let blob = &identity.blob;
-        let query =
-            ClientAuth::PublicKeyQuery { algorithm: algorithm.clone(), key_blob: blob.clone() };
-        match self.attempt(&identity.label, query).await? {
-            Turn::KeyAccepted { algorithm: theirs, key_blob }
-                if theirs == algorithm && key_blob == *blob => {}
-            // An acceptance of something else is not an acceptance (PUB-1).
-            Turn::KeyAccepted { .. } => {
-                return Err(self.error("the server accepted a key that was not offered".into()));
-            }
-            turn => return Ok(progress_of(turn)),
+    /// A server that ends the connection after too many attempts has refused us: that is no fault of
+    /// the link.
+    fn thrown_out(&self, error: Error) -> Error {
+        let Error::Connect { why, .. } = &error else { return error };
+        if !self.login.was_thrown_out() {
+            return error;
         }
-        let message = self.login.signed_bytes(&algorithm, blob).await?;
-        let signature = match &identity.signer {
-            Signer::File(file) => {
-                keys::sign_with_file(file, self.credentials, &algorithm, message).await
-            }
-            Signer::Key(key) => key.sign(&algorithm, &message).map_err(|e| e.to_string()),
-            Signer::Agent(agent) => agent.sign(blob, &algorithm, &message).await,
+        let hint = match self.keys_offered {
+            0 | 1 => String::new(),
+            n => format!(
+                " after {n} keys were offered; name the right one with -i and -o IdentitiesOnly=yes"
+            ),
         };
-        let signature = match signature {
-            Ok(signature) => signature,
-            Err(why) => {
-                self.credentials.prompt.inform(&format!(
-                    "{}: {}",
-                    identity.label,
-                    display_name(why.as_bytes())
-                ));
-                return Ok(Progress::Nothing);
-            }
-        };
-        let auth = ClientAuth::PublicKey { algorithm, key_blob: blob.clone(), signature };
-        self.attempt(&identity.label, auth).await.map(progress_of)
+        self.error(format!("{why}{hint}; tried {}", listed(&self.tried)))
     }
 
-    async fn password(&mut self) -> Result<Progress, Error> {
-        if !self.credentials.host_is_trusted {
-            self.credentials.prompt.inform("no password is sent: the host key is not trusted");
-            return Ok(Progress::Nothing);
-        }
-        loop {
-            let Some(password) = self.next_password().await? else { return Ok(Progress::Nothing) };
-            let password = Zeroizing::new(password.as_bytes().to_vec());
-            match progress_of(self.attempt("password", ClientAuth::Password { password }).await?) {
-                Progress::Nothing => {}
-                progress => return Ok(progress),
-            }
-        }
-    }
-
-    async fn next_password(&mut self) -> Result<Option<Zeroizing<String>>, Error> {
-        if let Some(password) =
-            self.credentials.password.clone().filter(|_| !self.given_password_used)
-        {
-            self.given_password_used = true;
-            return Ok(Some(password));
-        }
-        let settings = self.credentials.settings;
-        let may_ask = !settings.batch_mode && self.credentials.password.is_none();
-        if !may_ask || self.passwords_asked >= settings.password_prompts {
+    /// Asks a person one question; nobody in batch mode.
+    async fn ask(&self, text: String, echo: bool) -> Result<Option<Zeroizing<String>>, Error> {
+        if self.credentials.settings.batch_mode {
             return Ok(None);
         }
-        self.passwords_asked += 1;
-        let (prompt, attempt) = (self.credentials.prompt.clone(), self.passwords_asked);
-        let (user, host) = (settings.user.clone(), settings.host.clone());
-        tokio::task::spawn_blocking(move || prompt.password(&user, &host, attempt))
+        self.with_prompt(move |prompt| prompt.question(&text, echo)).await
+    }
+
+    /// Runs what may wait for a person on a thread that may wait.
+    async fn with_prompt<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Prompt) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let prompt = self.credentials.prompt.clone();
+        tokio::task::spawn_blocking(move || work(prompt.as_ref()))
             .await
-            .map_err(|_| self.error("the question for a password failed".into()))
+            .map_err(|_| self.error("a question to a person failed".into()))
+    }
+
+    /// `user@host` for questions.
+    fn place(&self) -> String {
+        let settings = self.credentials.settings;
+        format!("{}@{}", settings.user, settings.host)
+    }
+
+    fn inform(&self, text: &str) {
+        self.credentials.prompt.inform(text);
     }
 
     fn refused(&self, can_continue: &[String]) -> Error {
-        let listed = |names: &[String]| match names {
-            [] => "nothing".to_owned(),
-            names => {
-                names.iter().map(|n| display_name(n.as_bytes())).collect::<Vec<_>>().join(", ")
-            }
-        };
         self.error(format!(
             "refused; tried {}; the server takes {}",
             listed(&self.tried),
@@ -234,6 +225,29 @@ impl<'r> Round<'r> {
     fn error(&self, why: String) -> Error {
         let settings = self.credentials.settings;
         Error::Auth { user: settings.user.clone(), host: settings.host.clone(), why }
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    match names {
+        [] => "nothing".to_owned(),
+        names => names.iter().map(|n| display_name(n.as_bytes())).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// The algorithms that a setting leaves of those that we have for keys of users and hosts.
+///
+/// # Errors
+/// [`Error::Usage`] if it leaves none.
+fn accepted_algorithms(
+    keyword: &str,
+    change: Option<&AlgorithmChange>,
+) -> Result<Vec<String>, Error> {
+    let all: Vec<String> = names::USER_KEY_DEFAULT.iter().map(|a| (*a).to_owned()).collect();
+    match change {
+        // A name that we do not know fits none of our keys.
+        Some(change) => change.apply(keyword, &all, |_| true),
+        None => Ok(all),
     }
 }
 

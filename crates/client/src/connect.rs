@@ -1,6 +1,7 @@
 //! From a destination to a session: settings, TCP, host key, login.
 
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -21,7 +22,8 @@ use crate::prompt::{NoPrompt, Prompt};
 use crate::session::login::Login;
 use crate::session::{ClientService, Command, Notice, Session};
 use crate::ssh_config::{
-    AddressFamily, AlgorithmChange, ConfigSource, HostSettings, UpdateHostKeys,
+    AddressFamily, AlgorithmChange, ConfigSource, HostSettings, PubkeyAuthentication,
+    UpdateHostKeys,
 };
 use crate::{Destination, Error, display_name};
 
@@ -140,6 +142,8 @@ impl SessionBuilder {
         };
         let config = client_config(&settings, &check)?;
         let stream = dial(&settings).await?;
+        // Its address tells this machine's name, for host-based logins.
+        let socket = settings.hostbased_authentication.then(|| stream.as_fd().try_clone_to_owned());
 
         let (commands, commands_out) = mpsc::channel(SESSION_QUEUE_LEN);
         let (notices_in, notices) = mpsc::channel(crate::session::NOTICES_MAX);
@@ -149,7 +153,8 @@ impl SessionBuilder {
 
         let prompt = self.prompt.clone();
         let host = settings.host.clone();
-        let mut login = Login { commands, notices, end: end.clone(), prompt, host };
+        let mut login =
+            Login { commands, notices, end: end.clone(), prompt, host, disconnected: None };
         let shown = timeout(settings.connect_timeout, login.host_key()).await;
         let key = shown.map_err(|_| timed_out(&settings, "the server shows no host key"))??;
         let (check, key, decision) = blocking(move || {
@@ -165,6 +170,7 @@ impl SessionBuilder {
             password: self.password,
             prompt: &self.prompt,
             host_is_trusted,
+            socket: socket.and_then(Result::ok),
         };
         log_in(&mut login, &credentials).await?;
         let software = display_name(&login.peer_software().await?);
@@ -224,6 +230,7 @@ async fn blocking<T: Send + 'static>(
 
 fn client_config(settings: &HostSettings, check: &HostKeyCheck) -> Result<ClientConfig, Error> {
     let mut config = ClientConfig::new(settings.user.as_bytes());
+    config.host_bound = settings.pubkey_authentication != PubkeyAuthentication::Unbound;
     let common = &mut config.common;
     let algorithms: &mut Algorithms = &mut common.algorithms;
     let change = |list: &mut Vec<String>,

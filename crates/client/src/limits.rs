@@ -35,6 +35,8 @@ pub const AGENT_MESSAGE_LEN_MAX: usize = 256 << 10;
 pub const AGENT_KEYS_MAX: usize = 1024;
 /// How long the agent may think; a person may have to touch a token.
 pub const AGENT_TIMEOUT: Duration = Duration::from_secs(120);
+/// The same for a signature by a security key: it may have to be found and plugged in first.
+pub const AGENT_TOUCH_TIMEOUT: Duration = Duration::from_secs(600);
 /// Longest agent comment kept, in bytes.
 pub const AGENT_COMMENT_LEN_MAX: usize = 1024;
 /// Login attempts of all methods together; servers allow 6, a hostile one could go on for ever.
@@ -43,6 +45,17 @@ pub const AUTH_ATTEMPTS_MAX: usize = 64;
 pub const PASSWORD_PROMPTS_DEFAULT: u32 = 3;
 /// Passphrases asked for one key file.
 pub const PASSPHRASE_PROMPTS_MAX: u32 = 3;
+/// Rounds of questions in one keyboard-interactive attempt: a password, a code and a new password take
+/// a few; a hostile server could go on for ever.
+pub const KEYBOARD_ROUNDS_MAX: u32 = 32;
+/// New passwords that a server may find not good enough in one login.
+pub const PASSWORD_CHANGES_MAX: u32 = 5;
+/// Times that a new password may be typed twice differently.
+pub const PASSWORD_RETYPES_MAX: u32 = 3;
+/// How long `ssh-keysign` may take; it looks up names.
+pub const KEYSIGN_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest answer of `ssh-keysign`, in bytes; a signature of a 16384-bit RSA key takes 2 KiB.
+pub const KEYSIGN_REPLY_LEN_MAX: usize = 16 << 10;
 /// Banner bytes shown before a login; the rest is dropped (AUT-9).
 pub const BANNER_LEN_MAX: usize = 32 << 10;
 /// `RequiredRSASize` when nothing is said, in bits: what the signature check takes anyway.

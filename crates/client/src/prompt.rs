@@ -16,6 +16,14 @@ pub trait Prompt: Send + Sync {
     /// The passphrase of a private key file. `attempt` counts from 1.
     fn passphrase(&self, file: &std::path::Path, attempt: u32) -> Option<Zeroizing<String>>;
 
+    /// One question in words that are already safe to print: of the server (keyboard-interactive), for a
+    /// new password, whether a key goes to the agent. `echo` says whether the answer may be seen while
+    /// it is typed.
+    fn question(&self, text: &str, echo: bool) -> Option<Zeroizing<String>> {
+        let _ = (text, echo);
+        None
+    }
+
     /// Something to tell the person: a banner of the server, a warning. Already safe to print.
     fn inform(&self, text: &str) {
         let _ = text;

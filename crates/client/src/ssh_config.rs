@@ -35,6 +35,7 @@ use crate::limits::{CONNECT_TIMEOUT_DEFAULT, PASSWORD_PROMPTS_DEFAULT, REQUIRED_
 pub use algorithms::AlgorithmChange;
 pub(crate) use exec::shell;
 pub use keywords::{Effect, KEYWORDS, Keyword};
+pub(crate) use local::local_user;
 pub use read::ConfigSource;
 
 /// Everything that is known about how to reach one host, after files and options.

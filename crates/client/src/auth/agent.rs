@@ -1,22 +1,35 @@
-//! The agent's protocol, as far as a login needs it: list the keys, sign (AGT-1, AGT-2; RFC 9987).
+//! The agent's protocol, as far as a login needs it: list the keys, sign, tell it which connection that is
+//! for, hand it a key (AGT-1 to AGT-3; RFC 9987; OpenSSH PROTOCOL.agent).
 
 use std::path::Path;
+use std::time::Duration;
 
-use sterna_ssh_crypto::PublicKey;
+use sterna_ssh_crypto::{Certificate, OfferedKey, PrivateKey};
+use sterna_ssh_proto::SessionBinding;
 use sterna_sshwire::{Reader, put_string, put_u8, put_u32};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
-use crate::limits::{AGENT_COMMENT_LEN_MAX, AGENT_KEYS_MAX, AGENT_MESSAGE_LEN_MAX, AGENT_TIMEOUT};
+use crate::limits::{
+    AGENT_COMMENT_LEN_MAX, AGENT_KEYS_MAX, AGENT_MESSAGE_LEN_MAX, AGENT_TIMEOUT,
+    AGENT_TOUCH_TIMEOUT,
+};
 
+const SUCCESS: u8 = 6;
 const REQUEST_IDENTITIES: u8 = 11;
 const IDENTITIES_ANSWER: u8 = 12;
 const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
+const ADD_IDENTITY: u8 = 17;
+const ADD_ID_CONSTRAINED: u8 = 25;
+const EXTENSION: u8 = 27;
 const FLAG_RSA_SHA2_256: u32 = 2;
 const FLAG_RSA_SHA2_512: u32 = 4;
+const CONSTRAIN_LIFETIME: u8 = 1;
+const CONSTRAIN_CONFIRM: u8 = 2;
 
 /// A connection to an agent. After any fault it is not used again: answers come strictly in order,
 /// and a late one would be taken for the next.
@@ -24,9 +37,9 @@ pub(crate) struct Agent {
     stream: Mutex<Option<UnixStream>>,
 }
 
-/// A key that the agent holds.
+/// A key or certificate that the agent holds.
 pub(crate) struct AgentKey {
-    pub(crate) blob: Vec<u8>,
+    pub(crate) key: OfferedKey,
     pub(crate) comment: String,
 }
 
@@ -36,9 +49,24 @@ impl Agent {
         Ok(Self { stream: Mutex::new(Some(UnixStream::connect(socket).await?)) })
     }
 
+    /// Tells the agent which connection its signatures are for, so that it can keep to a key's
+    /// restrictions (`session-bind@openssh.com`). Agents that do not know this refuse, which is no
+    /// fault.
+    pub(crate) async fn bind(&self, binding: &SessionBinding) -> Result<bool, String> {
+        let mut request = vec![EXTENSION];
+        put_string(&mut request, b"session-bind@openssh.com");
+        put_string(&mut request, &binding.host_key);
+        put_string(&mut request, &binding.session_id);
+        put_string(&mut request, &binding.signature);
+        // Not for forwarding.
+        put_u8(&mut request, 0);
+        let reply = self.exchange(&request, AGENT_TIMEOUT).await?;
+        Ok(reply.first() == Some(&SUCCESS))
+    }
+
     /// The keys that the agent offers; those that we cannot use are left out.
     pub(crate) async fn keys(&self) -> Result<Vec<AgentKey>, String> {
-        let reply = self.exchange(&[REQUEST_IDENTITIES]).await?;
+        let reply = self.exchange(&[REQUEST_IDENTITIES], AGENT_TIMEOUT).await?;
         let bad =
             |e: sterna_sshwire::DecodeError| format!("the agent's answer cannot be read: {e}");
         let mut r = Reader::new(&reply);
@@ -50,20 +78,24 @@ impl Agent {
         for _ in 0..count {
             let blob = r.string("key", AGENT_MESSAGE_LEN_MAX).map_err(bad)?;
             let comment = r.string("comment", AGENT_MESSAGE_LEN_MAX).map_err(bad)?;
-            if PublicKey::from_wire(blob).is_ok() && keys.len() < AGENT_KEYS_MAX {
+            if let Ok(key) = OfferedKey::from_wire(blob)
+                && keys.len() < AGENT_KEYS_MAX
+            {
                 let comment = &comment[..comment.len().min(AGENT_COMMENT_LEN_MAX)];
-                keys.push(AgentKey { blob: blob.to_vec(), comment: crate::display_name(comment) });
+                keys.push(AgentKey { key, comment: crate::display_name(comment) });
             }
         }
         Ok(keys)
     }
 
-    /// A signature blob over `message`, by exactly `algorithm`.
+    /// A signature blob over `message`, by exactly `algorithm`. `blob` is what the agent knows the key
+    /// by. If it is a security key, a person may take long to touch it.
     pub(crate) async fn sign(
         &self,
         blob: &[u8],
         algorithm: &str,
         message: &[u8],
+        is_token: bool,
     ) -> Result<Vec<u8>, String> {
         let mut request = Vec::with_capacity(message.len() + blob.len() + 16);
         put_u8(&mut request, SIGN_REQUEST);
@@ -77,10 +109,13 @@ impl Agent {
                 _ => 0,
             },
         );
-        let reply = self.exchange(&request).await?;
+        let longest = if is_token { AGENT_TOUCH_TIMEOUT } else { AGENT_TIMEOUT };
+        let reply = self.exchange(&request, longest).await?;
         let mut r = Reader::new(&reply);
         if r.u8("type") != Ok(SIGN_RESPONSE) {
-            return Err("the agent did not sign".into());
+            return Err("the agent did not sign: it is locked, its user said no, or the key is \
+                        restricted to other hosts"
+                .into());
         }
         let signature = r.string("signature", AGENT_MESSAGE_LEN_MAX).map_err(|e| e.to_string())?;
         // An agent that ignores the flags signs by SHA-1: that is not what was agreed (AGT-2).
@@ -94,10 +129,38 @@ impl Agent {
         Ok(signature.to_vec())
     }
 
-    async fn exchange(&self, request: &[u8]) -> Result<Vec<u8>, String> {
+    /// Hands a key to the agent, alone or with a certificate. With `confirm` the agent asks its user
+    /// before each use; after `lifetime` (whole seconds) it forgets the key.
+    pub(crate) async fn add(
+        &self,
+        key: &PrivateKey,
+        certificate: Option<&Certificate>,
+        comment: &str,
+        confirm: bool,
+        lifetime: Option<Duration>,
+    ) -> Result<(), String> {
+        let is_constrained = confirm || lifetime.is_some();
+        let fields = key.to_agent_wire(certificate);
+        // Large enough, so that no copy of a secret is left behind.
+        let mut request = Zeroizing::new(Vec::with_capacity(fields.len() + comment.len() + 32));
+        put_u8(&mut request, if is_constrained { ADD_ID_CONSTRAINED } else { ADD_IDENTITY });
+        request.extend_from_slice(&fields);
+        put_string(&mut request, comment.as_bytes());
+        if let Some(lifetime) = lifetime {
+            put_u8(&mut request, CONSTRAIN_LIFETIME);
+            put_u32(&mut request, u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX));
+        }
+        if confirm {
+            put_u8(&mut request, CONSTRAIN_CONFIRM);
+        }
+        let reply = self.exchange(&request, AGENT_TIMEOUT).await?;
+        if reply.first() == Some(&SUCCESS) { Ok(()) } else { Err("the agent refused it".into()) }
+    }
+
+    async fn exchange(&self, request: &[u8], longest: Duration) -> Result<Vec<u8>, String> {
         let mut guard = self.stream.lock().await;
         let mut stream = guard.take().ok_or("the agent failed before")?;
-        let reply = timeout(AGENT_TIMEOUT, talk(&mut stream, request)).await;
+        let reply = timeout(longest, talk(&mut stream, request)).await;
         let reply = reply.map_err(|_| "the agent does not answer".to_owned())?;
         let reply = reply.map_err(|e| format!("the agent: {e}"))?;
         *guard = Some(stream);
@@ -106,7 +169,7 @@ impl Agent {
 }
 
 async fn talk(stream: &mut UnixStream, request: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut message = Vec::with_capacity(request.len() + 4);
+    let mut message = Zeroizing::new(Vec::with_capacity(request.len() + 4));
     put_string(&mut message, request);
     stream.write_all(&message).await?;
     let len = stream.read_u32().await? as usize;
@@ -162,7 +225,7 @@ mod tests {
     async fn a_success_where_keys_or_signatures_belong_is_an_error() {
         let (agent, _dir) = scripted(vec![framed(&[6]), framed(&[6])]).await;
         assert!(agent.keys().await.is_err());
-        assert!(agent.sign(b"k", "ssh-ed25519", b"m").await.is_err());
+        assert!(agent.sign(b"k", "ssh-ed25519", b"m", false).await.is_err());
     }
 
     #[tokio::test]
@@ -174,7 +237,7 @@ mod tests {
         put_string(&mut body, &blob);
         let (agent, _dir) = scripted(vec![framed(&body)]).await;
 
-        let error = agent.sign(b"k", "rsa-sha2-512", b"m").await.unwrap_err();
+        let error = agent.sign(b"k", "rsa-sha2-512", b"m", false).await.unwrap_err();
 
         assert!(error.contains("ssh-rsa"), "{error}");
     }

@@ -1,199 +1,234 @@
-//! Which keys are offered: those of the agent and those in files, each once.
+//! Which keys are offered, in which order, and who signs for each.
+//!
+//! Certificates go first: those that are named, then those in the agent. Keys of the agent that a file
+//! names follow in the order of the files, then the agent's other keys (unless `IdentitiesOnly`), then
+//! files that no agent holds. Each is offered once.
 
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sterna_ssh_crypto::{KeyFileError, PrivateKey, PublicKey};
-use zeroize::Zeroizing;
+use sterna_ssh_crypto::{CertificateKind, OfferedKey, PublicKey};
+use sterna_ssh_proto::SessionBinding;
 
 use super::Credentials;
-use super::agent::Agent;
-use crate::error::io_reason;
-use crate::limits::{KEY_FILE_LEN_MAX, PASSPHRASE_PROMPTS_MAX};
-use crate::prompt::Prompt;
+use super::agent::{Agent, AgentKey};
+use super::key_file::{KeyFile, NamedCertificate, NamedKey, certificate_beside};
 use crate::ssh_config::HostSettings;
 
-/// A key that can be offered.
+/// A key or certificate that can be offered.
 pub(super) struct Identity {
-    /// Its public half, as on the wire.
-    pub(super) blob: Vec<u8>,
-    pub(super) key: PublicKey,
+    /// `None` for an encrypted file that must be opened before anything is known.
+    pub(super) offer: Option<OfferedKey>,
     /// For messages: where it comes from.
     pub(super) label: String,
     pub(super) signer: Signer,
 }
 
+/// Who makes the signature.
+#[derive(Clone)]
 pub(super) enum Signer {
-    Key(Box<PrivateKey>),
-    /// Encrypted: opened when the server wants it, with a passphrase.
-    File(PathBuf),
-    Agent(Arc<Agent>),
+    File(Arc<KeyFile>),
+    /// `blob` is what the agent knows the key by.
+    Agent {
+        agent: Arc<Agent>,
+        blob: Vec<u8>,
+    },
 }
 
-/// All identities in the order of trying: named files that the agent holds too are signed for by the
-/// agent; then the agent's other keys (unless `IdentitiesOnly`); then files.
-/// Files that are there and cannot be used are told to the person.
-pub(super) async fn collect(settings: &HostSettings, prompt: &Arc<dyn Prompt>) -> Vec<Identity> {
-    let mut from_agent = agent_identities(settings).await;
-    let (files, prompt) = (settings.identity_files.clone(), prompt.clone());
-    let from_files = tokio::task::spawn_blocking(move || {
-        let usable = |file: &PathBuf| match from_file(file) {
-            Ok(identity) => Some(identity),
-            Err(why) => {
-                if file.exists() {
-                    let file = crate::display_name(file.as_os_str().as_encoded_bytes());
-                    prompt.inform(&format!("warning: key {file} is left out: {why}"));
-                }
-                None
-            }
-        };
-        files.iter().filter_map(usable).collect::<Vec<_>>()
-    });
-    let from_files = from_files.await.unwrap_or_default();
-
-    let mut identities: Vec<Identity> = Vec::new();
-    let mut later = Vec::new();
-    for identity in from_files {
-        match from_agent.iter().position(|a| a.blob == identity.blob) {
-            Some(index) => identities.push(from_agent.remove(index)),
-            None => later.push(identity),
-        }
-    }
-    // Files that a person named go before keys that merely lie in the agent.
-    let (named, rest) =
-        if settings.identity_files_named { (later, Vec::new()) } else { (Vec::new(), later) };
-    identities.extend(named);
-    if !settings.identities_only {
-        identities.extend(from_agent);
-    }
-    identities.extend(rest);
-    identities
+/// What there is to log in with.
+pub(super) struct Collected {
+    pub(super) identities: Vec<Identity>,
+    pub(super) agent: Option<Arc<Agent>>,
 }
 
-async fn agent_identities(settings: &HostSettings) -> Vec<Identity> {
-    let Some(socket) = &settings.agent else { return Vec::new() };
-    let Ok(agent) = Agent::connect(socket).await else { return Vec::new() };
-    let agent = Arc::new(agent);
-    let keys = match agent.keys().await {
-        Ok(keys) => keys,
-        Err(why) => {
-            tracing::debug!(why, "no keys from the agent");
-            return Vec::new();
-        }
-    };
-    let identity = |key: super::agent::AgentKey| {
-        Some(Identity {
-            key: PublicKey::from_wire(&key.blob).ok()?,
-            blob: key.blob,
-            label: format!("agent key {}", key.comment),
-            signer: Signer::Agent(agent.clone()),
-        })
-    };
-    keys.into_iter().filter_map(identity).collect()
-}
-
-/// The identity of a private key file. If it is encrypted, the public half must lie beside it (`.pub`).
-fn from_file(path: &Path) -> Result<Identity, String> {
-    let label = format!("key {}", crate::display_name(path.as_os_str().as_encoded_bytes()));
-    let text = read_private(path)?;
-    match PrivateKey::from_text(&text, None) {
-        Ok(key) => {
-            let public = key.public().clone();
-            Ok(Identity {
-                blob: public.to_wire(),
-                key: public,
-                label,
-                signer: Signer::Key(Box::new(key)),
-            })
-        }
-        Err(KeyFileError::Encrypted) => {
-            let mut beside = path.as_os_str().to_owned();
-            beside.push(".pub");
-            let lacks =
-                || "it is encrypted, and its public half (.pub) is not beside it".to_owned();
-            let public = std::fs::read_to_string(Path::new(&beside)).map_err(|_| lacks())?;
-            let line = public.lines().next().ok_or_else(lacks)?;
-            let (key, _) = PublicKey::from_openssh(line).map_err(|e| format!("its .pub: {e}"))?;
-            Ok(Identity { blob: key.to_wire(), key, label, signer: Signer::File(path.to_owned()) })
-        }
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// Reads a private key file that nobody else can read (KEY-1).
-fn read_private(path: &Path) -> Result<Zeroizing<String>, String> {
-    let file = std::fs::File::open(path).map_err(|e| io_reason(&e))?;
-    let metadata = file.metadata().map_err(|e| e.to_string())?;
-    let mine = metadata.uid() == rustix::process::geteuid().as_raw();
-    if mine && metadata.mode() & 0o077 != 0 {
-        return Err(format!("its mode {:03o} lets others read it", metadata.mode() & 0o777));
-    }
-    if metadata.len() > KEY_FILE_LEN_MAX {
-        return Err("it is too large for a key".into());
-    }
-    let mut text = Zeroizing::new(String::with_capacity(metadata.len() as usize + 1));
-    file.take(KEY_FILE_LEN_MAX).read_to_string(&mut text).map_err(|e| e.to_string())?;
-    Ok(text)
-}
-
-/// Opens an encrypted key file with a person's help and signs.
-pub(super) async fn sign_with_file(
-    path: &Path,
+/// Collects all identities. Named files that are there and cannot be used are told to the person.
+pub(super) async fn collect(
     credentials: &Credentials<'_>,
-    algorithm: &str,
-    message: Vec<u8>,
-) -> Result<Vec<u8>, String> {
-    if credentials.settings.batch_mode {
-        return Err("it is encrypted and nobody can be asked".into());
-    }
-    let (path, prompt, algorithm) =
-        (path.to_owned(), credentials.prompt.clone(), algorithm.to_owned());
-    let work = move || {
-        let key = open_encrypted(&path, prompt.as_ref())?;
-        key.sign(&algorithm, &message).map_err(|e| e.to_string())
+    binding: Option<SessionBinding>,
+) -> Collected {
+    let settings = credentials.settings;
+    let (agent, agent_keys) = match connect(settings, binding).await {
+        Some((agent, keys)) => (Some(agent), keys),
+        None => (None, Vec::new()),
     };
-    tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string())?
-}
-
-fn open_encrypted(path: &Path, prompt: &dyn Prompt) -> Result<PrivateKey, String> {
-    let text = read_private(path)?;
-    for attempt in 1..=PASSPHRASE_PROMPTS_MAX {
-        let passphrase = prompt.passphrase(path, attempt).ok_or("no passphrase")?;
-        match PrivateKey::from_text(&text, Some(&passphrase)) {
-            Err(KeyFileError::WrongPassphrase) => {}
-            result => return result.map_err(|e| e.to_string()),
+    let (files, certificates) =
+        (settings.identity_files.clone(), settings.certificate_files.clone());
+    let read = tokio::task::spawn_blocking(move || read_files(&files, &certificates));
+    let mut named = read.await.unwrap_or_default();
+    named.keys.retain(|key| key.public.as_ref().is_none_or(|key| is_long_enough(key, settings)));
+    named.certificates.retain(|c| is_long_enough(&c.certificate.key, settings));
+    let held = agent.clone().map(|agent| Held {
+        agent,
+        keys: agent_keys
+            .into_iter()
+            .filter(|held| is_long_enough(held.key.key(), settings))
+            .collect(),
+    });
+    let (identities, unusable) = arrange(named, held, settings.identities_only);
+    for Unusable { label, why, is_there } in unusable {
+        if is_there {
+            credentials.prompt.inform(&format!("warning: {label} is left out: {why}"));
+        } else {
+            tracing::info!(label, why, "left out");
         }
     }
-    Err("wrong passphrase".into())
+    Collected { identities, agent }
 }
 
-/// The signature algorithm for a key: the strongest of its own that the server announced (RFC 8308)
-/// and the settings allow. Without an announcement, the key's first.
-pub(super) fn algorithm_for(
-    identity: &Identity,
-    announced: &[String],
+/// The agent with its keys, once it knows which connection it signs for.
+async fn connect(
     settings: &HostSettings,
-) -> Option<String> {
-    let own: Vec<String> =
-        identity.key.signature_algorithms().iter().map(|a| (*a).to_owned()).collect();
-    let allowed = match &settings.pubkey_algorithms {
-        Some(change) => {
-            let default: Vec<String> = sterna_ssh_crypto::names::USER_KEY_DEFAULT
-                .iter()
-                .map(|a| (*a).to_owned())
-                .collect();
-            change.apply("PubkeyAcceptedAlgorithms", &default, |_| true).unwrap_or_default()
+    binding: Option<SessionBinding>,
+) -> Option<(Arc<Agent>, Vec<AgentKey>)> {
+    let socket = settings.agent.as_ref()?;
+    let agent = match Agent::connect(socket).await {
+        Ok(agent) => agent,
+        Err(error) => {
+            tracing::info!(socket = %socket.display(), %error, "the agent cannot be reached");
+            return None;
         }
-        None => own.clone(),
     };
-    let usable = own.into_iter().filter(|a| allowed.contains(a)).collect::<Vec<_>>();
-    let listed = usable.iter().find(|a| announced.contains(a)).cloned();
-    match (listed, announced.is_empty()) {
-        (Some(algorithm), _) => Some(algorithm),
-        (None, true) => usable.into_iter().next(),
-        // Lists of old servers leave out what they take anyway; RSA is the only one with a choice.
-        (None, false) => usable.into_iter().next().filter(|a| !a.starts_with("rsa-")),
+    if let Some(binding) = binding {
+        match agent.bind(&binding).await {
+            Ok(true) => {}
+            Ok(false) => tracing::debug!("the agent takes no binding to a connection"),
+            Err(why) => tracing::info!(why, "no keys from the agent"),
+        }
     }
+    match agent.keys().await {
+        Ok(keys) => {
+            if keys.is_empty() {
+                tracing::info!("the agent shows no keys; a locked one never does (ssh-add -X)");
+            }
+            Some((Arc::new(agent), keys))
+        }
+        Err(why) => {
+            tracing::info!(why, "no keys from the agent");
+            None
+        }
+    }
+}
+
+/// What the files of the settings hold.
+#[derive(Default)]
+struct Named {
+    keys: Vec<NamedKey>,
+    certificates: Vec<NamedCertificate>,
+}
+
+fn read_files(files: &[PathBuf], certificate_files: &[PathBuf]) -> Named {
+    let read = |file: &PathBuf| match NamedCertificate::read(file) {
+        Ok(certificate) => Some(certificate),
+        Err(why) => {
+            tracing::info!(file = %file.display(), why, "certificate is left out");
+            None
+        }
+    };
+    let certificates = if certificate_files.is_empty() {
+        files.iter().map(AsRef::<Path>::as_ref).filter_map(certificate_beside).collect()
+    } else {
+        certificate_files.iter().filter_map(read).collect()
+    };
+    Named { keys: files.iter().filter_map(|file| NamedKey::read(file)).collect(), certificates }
+}
+
+fn is_long_enough(key: &PublicKey, settings: &HostSettings) -> bool {
+    let fits =
+        !matches!(key, PublicKey::Rsa(_)) || key.bits() >= settings.required_rsa_size as usize;
+    if !fits {
+        tracing::info!(bits = key.bits(), "an RSA key is shorter than RequiredRSASize");
+    }
+    fits
+}
+
+/// What an agent holds.
+struct Held {
+    agent: Arc<Agent>,
+    keys: Vec<AgentKey>,
+}
+
+/// A file that nothing can be done with.
+struct Unusable {
+    label: String,
+    why: String,
+    is_there: bool,
+}
+
+/// Puts everything into the order of trying.
+fn arrange(
+    named: Named,
+    held: Option<Held>,
+    identities_only: bool,
+) -> (Vec<Identity>, Vec<Unusable>) {
+    let keys_of = |held: &Held, key: &PublicKey| {
+        // As itself rather than by a certificate of it.
+        let exact = held.keys.iter().find(|k| k.key.certificate().is_none() && k.key.key() == key);
+        exact.map(|k| signer(held, k))
+    };
+    let by_agent = |key: &PublicKey| held.as_ref().and_then(|held| keys_of(held, key));
+    let certificate_by_agent = |certificate: &OfferedKey| {
+        let held = held.as_ref()?;
+        held.keys.iter().find(|k| k.key == *certificate).map(|k| signer(held, k))
+    };
+    let by_file = |key: &PublicKey| {
+        let file = named.keys.iter().find(|named| named.public.as_ref() == Some(key))?;
+        file.private.as_ref().ok().map(|file| Signer::File(file.clone()))
+    };
+
+    let (mut identities, mut unusable) = (Vec::<Identity>::new(), Vec::new());
+    for NamedCertificate { label, certificate } in named.certificates {
+        let key = certificate.key.clone();
+        let offer = OfferedKey::from(certificate);
+        let signer =
+            certificate_by_agent(&offer).or_else(|| by_agent(&key)).or_else(|| by_file(&key));
+        match signer {
+            Some(signer) => identities.push(Identity { offer: Some(offer), label, signer }),
+            None => {
+                let why = "no file and no agent holds its private key".to_owned();
+                unusable.push(Unusable { label, why, is_there: true });
+            }
+        }
+    }
+    let offered = |identities: &[Identity], key: &OfferedKey| {
+        identities.iter().any(|i| i.offer.as_ref() == Some(key))
+    };
+    let from_agent = |held: &Held, key: &AgentKey| Identity {
+        offer: Some(key.key.clone()),
+        label: format!("agent key {}", key.comment),
+        signer: signer(held, key),
+    };
+    let others = held.iter().filter(|_| !identities_only);
+    for (held, key) in others.clone().flat_map(|held| held.keys.iter().map(move |k| (held, k))) {
+        let is_for_users = key.key.certificate().is_some_and(|c| c.kind == CertificateKind::User);
+        if is_for_users && !offered(&identities, &key.key) {
+            identities.push(from_agent(held, key));
+        }
+    }
+    let mut from_files = Vec::new();
+    for NamedKey { label, public, private, is_there } in named.keys {
+        let offer = public.clone().map(OfferedKey::from);
+        if let Some(offer) = &offer
+            && (offered(&identities, offer) || offered(&from_files, offer))
+        {
+            continue;
+        }
+        match (public.and_then(|key| by_agent(&key)), private) {
+            (Some(signer), _) => identities.push(Identity { offer, label, signer }),
+            (None, Ok(file)) => {
+                from_files.push(Identity { offer, label, signer: Signer::File(file) });
+            }
+            (None, Err(why)) => unusable.push(Unusable { label, why, is_there }),
+        }
+    }
+    for (held, key) in others.flat_map(|held| held.keys.iter().map(move |k| (held, k))) {
+        if key.key.certificate().is_none() && !offered(&identities, &key.key) {
+            identities.push(from_agent(held, key));
+        }
+    }
+    identities.extend(from_files);
+    (identities, unusable)
+}
+
+fn signer(held: &Held, key: &AgentKey) -> Signer {
+    Signer::Agent { agent: held.agent.clone(), blob: key.key.to_wire() }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use sterna_ssh_crypto::PublicKey;
-use sterna_ssh_proto::{ClientAuth, Prompts};
+use sterna_ssh_proto::{ClientAuth, Prompts, Reason, SessionBinding};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Command, Notice};
@@ -14,8 +14,14 @@ use crate::prompt::Prompt;
 /// What the server said to an attempt.
 pub(crate) enum Turn {
     LoggedIn,
-    Refused { can_continue: Vec<String>, partial: bool },
-    KeyAccepted { algorithm: String, key_blob: Vec<u8> },
+    Refused {
+        can_continue: Vec<String>,
+        partial: bool,
+    },
+    KeyAccepted {
+        algorithm: String,
+        key_blob: Vec<u8>,
+    },
     /// Questions of keyboard-interactive.
     Prompted(Prompts),
     /// The password must be changed; the server's words about it.
@@ -29,6 +35,8 @@ pub(crate) struct Login {
     pub(crate) end: Arc<OnceLock<String>>,
     pub(crate) prompt: Arc<dyn Prompt>,
     pub(crate) host: String,
+    /// Why the server ended the connection, if it did: a number of RFC 4253 §11.1.
+    pub(crate) disconnected: Option<u32>,
 }
 
 impl Login {
@@ -57,7 +65,10 @@ impl Login {
                 Notice::Prompted(prompts) => return Ok(Turn::Prompted(prompts)),
                 Notice::PasswordExpired(prompt) => return Ok(Turn::PasswordExpired(prompt)),
                 Notice::LoggedIn => return Ok(Turn::LoggedIn),
-                Notice::HostKey(_) | Notice::HostKeysAnnounced(_) | Notice::HostKeysProved(_) => {}
+                Notice::HostKey(_)
+                | Notice::HostKeysAnnounced(_)
+                | Notice::HostKeysProved(_)
+                | Notice::Disconnected(_) => {}
             }
         }
     }
@@ -89,6 +100,40 @@ impl Login {
         answer.await.map_err(|_| self.ended())
     }
 
+    /// The bytes that a host-based attempt signs.
+    pub(crate) async fn host_based_signed_bytes(
+        &self,
+        algorithm: &str,
+        key_blob: &[u8],
+        client_host: &str,
+        client_user: &str,
+    ) -> Result<Vec<u8>, Error> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::HostBasedSignedBytes {
+            algorithm: algorithm.to_owned(),
+            key_blob: key_blob.to_vec(),
+            client_host: client_host.to_owned(),
+            client_user: client_user.to_owned(),
+            reply,
+        };
+        self.send(command).await?;
+        answer.await.map_err(|_| self.ended())
+    }
+
+    /// What ties an agent's signatures to this connection.
+    pub(crate) async fn session_binding(&self) -> Result<Option<SessionBinding>, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::SessionBinding { reply }).await?;
+        answer.await.map_err(|_| self.ended())
+    }
+
+    /// Whether the server ended the connection by saying that it will not have us.
+    pub(crate) fn was_thrown_out(&self) -> bool {
+        [Reason::ProtocolError, Reason::NoMoreAuthMethods]
+            .iter()
+            .any(|reason| self.disconnected == Some(*reason as u32))
+    }
+
     pub(crate) async fn peer_software(&self) -> Result<Vec<u8>, Error> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::PeerSoftware { reply }).await?;
@@ -100,8 +145,13 @@ impl Login {
     }
 
     async fn notice(&mut self) -> Result<Notice, Error> {
-        let notice = self.notices.recv().await;
-        notice.ok_or_else(|| self.ended())
+        loop {
+            match self.notices.recv().await {
+                Some(Notice::Disconnected(reason)) => self.disconnected = Some(reason),
+                Some(notice) => return Ok(notice),
+                None => return Err(self.ended()),
+            }
+        }
     }
 
     fn ended(&self) -> Error {

@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use sterna_ssh_crypto::PublicKey;
 use sterna_ssh_proto::{
     ChannelId, ChannelRequest, ClientAuth, Error as SshError, Event, Prompts, Reason,
+    SessionBinding,
 };
 use sterna_ssh_tokio::{Link, Service};
 use tokio::sync::{mpsc, oneshot};
@@ -28,12 +29,36 @@ use crate::sftp::Engine;
 pub(crate) enum Command {
     HostKeyAnswer(bool),
     TryAuth(ClientAuth),
-    SignatureAlgorithms { reply: oneshot::Sender<Vec<String>> },
-    SignedBytes { algorithm: String, key_blob: Vec<u8>, reply: oneshot::Sender<Vec<u8>> },
-    PeerSoftware { reply: oneshot::Sender<Vec<u8>> },
+    SignatureAlgorithms {
+        reply: oneshot::Sender<Vec<String>>,
+    },
+    SignedBytes {
+        algorithm: String,
+        key_blob: Vec<u8>,
+        reply: oneshot::Sender<Vec<u8>>,
+    },
+    HostBasedSignedBytes {
+        algorithm: String,
+        key_blob: Vec<u8>,
+        client_host: String,
+        client_user: String,
+        reply: oneshot::Sender<Vec<u8>>,
+    },
+    SessionBinding {
+        reply: oneshot::Sender<Option<SessionBinding>>,
+    },
+    PeerSoftware {
+        reply: oneshot::Sender<Vec<u8>>,
+    },
     ProveHostKeys(Vec<Vec<u8>>),
-    OpenSftp { engine: Box<Engine>, opened: oneshot::Sender<Result<(), Error>> },
-    Exec { command: Vec<u8>, done: oneshot::Sender<Result<ExecOutput, Error>> },
+    OpenSftp {
+        engine: Box<Engine>,
+        opened: oneshot::Sender<Result<(), Error>>,
+    },
+    Exec {
+        command: Vec<u8>,
+        done: oneshot::Sender<Result<ExecOutput, Error>>,
+    },
     Disconnect,
 }
 
@@ -41,14 +66,22 @@ pub(crate) enum Command {
 pub(crate) enum Notice {
     HostKey(Box<PublicKey>),
     Banner(String),
-    AuthTurn { can_continue: Vec<String>, partial: bool },
-    KeyAccepted { algorithm: String, key_blob: Vec<u8> },
+    AuthTurn {
+        can_continue: Vec<String>,
+        partial: bool,
+    },
+    KeyAccepted {
+        algorithm: String,
+        key_blob: Vec<u8>,
+    },
     LoggedIn,
     Prompted(Prompts),
     /// The server's words about the change of the password.
     PasswordExpired(String),
     HostKeysAnnounced(Vec<Vec<u8>>),
     HostKeysProved(Vec<Vec<u8>>),
+    /// The server has ended the connection, with this reason (RFC 4253 §11.1).
+    Disconnected(u32),
 }
 
 /// Notices that may wait. The login reads each before it causes the next, so only banners pile up,
@@ -141,6 +174,18 @@ impl ClientService {
             Command::SignedBytes { algorithm, key_blob, reply } => {
                 let _ = reply.send(connection.public_key_signed_bytes(&algorithm, &key_blob));
             }
+            Command::HostBasedSignedBytes {
+                algorithm,
+                key_blob,
+                client_host,
+                client_user,
+                reply,
+            } => {
+                let (host, user) = (client_host.as_bytes(), client_user.as_bytes());
+                let bytes = connection.host_based_signed_bytes(&algorithm, &key_blob, host, user);
+                let _ = reply.send(bytes);
+            }
+            Command::SessionBinding { reply } => drop(reply.send(connection.session_binding())),
             Command::PeerSoftware { reply } => {
                 let _ = reply.send(connection.peer_software().to_vec());
             }
@@ -358,7 +403,8 @@ impl Service for ClientService {
                 }
             }
             Event::ChannelClosed(id) => self.closed(id),
-            Event::Disconnected { text, .. } => {
+            Event::Disconnected { reason, text } => {
+                self.tell(Notice::Disconnected(reason));
                 let _ = self
                     .end
                     .set(format!("the server ended the connection: {}", display_text(&text)));

@@ -17,7 +17,7 @@ impl Local {
     pub(super) fn new(home: Option<PathBuf>) -> Self {
         let uid = rustix::process::getuid().as_raw();
         Self {
-            user: user_name(uid),
+            user: local_user(),
             uid,
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             home: home.or_else(|| std::env::var_os("HOME").map(PathBuf::from)),
@@ -46,9 +46,9 @@ impl Local {
     }
 }
 
-/// The name of the account, else what the environment says.
-fn user_name(uid: u32) -> String {
-    let uid = uid.to_string();
+/// The name of the account that we run as, else what the environment says.
+pub(crate) fn local_user() -> String {
+    let uid = rustix::process::getuid().as_raw().to_string();
     passwd_field(0, |fields| fields.get(2) == Some(&uid.as_str()))
         .or_else(|| std::env::var("USER").ok())
         .or_else(|| std::env::var("LOGNAME").ok())

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::key::RsaPrivateParts;
 use crate::nist::NistCurve;
-use crate::{KEY_FILE_LEN_MAX, PrivateKey, PublicKey};
+use crate::{Certificate, KEY_FILE_LEN_MAX, PrivateKey, PublicKey};
 
 pub(crate) use der::rsa_parts_of_pkcs8;
 
@@ -154,6 +154,16 @@ impl PrivateKey {
     /// The text of an OpenSSH key file with this key, not encrypted, with `comment`.
     pub fn to_openssh_text(&self, comment: &str) -> Zeroizing<String> {
         pem::encode(OPENSSH, &openssh::encode(self, comment))
+    }
+
+    /// The key as an agent takes it (RFC 9987 §3.2), from its type to the last of its fields; the comment
+    /// follows. With a certificate of it, the agent will have that beside the key.
+    pub fn to_agent_wire(&self, certificate: Option<&Certificate>) -> Zeroizing<Vec<u8>> {
+        let certificate_len = certificate.map_or(0, |c| c.to_wire().len());
+        // Large enough for every key that we can read, so that no copy of a secret is left behind.
+        let mut out = Zeroizing::new(Vec::with_capacity(16 * 1024 + certificate_len));
+        openssh::put_key_fields(&mut out, self, certificate);
+        out
     }
 }
 

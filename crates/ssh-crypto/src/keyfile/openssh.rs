@@ -9,8 +9,8 @@ use super::{KeyFileError, ecdsa_of_number, rsa_of_parts, with_its_public_half};
 use crate::key::{RsaPrivateParts, Secret};
 use crate::nist::NistCurve;
 use crate::{
-    BCRYPT_ROUNDS_MAX, HashAlgorithm, KEY_BLOB_LEN_MAX, KEY_FILE_LEN_MAX, KeyError, PrivateKey,
-    PublicKey, RSA_BITS_MAX, names,
+    BCRYPT_ROUNDS_MAX, Certificate, HashAlgorithm, KEY_BLOB_LEN_MAX, KEY_FILE_LEN_MAX, KeyError,
+    PrivateKey, PublicKey, RSA_BITS_MAX, names,
 };
 
 const MAGIC: &[u8] = b"openssh-key-v1\0";
@@ -258,31 +258,7 @@ fn encode_private_section(key: &PrivateKey, public: &[u8], comment: &str) -> Zer
     let check = HashAlgorithm::Sha256.digest(&[public]);
     out.extend_from_slice(&check[..4]);
     out.extend_from_slice(&check[..4]);
-    put_string(&mut out, key.public().key_type().as_bytes());
-    match (key.secret(), key.public()) {
-        (Secret::Ed25519 { seed, .. }, PublicKey::Ed25519(public)) => {
-            let pair = Zeroizing::new([&seed[..], public].concat());
-            put_string(&mut out, public);
-            put_string(&mut out, &pair);
-        }
-        (Secret::Ecdsa { curve, scalar, .. }, PublicKey::Ecdsa { point, .. }) => {
-            put_string(&mut out, curve.name().as_bytes());
-            put_string(&mut out, point);
-            put_mpint(&mut out, scalar);
-        }
-        (Secret::Rsa { parts, .. }, _) => {
-            let RsaPrivateParts { n, e, d, p, q, iqmp } = parts;
-            put_mpint(&mut out, n);
-            put_mpint(&mut out, e);
-            put_mpint(&mut out, d);
-            put_mpint(&mut out, iqmp);
-            put_mpint(&mut out, p);
-            put_mpint(&mut out, q);
-        }
-        (Secret::Ed25519 { .. } | Secret::Ecdsa { .. }, _) => {
-            unreachable!("both halves are made together, of one kind")
-        }
-    }
+    put_key_fields(&mut out, key, None);
     put_string(&mut out, comment.as_bytes());
     for padding in 1.. {
         if out.len() % CLEAR_BLOCK_LEN == 0 {
@@ -291,4 +267,47 @@ fn encode_private_section(key: &PrivateKey, public: &[u8], comment: &str) -> Zer
         out.push(padding);
     }
     out
+}
+
+/// The type and the fields of a private key, as files and agents have them. Of a certified key the type
+/// and the blob are the certificate's, and public fields that the blob has are left out.
+pub(super) fn put_key_fields(
+    out: &mut Vec<u8>,
+    key: &PrivateKey,
+    certificate: Option<&Certificate>,
+) {
+    let key_type = certificate.map_or(key.public().key_type(), Certificate::type_name);
+    put_string(out, key_type.as_bytes());
+    if let Some(certificate) = certificate {
+        put_string(out, certificate.to_wire());
+    }
+    let is_plain = certificate.is_none();
+    match (key.secret(), key.public()) {
+        (Secret::Ed25519 { seed, .. }, PublicKey::Ed25519(public)) => {
+            let pair = Zeroizing::new([&seed[..], public].concat());
+            put_string(out, public);
+            put_string(out, &pair);
+        }
+        (Secret::Ecdsa { curve, scalar, .. }, PublicKey::Ecdsa { point, .. }) => {
+            if is_plain {
+                put_string(out, curve.name().as_bytes());
+                put_string(out, point);
+            }
+            put_mpint(out, scalar);
+        }
+        (Secret::Rsa { parts, .. }, _) => {
+            let RsaPrivateParts { n, e, d, p, q, iqmp } = parts;
+            if is_plain {
+                put_mpint(out, n);
+                put_mpint(out, e);
+            }
+            put_mpint(out, d);
+            put_mpint(out, iqmp);
+            put_mpint(out, p);
+            put_mpint(out, q);
+        }
+        (Secret::Ed25519 { .. } | Secret::Ecdsa { .. }, _) => {
+            unreachable!("both halves are made together, of one kind")
+        }
+    }
 }

@@ -1,0 +1,185 @@
+//! The method `publickey`: each key is shown first, and signs only if the server would take it
+//! (RFC 4252 §7; PUB-1).
+
+use sterna_ssh_crypto::{OfferedKey, PublicKey, names};
+use sterna_ssh_proto::ClientAuth;
+
+use super::keys::{self, Identity, Signer};
+use super::remember::UsedKey;
+use super::{Progress, Round, progress_of};
+use crate::session::login::Turn;
+use crate::{Error, display_name};
+
+impl Round<'_> {
+    pub(super) async fn public_keys(&mut self) -> Result<Progress, Error> {
+        let mut identities = match self.identities.take() {
+            Some(identities) => identities,
+            None => {
+                let binding = self.login.session_binding().await?;
+                let collected = keys::collect(self.credentials, binding).await;
+                self.agent = collected.agent;
+                collected.identities
+            }
+        };
+        let mut result = Progress::Nothing;
+        for identity in &mut identities {
+            let Some(offer) = self.offer_of(identity).await? else { continue };
+            if self.spent.contains(offer.key()) {
+                continue;
+            }
+            match self.public_key(identity, &offer).await? {
+                Progress::Nothing => {}
+                progress => {
+                    self.spent.push(offer.key().clone());
+                    result = progress;
+                    break;
+                }
+            }
+        }
+        self.identities = Some(identities);
+        Ok(result)
+    }
+
+    /// What is shown of a key. Of some encrypted files that is known only once they are open.
+    async fn offer_of(&mut self, identity: &mut Identity) -> Result<Option<OfferedKey>, Error> {
+        if let (None, Signer::File(file)) = (&identity.offer, &identity.signer) {
+            let (file, ask) = (file.clone(), !self.credentials.settings.batch_mode);
+            let opened = self.with_prompt(move |prompt| file.open(ask.then_some(prompt))).await?;
+            match opened {
+                Ok(key) => identity.offer = Some(key.public().clone().into()),
+                Err(why) => self.say_unusable(identity, &why),
+            }
+        }
+        Ok(identity.offer.clone())
+    }
+
+    async fn public_key(
+        &mut self,
+        identity: &Identity,
+        offer: &OfferedKey,
+    ) -> Result<Progress, Error> {
+        let announced = self.login.server_signature_algorithms().await?;
+        let Some(algorithm) = algorithm_for(offer, &announced, &self.key_algorithms) else {
+            let label = &identity.label;
+            tracing::debug!(label, "no algorithm in common with the server for this key");
+            return Ok(Progress::Nothing);
+        };
+        let blob = offer.to_wire();
+        self.keys_offered += 1;
+        let query =
+            ClientAuth::PublicKeyQuery { algorithm: algorithm.clone(), key_blob: blob.clone() };
+        match self.attempt(&identity.label, query).await? {
+            Turn::KeyAccepted { algorithm: theirs, key_blob }
+                if theirs == algorithm && key_blob == blob => {}
+            // An acceptance of something else is not an acceptance (PUB-1).
+            Turn::KeyAccepted { .. } => {
+                return Err(self.error("the server accepted a key that was not offered".into()));
+            }
+            turn => return Ok(progress_of(turn)),
+        }
+        let message = self.login.signed_bytes(&algorithm, &blob).await?;
+        let signature = match self.sign(identity, offer, &algorithm, message).await? {
+            Ok(signature) => signature,
+            Err(why) => {
+                self.say_unusable(identity, &why);
+                return Ok(Progress::Nothing);
+            }
+        };
+        let auth = ClientAuth::PublicKey { algorithm, key_blob: blob, signature };
+        let progress = progress_of(self.attempt(&identity.label, auth).await?);
+        if !matches!(progress, Progress::Nothing)
+            && let Signer::File(file) = &identity.signer
+        {
+            let certificate = offer.certificate().cloned();
+            self.used_key = Some(UsedKey { file: file.clone(), certificate });
+        }
+        Ok(progress)
+    }
+
+    /// The signature for a login by `offer` under `algorithm`. What it names is the algorithm of the
+    /// key inside, also for a certificate (CRT-7).
+    async fn sign(
+        &self,
+        identity: &Identity,
+        offer: &OfferedKey,
+        algorithm: &str,
+        message: Vec<u8>,
+    ) -> Result<Result<Vec<u8>, String>, Error> {
+        let algorithm = names::signature_algorithm(algorithm).to_owned();
+        let is_token =
+            matches!(offer.key(), PublicKey::SkEd25519 { .. } | PublicKey::SkEcdsaP256 { .. });
+        match &identity.signer {
+            Signer::Agent { agent, blob } => {
+                if is_token {
+                    self.inform(&format!(
+                        "confirm your presence on the security key of {}",
+                        identity.label
+                    ));
+                }
+                Ok(agent.sign(blob, &algorithm, &message, is_token).await)
+            }
+            Signer::File(file) => {
+                let (file, expected) = (file.clone(), offer.key().clone());
+                let ask = !self.credentials.settings.batch_mode;
+                self.with_prompt(move |prompt| {
+                    let key = file.open(ask.then_some(prompt))?;
+                    if *key.public() != expected {
+                        return Err("the public half beside it belongs to another key".to_owned());
+                    }
+                    key.sign(&algorithm, &message).map_err(|e| e.to_string())
+                })
+                .await
+            }
+        }
+    }
+
+    fn say_unusable(&self, identity: &Identity, why: &str) {
+        self.inform(&format!("{}: {}", identity.label, display_name(why.as_bytes())));
+    }
+}
+
+/// The algorithm to offer a key with: the first of `allowed` that is one of its own and that the server
+/// announced (RFC 8308), as itself or as the signature algorithm under it.
+///
+/// Without an announcement, the key's first. Lists of old servers leave out what they take anyway;
+/// only RSA keys have a choice that matters.
+fn algorithm_for(offer: &OfferedKey, announced: &[String], allowed: &[String]) -> Option<String> {
+    let own = offer.algorithms();
+    let mut usable = allowed.iter().filter(|a| own.contains(&a.as_str()));
+    let is_announced = |algorithm: &&String| {
+        let signature = names::signature_algorithm(algorithm);
+        announced.iter().any(|a| a == *algorithm || a == signature)
+    };
+    let listed = usable.clone().find(is_announced);
+    let has_a_choice = own.len() > 1 && !announced.is_empty();
+    listed.or_else(|| usable.next().filter(|_| !has_a_choice)).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use sterna_ssh_crypto::{KeyType, PrivateKey, SystemRandom};
+
+    use super::*;
+
+    #[test]
+    fn rsa_takes_the_first_algorithm_that_both_sides_have_and_others_have_no_choice() {
+        let offer = |kind| -> OfferedKey {
+            PrivateKey::generate(kind, &mut SystemRandom).unwrap().public().clone().into()
+        };
+        let (rsa, ed25519) = (offer(KeyType::Rsa { bits: 2048 }), offer(KeyType::Ed25519));
+        let list = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        let all = list(names::USER_KEY_DEFAULT);
+        let choose = |key, announced: &[&str], allowed: &[String]| {
+            algorithm_for(key, &list(announced), allowed)
+        };
+
+        assert_eq!(choose(&rsa, &[], &all).as_deref(), Some("rsa-sha2-512"));
+        assert_eq!(choose(&rsa, &["rsa-sha2-256"], &all).as_deref(), Some("rsa-sha2-256"));
+        assert_eq!(choose(&rsa, &["ssh-rsa"], &all), None, "never by SHA-1");
+        let own_order = list(&["rsa-sha2-256", "rsa-sha2-512"]);
+        let both = ["rsa-sha2-512", "rsa-sha2-256"];
+        assert_eq!(choose(&rsa, &both, &own_order).as_deref(), Some("rsa-sha2-256"));
+        assert_eq!(choose(&ed25519, &both, &all).as_deref(), Some("ssh-ed25519"));
+        assert_eq!(choose(&ed25519, &[], &own_order), None, "not among the accepted ones");
+    }
+}
