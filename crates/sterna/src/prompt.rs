@@ -51,6 +51,10 @@ impl Prompt for Terminal {
         ask_secret(&format!("{again}Passphrase of {file}: "))
     }
 
+    fn question(&self, text: &str, echo: bool) -> Option<Zeroizing<String>> {
+        if echo { ask(text).map(Zeroizing::new) } else { ask_secret(text) }
+    }
+
     fn inform(&self, text: &str) {
         if !self.quiet {
             eprintln!("{text}");
