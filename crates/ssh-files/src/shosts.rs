@@ -219,7 +219,11 @@ mod tests {
         let shosts = Shosts::parse("f", b"@trusted alice\nclient @staff\nclient\n").unwrap();
         assert_eq!(shosts.verdict("@trusted", address, "alice", "alice"), ShostsVerdict::Silent);
         assert_eq!(shosts.verdict("client", address, "@staff", "bob"), ShostsVerdict::Silent);
-        assert_eq!(shosts.verdict("", address, "", ""), ShostsVerdict::Silent);
+        // What is left of a lone sign is no name, not even an empty one.
+        let signs = Shosts::parse("f", b"+ alice\nclient +\n+\n").unwrap();
+        for (host, user) in [("", "alice"), ("client", ""), ("", "")] {
+            assert_eq!(signs.verdict(host, address, user, "bob"), ShostsVerdict::Silent);
+        }
     }
 
     #[test]

@@ -77,6 +77,21 @@ fn keys_that_nobody_can_offer_are_passed_over() {
     assert!(RevokedKeys::from_bytes(b"").unwrap().revocation(&offered(ED25519)).is_none());
 }
 
+/// Its authority is of a type that nobody knows, but the key inside it could be offered.
+#[test]
+fn a_certificate_that_does_not_read_is_not_passed_over() {
+    use base64::Engine as _;
+    let mut blob = vectors::bytes("T24.blob");
+    let known = b"\0\0\0\x0bssh-ed25519";
+    let ca_type = blob.windows(known.len()).position(|bytes| bytes == known).unwrap();
+    blob[ca_type + known.len() - 1] = b'x';
+    let blob = base64::prelude::BASE64_STANDARD.encode(blob);
+    let error =
+        RevokedKeys::from_bytes(format!("ssh-ed25519-cert-v01@openssh.com {blob}").as_bytes());
+    let why = KeyError::Unsupported;
+    assert_eq!(error.unwrap_err(), RevokedKeysError::Line { line: 1, why });
+}
+
 #[test]
 fn a_line_that_is_no_key_refuses_the_file() {
     let cut_key = &ED25519[..ED25519.find(" alice").unwrap() - 4];
