@@ -35,6 +35,7 @@ const MAN_EXAMPLES: &str = "\
 Examples:
   sterna man | man -l -
   sterna man get | man -l -
+  sterna man user add | man -l -
   sterna man --dir /usr/local/share/man/man1";
 
 /// Print a manual page, or write all of them
@@ -43,7 +44,7 @@ Examples:
 pub struct ManArgs {
     /// Command whose page is wanted; none for the overview
     #[arg(conflicts_with = "dir")]
-    pub command: Option<String>,
+    pub command: Vec<String>,
     /// Directory into which all pages are written
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
@@ -55,8 +56,9 @@ impl ManArgs {
         // Passes global options and names like `sterna-get` on to the commands.
         overview.build();
         if let Some(dir) = self.dir {
-            for command in overview.get_subcommands().chain([&overview]) {
-                let name = page_name(command);
+            let mut pages = Vec::new();
+            collect(&overview, "sterna".to_owned(), &mut pages);
+            for (name, command) in pages {
                 let path = dir.join(format!("{name}.1"));
                 let page = page(command)?;
                 fs::write(&path, page)
@@ -64,22 +66,27 @@ impl ManArgs {
             }
             return Ok(Exit::Done);
         }
-        match self.command {
-            None => print(&page(&overview)?),
-            Some(name) => match overview.find_subcommand(&name) {
-                Some(command) => print(&page(command)?),
-                None => Err(Failure::usage(name, "no such command")
-                    .hint("`sterna --help` lists the commands")),
-            },
+        let mut command = &overview;
+        for name in &self.command {
+            command = command.find_subcommand(name).ok_or_else(|| {
+                Failure::usage(self.command.join(" "), "no such command")
+                    .hint("`sterna --help` lists the commands")
+            })?;
         }
+        print(&page(command)?)
     }
 }
 
-fn page_name(command: &clap::Command) -> String {
-    match command.get_name() {
-        "sterna" => "sterna".to_owned(),
-        name => format!("sterna-{name}"),
+/// The pages of a command and of those below it, by name.
+fn collect<'c>(
+    command: &'c clap::Command,
+    name: String,
+    pages: &mut Vec<(String, &'c clap::Command)>,
+) {
+    for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+        collect(below, format!("{name}-{}", below.get_name()), pages);
     }
+    pages.push((name, command));
 }
 
 fn page(command: &clap::Command) -> Result<Vec<u8>> {

@@ -8,3 +8,4 @@ mod shell;
 mod support;
 mod transfer;
 mod user;
+mod user_login;

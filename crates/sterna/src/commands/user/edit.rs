@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tempfile::NamedTempFile;
+
 use super::{
     Context,
     files::{Located, UserFiles, refused, shown},
@@ -22,8 +24,14 @@ use crate::{
 
 /// What an edit does to a file.
 pub enum Change {
-    /// Gives it this content; it is made if it is not there.
+    /// Gives it this content; where it is a link, what it points to.
     Write {
+        path: PathBuf,
+        content: Vec<u8>,
+    },
+    /// The same for a file that may lie where others can write. A link is not followed: it could
+    /// point to any file of this machine.
+    WriteHere {
         path: PathBuf,
         content: Vec<u8>,
     },
@@ -83,16 +91,17 @@ impl Context<'_> {
 
     fn apply(&self, change: Change) -> Result<()> {
         let files = match &change {
-            Change::Write { path, content } | Change::Create { path, content } => {
-                Files::with(path.clone(), content.clone())
-            }
+            Change::Write { path, content }
+            | Change::WriteHere { path, content }
+            | Change::Create { path, content } => Files::with(path.clone(), content.clone()),
             Change::Remove { path } => Files::without(path.clone()),
             Change::Nothing => return Ok(()),
         };
         settings::load_from(&self.config, &files).map_err(|errors| self.would_not_load(&errors))?;
         let (path, result) = match &change {
-            Change::Write { path, content } => (path, write(path, content, &self.config, false)),
-            Change::Create { path, content } => (path, write(path, content, &self.config, true)),
+            Change::Write { path, content } => (path, write(path, content)),
+            Change::WriteHere { path, content } => (path, write_here(path, content)),
+            Change::Create { path, content } => (path, create(path, content, &self.config)),
             Change::Remove { path } => (path, fs::remove_file(path)),
             Change::Nothing => return Ok(()),
         };
@@ -147,34 +156,49 @@ fn lock(config: &Path) -> Result<File> {
     }
 }
 
-/// Replaces the content of a file in one step. A link is followed, owner and mode are kept; a new
-/// file gets those of `model`.
-fn write(path: &Path, content: &[u8], model: &Path, new: bool) -> io::Result<()> {
-    let (target, like) = match fs::canonicalize(path) {
-        Ok(target) => {
-            let like = fs::metadata(&target)?;
-            if !like.is_file() {
-                return Err(io::Error::other("not a regular file"));
-            }
-            (target, like)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            (path.to_owned(), fs::metadata(model)?)
-        }
-        Err(error) => return Err(error),
-    };
-    let dir = match target.parent() {
+/// Replaces the content of a file, of what it points to if it is a link.
+fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    write_here(&fs::canonicalize(path)?, content)
+}
+
+/// Replaces the content of a file and keeps its owner and mode.
+fn write_here(path: &Path, content: &[u8]) -> io::Result<()> {
+    let like = fs::symlink_metadata(path)?;
+    if !like.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let file = prepared(path, content, &like)?;
+    file.persist(path).map_err(|error| error.error)?;
+    sync_dir_of(path)
+}
+
+/// Makes a file with owner and mode of `model`.
+fn create(path: &Path, content: &[u8], model: &Path) -> io::Result<()> {
+    let file = prepared(path, content, &fs::metadata(model)?)?;
+    file.persist_noclobber(path).map_err(|error| error.error)?;
+    sync_dir_of(path)
+}
+
+/// The content on disk beside `path`, ready to take its place. Hidden, so that a users directory is
+/// not read with it, and for its owner alone until it is complete.
+fn prepared(path: &Path, content: &[u8], like: &Metadata) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    let mut file = builder.prefix(".sterna-").suffix(".tmp").tempfile_in(dir_of(path))?;
+    file.write_all(content)?;
+    give_owner_and_mode(file.as_file(), like)?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+fn sync_dir_of(path: &Path) -> io::Result<()> {
+    File::open(dir_of(path))?.sync_all()
+}
+
+fn dir_of(path: &Path) -> &Path {
+    match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
-    };
-    // Hidden, so that a users directory is not read with it, and for the owner alone until the end.
-    let mut file = tempfile::Builder::new().prefix(".sterna-").suffix(".tmp").tempfile_in(dir)?;
-    file.write_all(content)?;
-    give_owner_and_mode(file.as_file(), &like)?;
-    file.as_file().sync_all()?;
-    let kept = if new { file.persist_noclobber(&target) } else { file.persist(&target) };
-    kept.map_err(|error| error.error)?;
-    File::open(dir)?.sync_all()
+    }
 }
 
 fn give_owner_and_mode(file: &File, like: &Metadata) -> io::Result<()> {
@@ -202,7 +226,7 @@ mod tests {
         fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
         symlink(&real, &link).unwrap();
 
-        write(&link, b"new", &link, false).unwrap();
+        write(&link, b"new").unwrap();
 
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read(&real).unwrap(), b"new");
@@ -217,10 +241,10 @@ mod tests {
         fs::write(&model, "").unwrap();
         fs::set_permissions(&model, fs::Permissions::from_mode(0o600)).unwrap();
 
-        write(&new, b"first", &model, true).unwrap();
+        create(&new, b"first", &model).unwrap();
         assert_eq!(fs::metadata(&new).unwrap().mode() & 0o7777, 0o600);
 
-        let again = write(&new, b"second", &model, true).unwrap_err();
+        let again = create(&new, b"second", &model).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&new).unwrap(), b"first");
     }
@@ -229,8 +253,13 @@ mod tests {
     fn only_regular_files_are_replaced() {
         let dir = tempfile::tempdir().unwrap();
 
-        let error = write(dir.path(), b"", dir.path(), false).unwrap_err();
+        let link = dir.path().join("link");
+        symlink("/etc/passwd", &link).unwrap();
 
-        assert_eq!(error.to_string(), "not a regular file");
+        for path in [dir.path(), &link] {
+            let error = write_here(path, b"").unwrap_err();
+            assert_eq!(error.to_string(), "not a regular file");
+        }
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     }
 }

@@ -103,7 +103,7 @@ fn add_to_file(user: Located<'_>, path: &Path, lines: &[String]) -> Result<(Chan
     let mut content = Vec::new();
     if there {
         refuse_known(lines, &keys_of(user)?)?;
-        content = read_keys_file(path)?;
+        content = read_keys_file(path, true)?;
     }
     for line in lines {
         content = with_line(&content, line);
@@ -111,7 +111,7 @@ fn add_to_file(user: Located<'_>, path: &Path, lines: &[String]) -> Result<(Chan
     let path = path.to_owned();
     let place = shown(&path);
     Ok(match there {
-        true => (Change::Write { path, content }, place),
+        true => (Change::WriteHere { path, content }, place),
         false => (Change::Create { path, content }, place),
     })
 }
@@ -139,8 +139,8 @@ fn remove_from(files: &UserFiles, name: &str, wanted: &str) -> Result<(Change, S
         }
         KeyPlace::File(path, line) => {
             refuse_link(path)?;
-            let content = without_line(&read_keys_file(path)?, *line);
-            Change::Write { path: path.clone(), content }
+            let content = without_line(&read_keys_file(path, true)?, *line);
+            Change::WriteHere { path: path.clone(), content }
         }
     };
     Ok((change, what))

@@ -1,7 +1,13 @@
 //! Public keys of users: those on the command line, and those that a user has.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
 
+use rustix::fs::OFlags;
 use sterna_identity::{
     AuthorizedKey,
     limits::{AUTHORIZED_KEYS_LEN_MAX, USER_KEYS_MAX},
@@ -38,14 +44,25 @@ pub fn keys_file(user: Located<'_>) -> Option<PathBuf> {
     user.text("authorized_keys_file").map(|path| user.resolve(path))
 }
 
-/// The bytes of an authorized keys file.
+/// The bytes of an authorized keys file. It may lie where its user can write: with `to_edit` a link
+/// is not followed, because what is read there is written again for the user to see.
 ///
 /// # Errors
-/// If it cannot be read or is too large.
-pub fn read_keys_file(path: &Path) -> Result<Vec<u8>> {
+/// If it cannot be read, is no regular file or too large.
+pub fn read_keys_file(path: &Path, to_edit: bool) -> Result<Vec<u8>> {
     let fail = |why: String| Failure::incomplete(shown(path), why);
-    let bytes = Files::on_disk()
-        .read(path, AUTHORIZED_KEYS_LEN_MAX as u64)
+    // A pipe without a writer would be waited for.
+    let mut flags = OFlags::NONBLOCK;
+    flags.set(OFlags::NOFOLLOW, to_edit);
+    let mut bytes = Vec::new();
+    File::options()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+        .and_then(|file| match file.metadata()?.is_file() {
+            true => file.take(AUTHORIZED_KEYS_LEN_MAX as u64 + 1).read_to_end(&mut bytes),
+            false => Err(io::Error::other("not a regular file")),
+        })
         .map_err(|error| fail(io_reason(&error)))?;
     if bytes.len() > AUTHORIZED_KEYS_LEN_MAX {
         return Err(fail(format!("larger than {AUTHORIZED_KEYS_LEN_MAX} bytes")));
@@ -63,7 +80,7 @@ pub fn keys_of(user: Located<'_>) -> Result<Vec<UserKey>> {
     let mut keys: Vec<_> =
         items.map(|(index, text)| (KeyPlace::Array(index), read(text))).collect();
     if let Some(path) = keys_file(user) {
-        let lines = key_lines(&read_keys_file(&path)?).into_iter();
+        let lines = key_lines(&read_keys_file(&path, false)?).into_iter();
         keys.extend(lines.map(|l| (KeyPlace::File(path.clone(), l.line), read(&l.text))));
     }
     let numbered = keys.into_iter().zip(1..);
