@@ -97,7 +97,10 @@ impl Context<'_> {
             Change::Remove { path } => Files::without(path.clone()),
             Change::Nothing => return Ok(()),
         };
-        settings::load_from(&self.config, &files).map_err(|errors| self.would_not_load(&errors))?;
+        let settings = settings::load_from(&self.config, &files)
+            .map_err(|errors| self.would_not_load(&errors))?;
+        let before = settings::load(&self.config).map(|settings| settings.warnings);
+        let warnings = new_warnings(settings.warnings, &before.unwrap_or_default());
         let (path, result) = match &change {
             Change::Write { path, content } => (path, write(path, content)),
             Change::WriteHere { path, content } => (path, write_here(path, content)),
@@ -105,7 +108,11 @@ impl Context<'_> {
             Change::Remove { path } => (path, fs::remove_file(path)),
             Change::Nothing => return Ok(()),
         };
-        result.map_err(|error| Failure::io(shown(path), &error))
+        result.map_err(|error| Failure::io(shown(path), &error))?;
+        if !self.global.quiet {
+            warnings.iter().for_each(|warning| eprintln!("sterna: warning: {warning}"));
+        }
+        Ok(())
     }
 
     /// Says why nothing was changed. Mistakes that are in the files already are shown where they
@@ -119,6 +126,13 @@ impl Context<'_> {
         eprintln!("sterna: nothing was changed, because the settings would not load:");
         refused(errors)
     }
+}
+
+/// What the edit made doubtful: warnings that were not there before, maybe about another line.
+fn new_warnings(after: Vec<String>, before: &[String]) -> Vec<String> {
+    let text = |warning: &str| warning.replace(|c: char| c.is_ascii_digit(), "");
+    let known = |warning: &String| before.iter().any(|old| text(old) == text(warning));
+    after.into_iter().filter(|warning| !known(warning)).collect()
 }
 
 /// Whether an error was there before, maybe in another line.
@@ -247,6 +261,16 @@ mod tests {
         let again = create(&new, b"second", &model).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&new).unwrap(), b"first");
+    }
+
+    #[test]
+    fn a_warning_that_only_moved_is_not_new() {
+        let before = ["a.toml:4: eve: is doubtful".to_owned()];
+        let after = ["a.toml:12: eve: is doubtful", "a.toml:4: bob: is doubtful"];
+
+        let new = new_warnings(after.map(str::to_owned).to_vec(), &before);
+
+        assert_eq!(new, ["a.toml:4: bob: is doubtful"]);
     }
 
     #[test]

@@ -31,7 +31,10 @@ Examples:
   sterna user totp alice --issuer 'Example files'
   sterna user totp alice --force            a new secret; the old app entry stops working
   sterna user totp alice --remove
-  sterna user totp alice --json             for a page that shows it to the user";
+  sterna user totp alice --json             for a page that shows it to the user
+
+Codes are asked for by the method keyboard-interactive: the user's methods must name it, as in
+methods = [\"publickey,keyboard-interactive\"].";
 
 const RECOVERY_EXAMPLES: &str = "\
 Examples:
