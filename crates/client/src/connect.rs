@@ -1,29 +1,27 @@
-//! From a destination to a session: settings, TCP, host key, login.
+//! From a destination to a session: settings, the way there, host key, login.
 
-use std::net::SocketAddr;
-use std::os::fd::AsFd;
+mod dial;
+
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use sterna_ssh_crypto::{PublicKey, cipher, kex, mac, names};
 use sterna_ssh_proto::{Algorithms, ClientConfig};
 use sterna_ssh_tokio::Driver;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::auth::{Credentials, log_in};
-use crate::error::io_reason;
 use crate::host_key::{Accepted, HostKeyCheck};
-use crate::limits::{CONNECT_ADDRESSES_MAX, CONNECT_STAGGER, SESSION_QUEUE_LEN};
+use crate::limits::{PROXY_HOPS_MAX, SESSION_QUEUE_LEN};
 use crate::prompt::{NoPrompt, Prompt};
+use crate::proxy::Transport;
 use crate::session::login::Login;
 use crate::session::{ClientService, Command, Notice, Session};
 use crate::ssh_config::{
-    AddressFamily, AlgorithmChange, ConfigSource, HostSettings, PubkeyAuthentication,
-    UpdateHostKeys,
+    AlgorithmChange, ConfigSource, HostSettings, Proxy, PubkeyAuthentication, UpdateHostKeys,
 };
 use crate::{Destination, Error, display_name};
 
@@ -31,6 +29,8 @@ use crate::{Destination, Error, display_name};
 pub struct SessionBuilder {
     destination: Destination,
     config: ConfigSource,
+    /// The way to a hop; empty: as the configuration says.
+    hops: Vec<Destination>,
     port: Option<u16>,
     identities: Vec<PathBuf>,
     password: Option<Zeroizing<String>>,
@@ -43,6 +43,7 @@ impl SessionBuilder {
         Self {
             destination: destination.clone(),
             config: ConfigSource::default(),
+            hops: Vec::new(),
             port: None,
             identities: Vec::new(),
             password: None,
@@ -102,6 +103,8 @@ impl SessionBuilder {
 
     /// The settings that [`connect`](Self::connect) would use.
     ///
+    /// May block: the configuration can run commands and ask for names.
+    ///
     /// # Errors
     /// [`Error::Usage`] for a bad option or configuration file.
     pub fn settings(&self) -> Result<HostSettings, Error> {
@@ -115,6 +118,9 @@ impl SessionBuilder {
             settings.identity_files_named = true;
         }
         settings.batch_mode |= self.batch_mode;
+        if !self.hops.is_empty() {
+            settings.proxy = Proxy::Jump(self.hops.clone());
+        }
         Ok(settings)
     }
 
@@ -127,64 +133,138 @@ impl SessionBuilder {
     /// # Cancelling
     /// Dropping the future ends the connection.
     pub async fn connect(self) -> Result<Session, Error> {
-        let settings = self.settings()?;
+        self.connect_within(PROXY_HOPS_MAX).await
+    }
+
+    /// Boxed, because the way to a server may lead through other servers.
+    fn connect_within(
+        self,
+        hops_left: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<Session, Error>> + Send>> {
+        Box::pin(async move {
+            let (this, settings) = blocking(move || {
+                let settings = self.settings();
+                (self, settings)
+            })
+            .await?;
+            let settings = settings?;
+            this.tell_oddities(&settings);
+            let check = {
+                let (settings, prompt) = (settings.clone(), this.prompt.clone());
+                blocking(move || HostKeyCheck::new(&settings, &prompt)).await??
+            };
+            let config = client_config(&settings, &check)?;
+            let transport = this.open(&settings, hops_left).await?;
+            this.log_in(settings, check, config, transport).await
+        })
+    }
+
+    fn tell_oddities(&self, settings: &HostSettings) {
         for setting in &settings.not_honoured {
             let (keyword, why, at) = (&setting.keyword, setting.why, &setting.at);
             tracing::info!(keyword, why, at, "setting without effect");
         }
         for file in self.identities.iter().filter(|file| !file.exists()) {
-            let file = crate::display_name(file.as_os_str().as_encoded_bytes());
+            let file = display_name(file.as_os_str().as_encoded_bytes());
             self.prompt.inform(&format!("warning: key {file}: no such file"));
         }
-        let check = {
-            let (settings, prompt) = (settings.clone(), self.prompt.clone());
-            blocking(move || HostKeyCheck::new(&settings, &prompt)).await??
-        };
-        let config = client_config(&settings, &check)?;
-        let stream = dial(&settings).await?;
-        // Its address tells this machine's name, for host-based logins.
-        let socket = settings.hostbased_authentication.then(|| stream.as_fd().try_clone_to_owned());
+    }
 
+    /// A stream to the server, as the settings say it is reached.
+    async fn open(&self, settings: &HostSettings, hops_left: usize) -> Result<Transport, Error> {
+        let failed = |why: String| Error::Connect { host: settings.host.clone(), why };
+        let hops = match &settings.proxy {
+            Proxy::Direct => return dial::dial(settings).await.map(Transport::Tcp),
+            Proxy::Command(command) => return Transport::run(command).map_err(failed),
+            Proxy::Jump(hops) => hops,
+        };
+        let Some((last, before)) = hops.split_last().filter(|_| hops_left > 0) else {
+            let why = "more servers on the way than can be meant; ProxyJump may lead in a circle";
+            return Err(failed(why.to_owned()));
+        };
+        // As in OpenSSH, options, keys and passwords that were given for the destination are not for
+        // the hops: those have what the files say about them.
+        let hop = Self {
+            destination: last.clone(),
+            config: ConfigSource { options: Vec::new(), ..self.config.clone() },
+            hops: before.to_vec(),
+            port: None,
+            identities: Vec::new(),
+            password: None,
+            batch_mode: settings.batch_mode,
+            prompt: self.prompt.clone(),
+        };
+        let session = hop.connect_within(hops_left - 1).await?;
+        let tunnel =
+            timeout(settings.connect_timeout, session.tunnel(&settings.host, settings.port));
+        let tunnel =
+            tunnel.await.map_err(|_| timed_out(settings, "no answer through the hop"))??;
+        Ok(Transport::Tunnel(tunnel))
+    }
+
+    async fn log_in(
+        self,
+        settings: HostSettings,
+        check: HostKeyCheck,
+        config: ClientConfig,
+        transport: Transport,
+    ) -> Result<Session, Error> {
+        let peer = transport.peer_address();
+        // Its address tells this machine's name, for host-based logins.
+        let socket = transport.socket().filter(|_| settings.hostbased_authentication);
         let (commands, commands_out) = mpsc::channel(SESSION_QUEUE_LEN);
         let (notices_in, notices) = mpsc::channel(crate::session::NOTICES_MAX);
         let end = Arc::new(OnceLock::new());
         let service = ClientService::new(commands_out, notices_in, end.clone());
-        tokio::spawn(run(stream, config, service));
+        tokio::spawn(run(transport, config, service));
 
         let prompt = self.prompt.clone();
         let host = settings.host.clone();
         let mut login =
             Login { commands, notices, end: end.clone(), prompt, host, disconnected: None };
         let shown = timeout(settings.connect_timeout, login.host_key()).await;
-        let key = shown.map_err(|_| timed_out(&settings, "the server shows no host key"))??;
+        let shown = shown.map_err(|_| timed_out(&settings, "the server shows no host key"))?;
+        let key = shown.map_err(|error| named_after_proxy(error, &settings))?;
         let (check, key, decision) = blocking(move || {
-            let decision = check.decide(&key);
+            let decision = check.decide(&key, peer);
             (check, key, decision)
         })
         .await?;
         login.send(Command::HostKeyAnswer(decision.is_ok())).await?;
-        let host_is_trusted = decision? == Accepted::Trusted;
+        let accepted = decision?;
 
         let credentials = Credentials {
             settings: &settings,
             password: self.password,
             prompt: &self.prompt,
-            host_is_trusted,
-            socket: socket.and_then(Result::ok),
+            host_is_trusted: accepted != Accepted::WithoutTrust,
+            socket,
         };
         log_in(&mut login, &credentials).await?;
         let software = display_name(&login.peer_software().await?);
         let Login { commands, notices, .. } = login;
-        if settings.update_host_keys != UpdateHostKeys::No && host_is_trusted {
-            tokio::spawn(learn_host_keys(check, key, commands.downgrade(), notices));
+        if settings.update_host_keys != UpdateHostKeys::No && accepted == Accepted::Trusted {
+            let in_use = key.key().clone();
+            tokio::spawn(learn_host_keys(check, in_use, commands.downgrade(), notices));
         }
         Ok(Session::new(commands, end, settings, software))
     }
 }
 
+/// A proxy's silence looks like the server's: the error says who was asked.
+fn named_after_proxy(error: Error, settings: &HostSettings) -> Error {
+    match (error, &settings.proxy) {
+        (Error::Connect { host, why }, Proxy::Command(command)) => {
+            let why = format!("{why} (ProxyCommand: {})", display_name(command.as_bytes()));
+            Error::Connect { host, why }
+        }
+        (error, _) => error,
+    }
+}
+
 /// The connection's task.
-async fn run(stream: TcpStream, config: ClientConfig, mut service: ClientService) {
-    let result = Driver::client(stream, Arc::new(config)).run(&mut service).await;
+async fn run(transport: Transport, config: ClientConfig, mut service: ClientService) {
+    let result = Driver::client(transport, Arc::new(config)).run(&mut service).await;
     let why = match result {
         Ok(_) => "the server closed the connection".to_owned(),
         Err(error) => error.to_string(),
@@ -192,7 +272,8 @@ async fn run(stream: TcpStream, config: ClientConfig, mut service: ClientService
     service.finish(&why);
 }
 
-/// Waits for the server's announcement of its keys, has the new ones proven, records them (ROT-2).
+/// Waits for the server's announcement of its keys, has the new ones proven, and brings the file of
+/// known hosts up to date (ROT-2).
 async fn learn_host_keys(
     check: HostKeyCheck,
     in_use: PublicKey,
@@ -200,24 +281,30 @@ async fn learn_host_keys(
     mut notices: mpsc::Receiver<Notice>,
 ) {
     let check = Arc::new(check);
+    let mut change = None;
     while let Some(notice) = notices.recv().await {
         match notice {
             Notice::HostKeysAnnounced(keys) => {
                 let (check, in_use) = (check.clone(), in_use.clone());
-                let wanted =
-                    blocking(move || check.worth_proving(&in_use, &keys)).await.unwrap_or_default();
-                let Some(commands) = commands.upgrade().filter(|_| !wanted.is_empty()) else {
-                    continue;
-                };
-                let _ = commands.send(Command::ProveHostKeys(wanted)).await;
+                let wanted = blocking(move || check.compare(&in_use, &keys)).await;
+                let Ok(Some(wanted)) = wanted else { return };
+                if wanted.new.is_empty() {
+                    change = Some(wanted);
+                    break;
+                }
+                let Some(commands) = commands.upgrade() else { return };
+                let _ = commands.send(Command::ProveHostKeys(wanted.new.clone())).await;
+                change = Some(wanted);
             }
             Notice::HostKeysProved(keys) => {
-                let check = check.clone();
-                let _ = blocking(move || check.learn(&keys)).await;
-                return;
+                change = change.filter(|change| change.new == keys);
+                break;
             }
             _ => {}
         }
+    }
+    if let Some(change) = change {
+        let _ = blocking(move || check.update(&change)).await;
     }
 }
 
@@ -267,70 +354,6 @@ fn client_config(settings: &HostSettings, check: &HostKeyCheck) -> Result<Client
     Ok(config)
 }
 
-/// Connects to the first address that answers. The next one is tried after a failure or a short
-/// silence, beside those that are still on their way (RFC 8305 in short).
-async fn dial(settings: &HostSettings) -> Result<TcpStream, Error> {
-    let failed = |why: String| Error::Connect { host: settings.host.clone(), why };
-    let attempt = async {
-        let found = tokio::net::lookup_host((settings.host.as_str(), settings.port)).await;
-        let addresses = found.map_err(|e| failed(format!("no such host: {}", io_reason(&e))))?;
-        let addresses = interleaved(addresses.collect(), settings.address_family);
-        if addresses.is_empty() {
-            return Err(failed("the name has no usable address".into()));
-        }
-        connect_first(&addresses).await.map_err(failed)
-    };
-    let stream = timeout(settings.connect_timeout, attempt).await;
-    let stream = stream.map_err(|_| timed_out(settings, "no address answers"))??;
-    // Small requests must not wait for the acknowledgement of earlier ones.
-    let _ = stream.set_nodelay(true);
-    Ok(stream)
-}
-
-async fn connect_first(addresses: &[SocketAddr]) -> Result<TcpStream, String> {
-    let mut attempts = JoinSet::new();
-    let mut waiting = addresses.iter();
-    let mut last_error = String::from("nothing was tried");
-    let mut try_next = true;
-    loop {
-        if try_next && let Some(address) = waiting.next().copied() {
-            attempts.spawn(async move { (address, TcpStream::connect(address).await) });
-        } else if attempts.is_empty() {
-            return Err(last_error);
-        }
-        try_next = tokio::select! {
-            Some(done) = attempts.join_next() => match done {
-                Ok((_, Ok(stream))) => return Ok(stream),
-                Ok((address, Err(error))) => {
-                    last_error = format!("{address}: {}", io_reason(&error));
-                    true
-                }
-                Err(error) => {
-                    last_error = error.to_string();
-                    true
-                }
-            },
-            () = sleep(CONNECT_STAGGER), if waiting.len() > 0 => true,
-        };
-    }
-}
-
-/// Addresses of the wanted family, the two families taking turns in the resolver's order.
-fn interleaved(addresses: Vec<SocketAddr>, family: AddressFamily) -> Vec<SocketAddr> {
-    let wanted = |a: &SocketAddr| match family {
-        AddressFamily::Any => true,
-        AddressFamily::V4 => a.is_ipv4(),
-        AddressFamily::V6 => a.is_ipv6(),
-    };
-    let wanted: Vec<_> = addresses.into_iter().filter(wanted).collect();
-    let first_is_v6 = wanted.first().is_some_and(SocketAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) =
-        wanted.into_iter().partition(|a| a.is_ipv6() == first_is_v6);
-    let len = first.len().max(second.len());
-    let turns = (0..len).flat_map(|n| [first.get(n), second.get(n)]).flatten().copied();
-    turns.take(CONNECT_ADDRESSES_MAX).collect()
-}
-
 fn timed_out(settings: &HostSettings, what: &str) -> Error {
     let seconds = settings.connect_timeout.as_secs();
     Error::Connect { host: settings.host.clone(), why: format!("{what} within {seconds} seconds") }
@@ -339,19 +362,6 @@ fn timed_out(settings: &HostSettings, what: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn address_families_take_turns() {
-        let all =
-            ["[::1]:22", "[::2]:22", "[::3]:22", "1.1.1.1:22"].map(|a| a.parse().unwrap()).to_vec();
-
-        let order = |family| {
-            interleaved(all.clone(), family).iter().map(|a| a.ip().to_string()).collect::<Vec<_>>()
-        };
-
-        assert_eq!(order(AddressFamily::Any), ["::1", "1.1.1.1", "::2", "::3"]);
-        assert_eq!(order(AddressFamily::V4), ["1.1.1.1"]);
-    }
 
     #[tokio::test]
     async fn a_closed_port_is_an_error_that_exits_with_3() {

@@ -34,6 +34,7 @@ mod host_key;
 mod known_hosts;
 pub mod limits;
 mod prompt;
+mod proxy;
 mod session;
 mod sftp;
 pub mod ssh_config;
@@ -44,7 +45,6 @@ pub use destination::{Destination, Place};
 pub use display::display_name;
 pub use error::{Error, Refusal};
 pub use host_key::StrictHostKeyChecking;
-pub use known_hosts::{KnownHosts, Lookup, record_name};
 pub use prompt::{HostKeyQuestion, NoPrompt, Prompt};
 pub use session::{ExecOutput, Session};
 pub use sftp::{

@@ -22,8 +22,8 @@ pub const CONFIG_INCLUDE_FILES_MAX: usize = 256;
 pub const CONFIG_EXEC_COUNT_MAX: usize = 64;
 /// Longest run of one of them: it stands before every connection.
 pub const CONFIG_EXEC_TIME_MAX: Duration = Duration::from_secs(30);
-/// Largest known_hosts file that is read, in bytes: about 200,000 lines.
-pub const KNOWN_HOSTS_FILE_LEN_MAX: u64 = 32 << 20;
+/// Looks at a known_hosts file that others keep replacing while we want to lock it.
+pub const KNOWN_HOSTS_LOCK_TRIES_MAX: usize = 100;
 /// Largest private key file, in bytes; a 16384-bit RSA key takes 13 KiB.
 pub const KEY_FILE_LEN_MAX: u64 = 64 << 10;
 
@@ -69,6 +69,14 @@ pub const ANNOUNCED_KEYS_MAX: usize = 32;
 pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 /// Silence after which the next address is tried beside the first (RFC 8305 §5).
 pub const CONNECT_STAGGER: Duration = Duration::from_millis(250);
+/// Pause between two tries of `ConnectionAttempts`, as OpenSSH.
+pub const CONNECT_RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Servers on the way to one server; more are taken for a circle in the configuration.
+pub const PROXY_HOPS_MAX: usize = 8;
+/// Bytes between a connection and the one that runs through it, each way: two of its largest writes.
+pub const TUNNEL_BUFFER_LEN: usize = 512 << 10;
+/// Bytes that are moved at a time from there into a channel.
+pub const TUNNEL_CHUNK_LEN: usize = 256 << 10;
 /// Addresses of one name that are tried.
 pub const CONNECT_ADDRESSES_MAX: usize = 16;
 /// Commands that may wait for the connection task.

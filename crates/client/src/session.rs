@@ -2,6 +2,7 @@
 
 pub(crate) mod login;
 mod service;
+mod tunnel;
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,6 +16,7 @@ use crate::ssh_config::HostSettings;
 use crate::{Destination, Error};
 
 pub(crate) use service::{ClientService, Command, NOTICES_MAX, Notice};
+pub(crate) use tunnel::TunnelStream;
 
 /// A connection that is logged in. Clones share it; it ends when all of them and every [`Sftp`] on
 /// it are dropped.
@@ -83,6 +85,23 @@ impl Session {
         let (done, reply) = oneshot::channel();
         self.send(Command::Exec { command: command.to_vec(), done }).await?;
         reply.await.unwrap_or_else(|_| Err(self.ended()))
+    }
+
+    /// A stream to `host` and `port` as the server reaches them. It keeps the connection open.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] if the server cannot or will not.
+    pub(crate) async fn tunnel(&self, host: &str, port: u16) -> Result<TunnelStream, Error> {
+        let (opened, reply) = oneshot::channel();
+        self.send(Command::OpenTunnel { host: host.to_owned(), port, opened }).await?;
+        let result = reply.await.unwrap_or_else(|_| Err(self.ended()));
+        result.map_err(|error| {
+            let why = match error {
+                Error::Interrupted { why, .. } => why,
+                other => other.to_string(),
+            };
+            Error::Connect { host: host.to_owned(), why: format!("through {}: {why}", self.host()) }
+        })
     }
 
     /// What the server calls itself, made safe to print.

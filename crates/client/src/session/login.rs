@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use sterna_ssh_crypto::PublicKey;
+use sterna_ssh_crypto::OfferedKey;
 use sterna_ssh_proto::{ClientAuth, Prompts, Reason, SessionBinding};
 use tokio::sync::{mpsc, oneshot};
 
@@ -41,7 +41,7 @@ pub(crate) struct Login {
 
 impl Login {
     /// The key that the server shows.
-    pub(crate) async fn host_key(&mut self) -> Result<PublicKey, Error> {
+    pub(crate) async fn host_key(&mut self) -> Result<OfferedKey, Error> {
         loop {
             match self.notice().await? {
                 Notice::HostKey(key) => return Ok(*key),

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use sterna_ssh_crypto::PublicKey;
+use sterna_ssh_crypto::OfferedKey;
 use sterna_ssh_proto::{
     ChannelId, ChannelRequest, ClientAuth, Error as SshError, Event, Prompts, Reason,
     SessionBinding,
@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::ExecOutput;
+use super::tunnel::{Tunnel, TunnelStream};
 use crate::Error;
 use crate::display::display_text;
 use crate::limits::{BANNER_LEN_MAX, EXEC_OUTPUT_LEN_MAX, SILENCE_CHECK_PERIOD};
@@ -59,12 +60,17 @@ pub(crate) enum Command {
         command: Vec<u8>,
         done: oneshot::Sender<Result<ExecOutput, Error>>,
     },
+    OpenTunnel {
+        host: String,
+        port: u16,
+        opened: oneshot::Sender<Result<TunnelStream, Error>>,
+    },
     Disconnect,
 }
 
 /// What the task tells the login.
 pub(crate) enum Notice {
-    HostKey(Box<PublicKey>),
+    HostKey(Box<OfferedKey>),
     Banner(String),
     AuthTurn {
         can_continue: Vec<String>,
@@ -112,6 +118,11 @@ enum Channel {
         output: ExecOutput,
         done: Option<oneshot::Sender<Result<ExecOutput, Error>>>,
     },
+    Tunnel {
+        tunnel: Box<Tunnel>,
+        /// What is handed over, and to whom, once the server has said yes.
+        opening: Option<(TunnelStream, oneshot::Sender<Result<TunnelStream, Error>>)>,
+    },
     /// We have closed it; the peer's last words are dropped.
     Closing,
 }
@@ -148,6 +159,10 @@ impl ClientService {
                 }
                 Channel::Exec { done, .. } => {
                     let _ = done.map(|d| d.send(Err(error.clone())));
+                }
+                Channel::Tunnel { tunnel, opening } => {
+                    let _ = opening.map(|(_, opened)| opened.send(Err(error.clone())));
+                    tunnel.finish();
                 }
                 Channel::Closing => {}
             }
@@ -205,6 +220,17 @@ impl ClientService {
                 }
                 None => drop(done.send(Err(no_more_channels()))),
             },
+            Command::OpenTunnel { host, port, opened } => {
+                match connection.open_direct_tcpip(&host, port, out) {
+                    Some(id) => {
+                        let (tunnel, stream) = Tunnel::new();
+                        let opening = Some((stream, opened));
+                        let channel = Channel::Tunnel { tunnel: Box::new(tunnel), opening };
+                        self.channels.insert(id, channel);
+                    }
+                    None => drop(opened.send(Err(no_more_channels()))),
+                }
+            }
             Command::Disconnect => connection.disconnect(Reason::ByApplication, "", out),
         }
         Ok(())
@@ -212,7 +238,17 @@ impl ClientService {
 
     /// Writes what a channel's engine has, as far as the window and the output buffer let it.
     fn pump(channel: &mut Channel, id: ChannelId, cx: &mut Context<'_>, link: &mut Link<'_>) {
-        let Channel::Sftp { engine, running: true, .. } = channel else { return };
+        let engine = match channel {
+            Channel::Sftp { engine, running: true, .. } => engine,
+            Channel::Tunnel { tunnel, opening: None } => {
+                if tunnel.pump(id, cx, link) {
+                    link.connection.close(id, link.output);
+                    *channel = Channel::Closing;
+                }
+                return;
+            }
+            _ => return,
+        };
         engine.poll_calls(cx);
         while let Some(parts) = engine.front() {
             let len = link.connection.send_data(id, &parts, link.output);
@@ -230,7 +266,11 @@ impl ClientService {
     }
 
     fn opened(&mut self, id: ChannelId, link: &mut Link<'_>) {
-        match self.channels.get(&id) {
+        match self.channels.get_mut(&id) {
+            Some(Channel::Tunnel { opening, .. }) => {
+                // If nobody waits any more, the dropped stream closes the channel.
+                let _ = opening.take().map(|(stream, opened)| opened.send(Ok(stream)));
+            }
             Some(Channel::Sftp { .. }) => {
                 link.connection.request_subsystem(id, "sftp", link.output)
             }
@@ -262,7 +302,7 @@ impl ClientService {
                 link.connection.send_eof(id, link.output);
                 false
             }
-            Channel::Closing => false,
+            Channel::Tunnel { .. } | Channel::Closing => false,
         };
         if refused {
             link.connection.close(id, link.output);
@@ -281,6 +321,7 @@ impl ClientService {
                 }
             }
             Channel::Exec { output, .. } => keep(&mut output.stdout, data),
+            Channel::Tunnel { tunnel, .. } => return tunnel.receive(data),
             Channel::Closing => {}
         }
         link.connection.consume(id, data.len(), link.output);
@@ -297,6 +338,7 @@ impl ClientService {
             Some(Channel::Exec { output, done, .. }) => {
                 let _ = done.map(|d| d.send(Ok(output)));
             }
+            Some(Channel::Tunnel { tunnel, .. }) => tunnel.finish(),
             Some(Channel::Closing) | None => {}
         }
     }
@@ -311,6 +353,9 @@ impl ClientService {
             }
             Some(Channel::Exec { done, .. }) => {
                 let _ = done.map(|d| d.send(Err(error)));
+            }
+            Some(Channel::Tunnel { opening, .. }) => {
+                let _ = opening.map(|(_, opened)| opened.send(Err(error)));
             }
             Some(Channel::Closing) | None => {}
         }
@@ -342,8 +387,7 @@ impl Service for ClientService {
                 match &self.host_key {
                     None => {
                         self.host_key = Some(blob);
-                        // Certificates are not judged by their authority: the key inside counts.
-                        self.tell(Notice::HostKey(Box::new(question.key.key().clone())));
+                        self.tell(Notice::HostKey(Box::new(question.key)));
                     }
                     // At a re-key: the key that was accepted, and no other.
                     Some(accepted) => {
@@ -390,6 +434,9 @@ impl Service for ClientService {
                 _ => tracing::debug!(text = crate::display_name(data), "server's standard error"),
             },
             Event::ChannelEof(id) => {
+                if let Some(Channel::Tunnel { tunnel, .. }) = self.channels.get_mut(&id) {
+                    tunnel.end();
+                }
                 // SFTP never ends one direction only: without the server there is nothing to say.
                 if let Some(channel @ Channel::Sftp { .. }) = self.channels.get_mut(&id) {
                     if let Channel::Sftp { engine, .. } = channel {

@@ -198,9 +198,7 @@ fn the_first_of_jump_and_command_is_the_way() {
         let s = resolve(config, &[], "h", Some("bob")).unwrap();
         assert_eq!(s.proxy, proxy, "{config}");
     }
-    for bad in
-        ["ProxyJump a b", "ProxyJump -x", "ProxyJump a,,b", "ProxyJump \"\""]
-    {
+    for bad in ["ProxyJump a b", "ProxyJump -x", "ProxyJump a,,b", "ProxyJump \"\""] {
         why_not(bad);
     }
     assert!(why_not("ProxyCommand x\nProxyUseFdpass yes\n").contains(":1: ProxyUseFdpass"));
