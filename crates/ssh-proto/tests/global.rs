@@ -87,7 +87,7 @@ fn answers_that_nobody_asked_for_are_ignored_on_both_sides() {
 fn a_server_proves_its_own_keys_and_no_others() {
     let mut config = PairConfig::new(4);
     let second = PrivateKey::generate(KeyType::EcdsaP256, &mut SystemRandom).unwrap();
-    config.server.host_keys.push(second.public().clone());
+    config.server.host_keys.push(second.public().clone().into());
     config.host_keys.push(second);
     let own: Vec<_> = config.server.host_keys.iter().map(|k| k.to_wire()).collect();
     let foreign = ed25519().public().to_wire();
