@@ -168,6 +168,9 @@ impl Remotes {
         for identity in &self.options.identity {
             builder = builder.identity(identity);
         }
+        if let Some(hops) = &self.options.jump {
+            builder = builder.option(format!("ProxyJump={hops}"));
+        }
         for option in &self.options.options {
             builder = builder.option(option);
         }

@@ -19,6 +19,9 @@ pub struct ClientArgs {
     /// Private key to log in with (may be repeated)
     #[arg(short, long, value_name = "KEY")]
     pub identity: Vec<PathBuf>,
+    /// Servers to go through, separated by commas: [user@]host[:port]
+    #[arg(short = 'J', long, value_name = "HOST,…")]
+    pub jump: Option<String>,
     /// ssh configuration to use instead of ~/.ssh/config
     #[arg(short = 'F', long, value_name = "SSH_CONFIG")]
     pub ssh_config: Option<PathBuf>,
