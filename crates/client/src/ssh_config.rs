@@ -151,7 +151,7 @@ pub enum PubkeyAuthentication {
     On,
     /// Never with the host key in what is signed.
     Unbound,
-    /// Only with the host key in what is signed.
+    /// The same as [`On`](Self::On), as in OpenSSH.
     HostBound,
 }
 

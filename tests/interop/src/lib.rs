@@ -18,4 +18,5 @@ pub mod raw;
 pub mod scenario;
 pub mod server;
 pub mod steps;
+pub mod terminal;
 pub mod trees;

@@ -241,4 +241,63 @@ mod tests {
 
         assert!(error.contains("ssh-rsa"), "{error}");
     }
+
+    /// An agent that says yes to everything, and what it was asked.
+    async fn obedient() -> (Agent, tempfile::TempDir, tokio::sync::mpsc::Receiver<Vec<u8>>) {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("agent");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let (requests, asked) = tokio::sync::mpsc::channel(8);
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            while let Ok(len) = stream.read_u32().await {
+                let mut request = vec![0; len as usize];
+                stream.read_exact(&mut request).await.unwrap();
+                requests.send(request).await.unwrap();
+                stream.write_all(&framed(&[SUCCESS])).await.unwrap();
+            }
+        });
+        (Agent::connect(&socket).await.unwrap(), directory, asked)
+    }
+
+    #[tokio::test]
+    async fn a_binding_names_the_host_key_the_session_and_no_forwarding() {
+        let (agent, _dir, mut asked) = obedient().await;
+        let binding = SessionBinding {
+            host_key: b"key".to_vec(),
+            session_id: b"id".to_vec(),
+            signature: b"sig".to_vec(),
+        };
+
+        assert_eq!(agent.bind(&binding).await, Ok(true));
+
+        let mut expected = vec![EXTENSION];
+        for text in [&b"session-bind@openssh.com"[..], b"key", b"id", b"sig"] {
+            put_string(&mut expected, text);
+        }
+        expected.push(0);
+        assert_eq!(asked.recv().await.unwrap(), expected);
+        // SSH_AGENT_EXTENSION_FAILURE of an agent that does not know it is no fault.
+        let (agent, _dir) = scripted(vec![framed(&[28]), framed(&[5])]).await;
+        assert_eq!(agent.bind(&binding).await, Ok(false));
+        assert!(agent.sign(b"k", "ssh-ed25519", b"m", false).await.unwrap_err().contains("locked"));
+    }
+
+    #[tokio::test]
+    async fn a_key_is_handed_over_with_what_restricts_it() {
+        let (agent, _dir, mut asked) = obedient().await;
+        let key = PrivateKey::from_ed25519_seed(&[7; 32]).unwrap();
+        let hour = Some(Duration::from_secs(3600));
+
+        agent.add(&key, None, "c", false, None).await.unwrap();
+        agent.add(&key, None, "c", true, hour).await.unwrap();
+
+        let mut plain = key.to_agent_wire(None).to_vec();
+        put_string(&mut plain, b"c");
+        assert_eq!(asked.recv().await.unwrap(), [&[17], &plain[..]].concat());
+        let constraints = [CONSTRAIN_LIFETIME, 0, 0, 0x0e, 0x10, CONSTRAIN_CONFIRM];
+        assert_eq!(asked.recv().await.unwrap(), [&[25], &plain[..], &constraints].concat());
+        let (agent, _dir) = scripted(vec![framed(&[5])]).await;
+        assert!(agent.add(&key, None, "c", false, None).await.is_err());
+    }
 }

@@ -232,3 +232,104 @@ fn arrange(
 fn signer(held: &Held, key: &AgentKey) -> Signer {
     Signer::Agent { agent: held.agent.clone(), blob: key.key.to_wire() }
 }
+
+#[cfg(test)]
+mod tests {
+    use sterna_ssh_crypto::PrivateKey;
+
+    use super::*;
+    use crate::auth::tests::certificate_line;
+
+    fn key(seed: u8) -> PrivateKey {
+        PrivateKey::from_ed25519_seed(&[seed; 32]).unwrap()
+    }
+
+    fn file(label: &str, seed: u8) -> NamedKey {
+        NamedKey {
+            label: label.into(),
+            public: Some(key(seed).public().clone()),
+            private: Ok(Arc::new(KeyFile::opened(Path::new(label), key(seed)))),
+            is_there: true,
+        }
+    }
+
+    fn public_half(label: &str, seed: u8) -> NamedKey {
+        NamedKey { private: Err("it is a public key".into()), ..file(label, seed) }
+    }
+
+    fn certificate(seed: u8) -> OfferedKey {
+        OfferedKey::from_openssh(certificate_line(&key(seed), 1).trim()).unwrap().0
+    }
+
+    fn named_certificate(label: &str, seed: u8) -> NamedCertificate {
+        let certificate = certificate(seed).certificate().unwrap().clone();
+        NamedCertificate { label: label.into(), certificate }
+    }
+
+    async fn held(keys: Vec<(&str, OfferedKey)>) -> Held {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("agent");
+        let _listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let agent = Arc::new(Agent::connect(&socket).await.unwrap());
+        let keys = keys.into_iter().map(|(comment, key)| AgentKey { key, comment: comment.into() });
+        Held { agent, keys: keys.collect() }
+    }
+
+    /// Each identity with who signs for it.
+    fn order(identities: &[Identity]) -> Vec<String> {
+        let by = |signer: &Signer| match signer {
+            Signer::File(_) => "file",
+            Signer::Agent { .. } => "agent",
+        };
+        identities.iter().map(|i| format!("{} by {}", i.label, by(&i.signer))).collect()
+    }
+
+    #[tokio::test]
+    async fn certificates_then_named_keys_of_the_agent_then_its_others_then_files() {
+        let plain = |seed| OfferedKey::from(key(seed).public().clone());
+        let agent = || {
+            held(vec![
+                ("other", plain(1)),
+                ("second", plain(3)),
+                ("first", plain(2)),
+                ("other certificate", certificate(1)),
+            ])
+        };
+        let named = || Named {
+            keys: vec![
+                file("alone", 4),
+                file("first", 2),
+                public_half("second.pub", 3),
+                file("first again", 2),
+                public_half("nobody.pub", 9),
+            ],
+            certificates: vec![named_certificate("c4", 4), named_certificate("c1", 1)],
+        };
+
+        let (identities, unusable) = arrange(named(), Some(agent().await), false);
+        assert_eq!(
+            order(&identities),
+            [
+                "c4 by file",
+                "c1 by agent",
+                "first by agent",
+                "second.pub by agent",
+                "agent key other by agent",
+                "alone by file"
+            ]
+        );
+        assert_eq!(unusable.iter().map(|u| &u.label[..]).collect::<Vec<_>>(), ["nobody.pub"]);
+
+        let (identities, _) = arrange(named(), Some(agent().await), true);
+        assert_eq!(
+            order(&identities),
+            ["c4 by file", "c1 by agent", "first by agent", "second.pub by agent", "alone by file"]
+        );
+
+        // A certificate that only the agent has, and one whose key nobody has.
+        let lonely = Named { certificates: vec![named_certificate("c8", 8)], ..Named::default() };
+        let (identities, unusable) = arrange(lonely, Some(agent().await), false);
+        assert_eq!(order(&identities)[0], "agent key other certificate by agent");
+        assert_eq!(unusable[0].label, "c8");
+    }
+}

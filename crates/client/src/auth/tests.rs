@@ -520,7 +520,7 @@ async fn being_thrown_out_after_too_many_keys_says_what_to_do() {
 }
 
 /// A user certificate of a key, as far as a client looks at it: nobody signed it.
-fn certificate_line(key: &PrivateKey, kind: u32) -> String {
+pub(super) fn certificate_line(key: &PrivateKey, kind: u32) -> String {
     let public = key.public().to_wire();
     let mut r = Reader::new(&public);
     r.string("type", 64).unwrap();

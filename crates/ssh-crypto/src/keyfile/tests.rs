@@ -3,7 +3,7 @@
 
 use pkcs5::der::Encode as _;
 use pkcs5::pbes2::{self, Kdf, Salt};
-use sterna_sshwire::{put_string, put_u32};
+use sterna_sshwire::{Reader, put_string, put_u32};
 
 use super::*;
 use crate::{BCRYPT_ROUNDS_MAX, KeyType, PBKDF2_ITERATIONS_MAX, SystemRandom};
@@ -202,4 +202,44 @@ fn headers_of_pem_encryption_must_be_sound() {
         let headers = format!("{proc_type}{unknown}");
         assert!(matches!(read(&headers, label), KeyFileError::Unsupported(_)), "{unknown}");
     }
+}
+
+/// The wire forms that agents take (RFC 9987 §3.2, OpenSSH's certificates): with a certificate, fields
+/// that its blob has are not said again, but for Ed25519.
+#[test]
+fn agents_get_the_fields_of_a_key_or_its_certificate_and_the_secret_ones() {
+    let blob = crate::vectors::bytes("T24.blob");
+    let mut certificate = Certificate::from_wire(&blob).unwrap();
+    let key = PrivateKey::from_ed25519_seed(&[7; 32]).unwrap();
+    certificate.key = key.public().clone();
+    let PublicKey::Ed25519(public) = key.public() else { unreachable!() };
+    let fields = |head: &[&[u8]]| {
+        let mut out = Vec::new();
+        for text in head {
+            put_string(&mut out, text);
+        }
+        put_string(&mut out, public);
+        put_string(&mut out, &[&[7; 32], &public[..]].concat());
+        out
+    };
+
+    assert_eq!(key.to_agent_wire(None)[..], fields(&[b"ssh-ed25519"]));
+    let name = b"ssh-ed25519-cert-v01@openssh.com";
+    assert_eq!(key.to_agent_wire(Some(&certificate))[..], fields(&[name, &blob]));
+
+    let key = PrivateKey::generate(KeyType::EcdsaP256, &mut SystemRandom).unwrap();
+    certificate.key = key.public().clone();
+    let (plain, certified) = (key.to_agent_wire(None), key.to_agent_wire(Some(&certificate)));
+    let strings = |wire: &[u8]| {
+        let mut reader = Reader::new(wire);
+        let mut out = Vec::new();
+        while reader.remaining() > 0 {
+            out.push(reader.string("field", wire.len()).unwrap().to_vec());
+        }
+        out
+    };
+    let (plain, certified) = (strings(&plain), strings(&certified));
+    assert_eq!((plain.len(), certified.len()), (4, 3));
+    assert_eq!(plain[3], certified[2], "the secret number");
+    assert_eq!(certified[1], blob);
 }

@@ -1,0 +1,226 @@
+//! Host-based logins with this machine's own host keys: read by root, or through OpenSSH's
+//! `ssh-keysign` by somebody who is not.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sterna_interop::binary;
+use sterna_interop::client::command_max;
+use sterna_interop::place::Place;
+use sterna_interop::server::{self, Server};
+use sterna_interop::steps::{Outcome, Steps, check};
+use sterna_testkit::openssh::KeyKind;
+use sterna_testkit::processes::{find_program, run};
+
+use crate::attempt::{Attempt, is_in, is_refused};
+
+/// The account without rights that every system has.
+const NOBODY: (&str, u32) = ("nobody", 65534);
+
+/// The public halves of this machine's host keys, or why there can be no test.
+fn host_keys() -> Result<Vec<String>, String> {
+    if !rustix::process::getuid().is_root() {
+        return Err("host-based logins want root: the machine's host keys and settings".into());
+    }
+    let public = |kind| fs::read_to_string(format!("/etc/ssh/ssh_host_{kind}_key.pub")).ok();
+    let keys: Vec<String> = ["ed25519", "ecdsa", "rsa"].into_iter().filter_map(public).collect();
+    if keys.is_empty() { Err("this machine has no host keys in /etc/ssh".into()) } else { Ok(keys) }
+}
+
+/// What the resolver calls the address that the tests connect from, else what the machine calls itself.
+fn own_name() -> String {
+    let done = run(Command::new("getent").args(["hosts", "127.0.0.1"]), b"", command_max());
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    let by_address = text.split_whitespace().nth(1).map(str::to_ascii_lowercase);
+    by_address.unwrap_or_else(|| {
+        rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase()
+    })
+}
+
+/// A server that lets in by nothing else, and the files in which it says whom.
+struct Trusting {
+    server: Server,
+    shosts: PathBuf,
+    known_hosts: PathBuf,
+    known: String,
+    name: String,
+}
+
+impl Trusting {
+    fn start(keys: &[String], algorithms: &str) -> Self {
+        let accepted = format!("HostbasedAcceptedAlgorithms {algorithms}");
+        let lines = [
+            "AuthenticationMethods hostbased",
+            "HostbasedAuthentication yes",
+            // Nothing here depends on who can resolve what.
+            "HostbasedUsesNameFromPacketOnly yes",
+            "IgnoreRhosts no",
+            "IgnoreUserKnownHosts no",
+            &accepted,
+        ];
+        let server = server::openssh_with(&[KeyKind::Ed25519], &lines);
+        let name = own_name();
+        fs::create_dir(server.root.join(".ssh")).expect("make .ssh");
+        let known = keys.iter().map(|key| format!("{name} {key}")).collect();
+        let trusting = Self {
+            shosts: server.root.join(".shosts"),
+            known_hosts: server.root.join(".ssh/known_hosts"),
+            known,
+            name,
+            server,
+        };
+        trusting.knows(true);
+        trusting
+    }
+
+    fn trusts(&self, user: &str) {
+        fs::write(&self.shosts, format!("{} {user}\n", self.name)).expect("write .shosts");
+    }
+
+    fn knows(&self, the_keys: bool) {
+        let lines = if the_keys { &self.known } else { "" };
+        fs::write(&self.known_hosts, lines).expect("write known_hosts");
+    }
+
+    fn attempt(&self) -> Attempt {
+        Attempt::at(&self.server)
+            .option("HostbasedAuthentication=yes")
+            .option("PreferredAuthentications=hostbased")
+    }
+}
+
+#[test]
+fn root_vouches_by_the_host_keys_and_only_where_the_server_trusts() {
+    let keys = match host_keys() {
+        Ok(keys) => keys,
+        Err(why) => return binary::miss(&why),
+    };
+    if binary::is_baseline() {
+        // OpenSSH's client needs its helper, which another test enables.
+        return;
+    }
+    let mut steps = Steps::new("host-based as root");
+
+    for (key, algorithm) in keys.iter().map(|key| (key, key.split(' ').next().expect("a type"))) {
+        let algorithm = algorithm.replace("ssh-rsa", "rsa-sha2-512");
+        let trusting = Trusting::start(std::slice::from_ref(key), "*");
+        trusting.trusts("root");
+        steps.run(algorithm.clone(), || {
+            let only = format!("HostbasedAcceptedAlgorithms={algorithm}");
+            trusting.attempt().option(&only).succeeds()
+        });
+    }
+
+    let trusting = Trusting::start(&keys, "*");
+    trusting.trusts("root");
+    let attempt = trusting.attempt();
+    steps.run("all keys", || attempt.succeeds());
+    steps.run("not wanted", || Attempt::at(&trusting.server).is_refused());
+    trusting.trusts("somebody");
+    steps.run("another user", || attempt.is_refused());
+    trusting.trusts("root");
+    trusting.knows(false);
+    steps.run("unknown host keys", || attempt.is_refused_with("host key"));
+
+    steps.finish(|| trusting.server.process.log());
+}
+
+/// `EnableSSHKeysign` in the system's settings, for as long as this lives.
+struct Enabled(PathBuf);
+
+impl Enabled {
+    fn new() -> Result<Self, String> {
+        let main = fs::read_to_string("/etc/ssh/ssh_config").unwrap_or_default();
+        let includes = |line: &str| line.trim_start().starts_with("Include /etc/ssh/ssh_config.d/");
+        if !main.lines().any(includes) {
+            return Err("/etc/ssh/ssh_config includes no directory for a setting".into());
+        }
+        let file = PathBuf::from("/etc/ssh/ssh_config.d/00-sterna-interop.conf");
+        fs::write(&file, "EnableSSHKeysign yes\n").map_err(|e| e.to_string())?;
+        Ok(Self(file))
+    }
+}
+
+impl Drop for Enabled {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// A copy of the client and of what it reads that everybody may read, for somebody without rights.
+struct AsNobody {
+    place: Place,
+    program: PathBuf,
+}
+
+impl AsNobody {
+    fn new(server: &Server) -> Self {
+        let place = Place::new();
+        open(place.path());
+        let program = place.path().join("sterna");
+        fs::copy(binary::sterna(), &program).expect("copy the program");
+        let home = place.dir("home");
+        chown(&home, Some(NOBODY.1), Some(NOBODY.1)).expect("change the owner");
+        open(server.place.path());
+        Self { place, program }
+    }
+
+    fn run(&self, attempt: &Attempt) -> sterna_testkit::processes::Finished {
+        let command = attempt.clone().option("BatchMode=yes").command();
+        let mut setpriv = Command::new("setpriv");
+        let ids = [format!("--reuid={}", NOBODY.1), format!("--regid={}", NOBODY.1)];
+        setpriv.args(ids).arg("--clear-groups");
+        setpriv.arg(if binary::is_baseline() {
+            command.get_program()
+        } else {
+            self.program.as_ref()
+        });
+        setpriv.args(command.get_args()).env("HOME", self.place.path().join("home"));
+        setpriv.env_remove("SSH_AUTH_SOCK").env("LC_ALL", "C.UTF-8").current_dir("/");
+        run(&mut setpriv, b"", command_max())
+    }
+}
+
+/// Lets everybody enter.
+fn open(directory: &Path) {
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).expect("change a mode");
+}
+
+#[test]
+fn somebody_without_rights_vouches_through_ssh_keysign() {
+    let keys = match host_keys() {
+        Ok(keys) => keys,
+        Err(why) => return binary::miss(&why),
+    };
+    if find_program("setpriv").is_none() || !Path::new("/usr/lib/openssh/ssh-keysign").exists() {
+        return binary::miss("setpriv or OpenSSH's ssh-keysign is not installed");
+    }
+    let trusting = Trusting::start(&keys, "*");
+    trusting.trusts(NOBODY.0);
+    let nobody = AsNobody::new(&trusting.server);
+    let attempt = trusting.attempt();
+    let mut steps = Steps::new("host-based through ssh-keysign");
+
+    steps.run("not enabled", || -> Outcome {
+        let done = nobody.run(&attempt);
+        is_refused(&done)?;
+        let text = String::from_utf8_lossy(&done.stderr);
+        check(text.contains("not enabled"), || done.describe())
+    });
+    let enabled = match Enabled::new() {
+        Ok(enabled) => enabled,
+        Err(why) => return binary::miss(&why),
+    };
+    steps.run("enabled", || is_in(&nobody.run(&attempt)));
+    for algorithm in ["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256"] {
+        let only = attempt.clone().option(&format!("HostbasedAcceptedAlgorithms={algorithm}"));
+        steps.run(algorithm, || is_in(&nobody.run(&only)));
+    }
+    trusting.trusts("root");
+    steps.run("another user", || is_refused(&nobody.run(&attempt)));
+    drop(enabled);
+
+    steps.finish(|| trusting.server.process.log());
+}

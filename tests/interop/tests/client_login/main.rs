@@ -1,0 +1,9 @@
+//! Our client logs in at real servers by every method it has, and is refused beside each.
+
+mod agent;
+mod attempt;
+mod certificates;
+mod chains;
+mod host_based;
+mod key_files;
+mod questions;
