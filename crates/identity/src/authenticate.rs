@@ -1,190 +1,220 @@
 //! The decision over one login attempt: users, what was proven so far, an attempt in; a verdict out.
 //!
 //! Steps of a chain are proven in its order. What was proven belongs to one user name: with another
-//! name everything starts anew (RFC 4252 §5).
+//! name everything starts anew (RFC 4252 §5). What costs time, a password hash or an authority's
+//! signature, is done before anybody looks whether the user exists.
+//!
+//! Here is the order of things; what a method demands is in its own file: `password_step.rs`,
+//! `public_key.rs`, `host_based.rs`, `keyboard.rs`.
 
-use std::fmt;
 use std::sync::Arc;
 
-use sterna_ssh_crypto::PublicKey;
-
-use crate::limits::PASSWORD_LEN_MAX;
-use crate::{Attempt, AuthorizedKey, Chain, Credential, Directory, KeyOptions, Method, User};
-
-/// What one connection has proven so far. Starts empty, ends with the connection.
-#[derive(Debug, Default)]
-pub struct Progress {
-    user: Vec<u8>,
-    done: Vec<Step>,
-}
-
-#[derive(Debug)]
-enum Step {
-    Password,
-    PublicKey(PublicKey),
-}
-
-impl Step {
-    fn method(&self) -> Method {
-        match self {
-            Self::Password => Method::Password,
-            Self::PublicKey(_) => Method::PublicKey,
-        }
-    }
-}
+use crate::hook::{ExternalAnswer, Prompts};
+use crate::progress::{Progress, Proof};
+use crate::trace::Trace;
+use crate::world::World;
+use crate::{
+    Attempt, Chain, Credential, Directory, Method, Reason, Refusal, Restrictions, User, host_based,
+    keyboard, password_step, policy, public_key,
+};
 
 /// The verdict.
 #[derive(Clone, Debug)]
 pub enum Decision {
     /// Logged in.
-    Accept(Arc<User>),
+    Accept(Login),
     /// The key of a query would do: the peer may sign with it.
     KeyOk,
     /// One step was proven and there are more: "partial success" with what may come next.
-    Continue { methods: Vec<Method> },
-    /// No. `reason` is for the log; outside every refusal looks the same.
-    Reject { reason: Reason, methods: Vec<Method> },
+    Continue { proof: Proof, methods: Vec<Method> },
+    /// Ask this; the answers come as [`Credential::Answers`].
+    Ask(Prompts),
+    /// The password is right and must be changed first: [`Credential::PasswordChange`] may follow.
+    ChangePassword { prompt: String },
+    /// No. `refusal` is for the log; outside every refusal looks the same.
+    Reject { refusal: Refusal, methods: Vec<Method> },
 }
 
-/// Why an attempt was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Reason {
-    UnknownUser,
-    UserDisabled,
-    /// Nothing was offered; how clients ask for the methods.
-    NothingOffered,
-    /// Not a method of ours.
-    UnknownMethod,
-    /// Not what the user's chains want now.
-    MethodNotNext,
-    PasswordTooLong,
-    WrongPassword,
-    KeyNotAuthorized,
-    BadSignature,
-    /// The key has already proven an earlier step.
-    KeyAlreadyUsed,
+/// Who logged in, by what, and what that leaves.
+#[derive(Clone, Debug)]
+pub struct Login {
+    pub user: Arc<User>,
+    pub restrictions: Restrictions,
+    /// One for each step of the chain.
+    pub proofs: Vec<Proof>,
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::UnknownUser => "unknown user",
-            Self::UserDisabled => "user is disabled",
-            Self::NothingOffered => "nothing offered",
-            Self::UnknownMethod => "method is not supported",
-            Self::MethodNotNext => "method is not wanted now",
-            Self::PasswordTooLong => "password is too long",
-            Self::WrongPassword => "wrong password",
-            Self::KeyNotAuthorized => "key is not authorized",
-            Self::BadSignature => "signature does not verify",
-            Self::KeyAlreadyUsed => "key was already used for an earlier step",
-        })
-    }
+/// What every rule may look at.
+pub(crate) struct Context<'a> {
+    pub(crate) directory: &'a Directory,
+    pub(crate) world: &'a dyn World,
+    pub(crate) attempt: &'a Attempt<'a>,
+    pub(crate) trace: &'a mut Trace,
 }
 
-/// Judges `attempt` and notes in `progress` what it proved.
+/// What a method's own rules found.
+pub(crate) enum Verdict {
+    KeyOk,
+    Ask(Prompts),
+    ChangePassword(String),
+    Proven { user: Arc<User>, vouched: bool, proof: Proof, restrictions: Restrictions },
+}
+
+/// A user that may be the one; `vouched`: a program outside says that this credential is good.
+pub(crate) struct Candidate {
+    pub(crate) user: Arc<User>,
+    pub(crate) vouched: bool,
+}
+
+/// Judges `attempt`, notes in `progress` what it proved, and in `trace` which rules were met.
 ///
-/// For a password this takes as long as its hash wants, also for names that are not there: call it
-/// where that is no harm.
+/// May take long: as a password's hash wants, also for names that are not there, or as programs
+/// outside do. Call it where that is no harm.
 pub fn authenticate(
     directory: &Directory,
+    world: &dyn World,
     progress: &mut Progress,
     attempt: &Attempt<'_>,
+    trace: &mut Trace,
 ) -> Decision {
-    if progress.user != attempt.user {
-        *progress = Progress { user: attempt.user.to_vec(), done: Vec::new() };
-    }
-    match judge(directory, progress, attempt) {
+    progress.belong_to(attempt.user);
+    let mut cx = Context { directory, world, attempt, trace };
+    match judge(&mut cx, progress) {
         Ok(Verdict::KeyOk) => Decision::KeyOk,
-        Ok(Verdict::Proven(user, step)) => {
-            progress.done.push(step);
-            let chains = user.chains();
-            match next_methods(&chains, &progress.done) {
-                None => Decision::Accept(user),
-                Some(methods) => Decision::Continue { methods },
+        Ok(Verdict::Ask(prompts)) => Decision::Ask(prompts),
+        Ok(Verdict::ChangePassword(prompt)) => Decision::ChangePassword { prompt },
+        Ok(Verdict::Proven { user, vouched, proof, restrictions }) => {
+            if let Err(why) = progress.restrictions.join(&restrictions) {
+                let refusal = Refusal::new(Reason::KeyCommand, why.to_string());
+                return Decision::Reject { refusal, methods: offered(directory, progress) };
+            }
+            let chains = cx.chains(&user, vouched.then_some(proof.method));
+            progress.proofs.push(proof.clone());
+            match next_methods(&chains, &progress.proofs) {
+                None => {
+                    let restrictions = progress.restrictions.clone();
+                    Decision::Accept(Login { user, restrictions, proofs: progress.proofs.clone() })
+                }
+                Some(methods) => Decision::Continue { proof, methods },
             }
         }
-        Err(reason) => Decision::Reject { reason, methods: offered(directory, progress) },
+        Err(refusal) => Decision::Reject { refusal, methods: offered(directory, progress) },
     }
 }
 
-enum Verdict {
-    KeyOk,
-    Proven(Arc<User>, Step),
-}
-
-fn judge(
-    directory: &Directory,
-    progress: &Progress,
-    attempt: &Attempt<'_>,
-) -> Result<Verdict, Reason> {
-    // The expensive check comes first, for everybody: nothing before it may depend on the user.
-    let password_right = match attempt.credential {
-        Credential::Password(password) if password.len() > PASSWORD_LEN_MAX => {
-            return Err(Reason::PasswordTooLong);
+fn judge(cx: &mut Context<'_>, progress: &mut Progress) -> Result<Verdict, Refusal> {
+    // Whatever is not an answer ends a dialogue.
+    let dialogue = progress.dialogue.take();
+    match cx.attempt.credential {
+        Credential::None => Err(Reason::NothingOffered.into()),
+        Credential::Other(name) => {
+            Err(Refusal::new(Reason::UnknownMethod, name.escape_ascii().to_string()))
         }
-        Credential::Password(password) => directory.verify_password(attempt.user, password),
-        _ => false,
-    };
-    let method = match attempt.credential {
-        Credential::None => return Err(Reason::NothingOffered),
-        Credential::Other(_) => return Err(Reason::UnknownMethod),
-        Credential::Password(_) => Method::Password,
-        Credential::PublicKeyQuery(_) | Credential::PublicKey { .. } => Method::PublicKey,
-    };
-    let user = directory.user(attempt.user).ok_or(Reason::UnknownUser)?;
-    if !user.enabled {
-        return Err(Reason::UserDisabled);
-    }
-    let wanted = next_methods(&user.chains(), &progress.done).unwrap_or_default();
-    if !wanted.contains(&method) {
-        return Err(Reason::MethodNotNext);
-    }
-    let step = match attempt.credential {
-        Credential::Password(_) if password_right => Step::Password,
-        Credential::Password(_) | Credential::None | Credential::Other(_) => {
-            return Err(Reason::WrongPassword);
-        }
+        Credential::Password(password) => password_step::password(cx, progress, password),
+        Credential::PasswordChange { old, new } => password_step::change(cx, progress, old, new),
         Credential::PublicKeyQuery(key) => {
-            check_key(user, progress, key)?;
-            return Ok(Verdict::KeyOk);
-        }
-        Credential::PublicKey { key, signature_valid } => {
-            check_key(user, progress, key)?;
-            if !signature_valid {
-                return Err(Reason::BadSignature);
+            public_key::check_key(cx, key)?;
+            let Candidate { user, vouched } = cx.candidate(progress, Method::PublicKey)?;
+            if !vouched {
+                public_key::grant(cx, &user, progress, key)?;
             }
-            Step::PublicKey(key.clone())
+            Ok(Verdict::KeyOk)
         }
-    };
-    Ok(Verdict::Proven(user.clone(), step))
+        Credential::PublicKey { key, signature } => {
+            public_key::check_key(cx, key)?;
+            let Candidate { user, vouched } = cx.candidate(progress, Method::PublicKey)?;
+            let grant = match vouched {
+                true => public_key::Grant::vouched(key),
+                false => public_key::grant(cx, &user, progress, key)?,
+            };
+            let (proof, restrictions) = public_key::prove(cx, grant, key, signature)?;
+            Ok(Verdict::Proven { user, vouched, proof, restrictions })
+        }
+        Credential::HostBased(claim) => {
+            let host = host_based::check_claim(cx, &claim)?;
+            let Candidate { user, vouched } = cx.candidate(progress, Method::HostBased)?;
+            // A program outside knows users, not hosts: the host's own rules hold for everybody.
+            let rules = cx.directory.rules().host_based.as_ref();
+            let rules = rules.ok_or(Reason::MethodNotNext)?;
+            let proof = host_based::prove(cx, &user, rules, &claim, &host)?;
+            Ok(Verdict::Proven { user, vouched, proof, restrictions: Restrictions::default() })
+        }
+        Credential::KeyboardInteractive => keyboard::begin(cx, progress),
+        Credential::Answers(answers) => {
+            let dialogue = dialogue.ok_or(Reason::NoDialogue)?;
+            keyboard::go_on(cx, progress, dialogue, answers)
+        }
+    }
 }
 
-fn check_key(user: &User, progress: &Progress, key: &PublicKey) -> Result<(), Reason> {
-    let grants = |authorized: &AuthorizedKey| {
-        // Conditions are not enforced here, so a key that has some is not taken.
-        let restrict = authorized.options.restrict;
-        authorized.key == *key
-            && authorized.options == KeyOptions { restrict, ..Default::default() }
-    };
-    if !user.authorized_keys.iter().any(grants) {
-        return Err(Reason::KeyNotAuthorized);
+impl<'a> Context<'a> {
+    /// The user of the attempt, if there is one who may log in, from here and at this time, and for
+    /// whom `method` comes next.
+    pub(crate) fn candidate(
+        &mut self,
+        progress: &Progress,
+        method: Method,
+    ) -> Result<Candidate, Refusal> {
+        let candidate = self.find(self.attempt)?.ok_or(Reason::UnknownUser)?;
+        self.admit(progress, &candidate, method)?;
+        Ok(candidate)
     }
-    let used = |step: &Step| matches!(step, Step::PublicKey(earlier) if earlier == key);
-    if progress.done.iter().any(used) {
-        return Err(Reason::KeyAlreadyUsed);
+
+    /// The user of the attempt, in the settings or outside, whether or not it may log in.
+    pub(crate) fn find(&self, attempt: &Attempt<'_>) -> Result<Option<Candidate>, Refusal> {
+        if let Some(user) = self.directory.user(attempt.user) {
+            return Ok(Some(Candidate { user: user.clone(), vouched: false }));
+        }
+        let Some(external) = &self.directory.rules().external else { return Ok(None) };
+        let failed = |why| Refusal::new(Reason::HookFailed, why);
+        match external.ask(attempt).map_err(failed)? {
+            ExternalAnswer::Deny => Err(Reason::HookDenied.into()),
+            ExternalAnswer::Allow(user) => Ok(Some(Candidate { user, vouched: true })),
+            ExternalAnswer::Judge(user) => Ok(Some(Candidate { user, vouched: false })),
+        }
     }
-    Ok(())
+
+    /// Whether the user may log in at all, and by `method` as the next step.
+    pub(crate) fn admit(
+        &mut self,
+        progress: &Progress,
+        candidate: &Candidate,
+        method: Method,
+    ) -> Result<(), Refusal> {
+        let user = &candidate.user;
+        policy::check(self, user)?;
+        let chains = self.chains(user, candidate.vouched.then_some(method));
+        let wanted = next_methods(&chains, &progress.proofs).unwrap_or_default();
+        if !wanted.contains(&method) {
+            let names: Vec<&str> = wanted.iter().map(|m| m.name()).collect();
+            let detail = format!("{} instead of {}", method.name(), names.join(" or "));
+            return Err(Refusal::new(Reason::MethodNotNext, detail).at(user.place.as_ref()));
+        }
+        self.trace.passed("user.methods", user.place.as_ref(), || {
+            format!("{} may come now", method.name())
+        });
+        Ok(())
+    }
+
+    /// The chains of which one must be completed. Where a program outside vouches and nothing else
+    /// is said, its word is enough.
+    fn chains(&self, user: &User, vouched: Option<Method>) -> Vec<Chain> {
+        let mut chains = self.directory.chains(user);
+        if user.methods.is_empty() {
+            chains.extend(vouched.map(Chain::one));
+        }
+        chains
+    }
 }
 
 /// What may be proven next, in the order of [`Method::ALL`]; `None` once a chain is complete.
-fn next_methods(chains: &[Chain], done: &[Step]) -> Option<Vec<Method>> {
+pub(crate) fn next_methods(chains: &[Chain], done: &[Proof]) -> Option<Vec<Method>> {
     let mut next = Vec::new();
     for chain in chains {
         let mut ahead = chain.steps();
-        for step in done {
-            if ahead.first() == Some(&step.method()) {
+        // As OpenSSH: what was proven for another chain is not needed for this one.
+        for proof in done {
+            if ahead.first() == Some(&proof.method) {
                 ahead = &ahead[1..];
             }
         }
@@ -199,8 +229,8 @@ fn next_methods(chains: &[Chain], done: &[Step]) -> Option<Vec<Method>> {
 /// peer has shown to be the user and may know what is left.
 fn offered(directory: &Directory, progress: &Progress) -> Vec<Method> {
     match directory.user(&progress.user) {
-        Some(user) if !progress.done.is_empty() => {
-            next_methods(&user.chains(), &progress.done).unwrap_or_default()
+        Some(user) if !progress.proofs.is_empty() => {
+            next_methods(&directory.chains(user), &progress.proofs).unwrap_or_default()
         }
         _ => directory.offered().to_vec(),
     }

@@ -23,6 +23,10 @@ pub const BCRYPT_COST_MAX: u32 = 15;
 /// Rounds of sha256-crypt and sha512-crypt; the largest usual default (passlib's) is 656000.
 pub const SHA_CRYPT_ROUNDS_MAX: u32 = 1_000_000;
 
+/// Bytes of memory that one yescrypt check may take (256 MiB): crypt(3)'s costs 1 to 9, where 5 is the
+/// default (16 MiB) and 9 takes about a second.
+pub const YESCRYPT_MEMORY_LEN_MAX: u64 = 256 << 20;
+
 /// Keys of one user: each login looks at all of them.
 pub const USER_KEYS_MAX: usize = 4096;
 
@@ -50,3 +54,24 @@ pub const TOTP_CODE_LEN_MAX: usize = 16;
 
 /// Bytes of a recovery code as it was typed: 16 characters, blanks or dashes between.
 pub const RECOVERY_CODE_TEXT_LEN_MAX: usize = 64;
+
+/// Principals of one user.
+pub const USER_PRINCIPALS_MAX: usize = 256;
+
+/// `host:user` pairs of one user.
+pub const HOST_USERS_MAX: usize = 4096;
+
+/// Spans of hours of one user.
+pub const HOURS_MAX: usize = 32;
+
+/// Recovery codes of one user.
+pub const RECOVERY_CODES_MAX: usize = 64;
+
+/// Bytes of a host name that a client may claim: what DNS allows.
+pub const HOST_NAME_LEN_MAX: usize = 255;
+
+/// Least bytes of a new password. Length is what counts (NIST SP 800-63B asks for 8).
+pub const NEW_PASSWORD_LEN_MIN: usize = 8;
+
+/// Times that a new password is asked for in one dialogue.
+pub const NEW_PASSWORD_TRIES_MAX: u32 = 3;

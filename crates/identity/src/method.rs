@@ -10,17 +10,22 @@ use crate::limits::CHAIN_LEN_MAX;
 #[non_exhaustive]
 pub enum Method {
     PublicKey,
+    HostBased,
+    KeyboardInteractive,
     Password,
 }
 
 impl Method {
-    /// In the order in which they are offered: the strongest first.
-    pub const ALL: &[Self] = &[Self::PublicKey, Self::Password];
+    /// In the order in which they are offered, which is that of OpenSSH.
+    pub const ALL: &[Self] =
+        &[Self::PublicKey, Self::HostBased, Self::KeyboardInteractive, Self::Password];
 
     /// The name in messages and settings.
     pub fn name(self) -> &'static str {
         match self {
             Self::PublicKey => "publickey",
+            Self::HostBased => "hostbased",
+            Self::KeyboardInteractive => "keyboard-interactive",
             Self::Password => "password",
         }
     }

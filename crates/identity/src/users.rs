@@ -5,8 +5,12 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use crate::limits::{CHAINS_MAX, USER_KEYS_MAX, USER_NAME_LEN_MAX};
-use crate::{Method, PasswordHash, User};
+use crate::limits::{
+    CHAINS_MAX, HOST_USERS_MAX, RECOVERY_CODES_MAX, USER_KEYS_MAX, USER_NAME_LEN_MAX,
+    USER_PRINCIPALS_MAX,
+};
+use crate::world::World;
+use crate::{Chain, LoginRules, Method, PasswordHash, User};
 
 /// A decoy for directories in which nobody has a password: argon2id with the parameters of
 /// [`PasswordHash::make`], of a password that was thrown away.
@@ -17,6 +21,7 @@ const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c3Rlcm5hLWRlY295LTE$\
 #[derive(Debug)]
 pub struct Directory {
     users: HashMap<String, Arc<User>>,
+    rules: LoginRules,
     /// What is checked for names that have no password: real hashes of other users, so that their
     /// mixture of costs is the same.
     decoys: Vec<PasswordHash>,
@@ -43,8 +48,13 @@ pub enum UserError {
     Lacks(Method),
     /// A chain wants more different keys than the user has.
     LacksKeys,
+    /// A chain begins with keyboard-interactive and the user has no password: a code alone would do.
+    CodeAlone,
     TooManyChains,
     TooManyKeys,
+    TooManyPrincipals,
+    TooManyHostUsers,
+    TooManyRecoveryCodes,
 }
 
 impl fmt::Display for DirectoryError {
@@ -57,6 +67,18 @@ impl fmt::Display for DirectoryError {
                 write!(f, "methods ask for {}, but the user has none", method.name())
             }
             UserError::LacksKeys => f.write_str("methods ask for more keys than the user has"),
+            UserError::CodeAlone => f.write_str(
+                "methods begin with keyboard-interactive, but there is no password: a code alone would do",
+            ),
+            UserError::TooManyPrincipals => {
+                write!(f, "more than {USER_PRINCIPALS_MAX} principals")
+            }
+            UserError::TooManyHostUsers => {
+                write!(f, "more than {HOST_USERS_MAX} users of other hosts")
+            }
+            UserError::TooManyRecoveryCodes => {
+                write!(f, "more than {RECOVERY_CODES_MAX} recovery codes")
+            }
             UserError::TooManyChains => write!(f, "more than {CHAINS_MAX} chains of methods"),
             UserError::TooManyKeys => write!(f, "more than {USER_KEYS_MAX} keys"),
         }
@@ -66,15 +88,26 @@ impl fmt::Display for DirectoryError {
 impl std::error::Error for DirectoryError {}
 
 impl Directory {
-    /// Takes the users if all of them make sense.
+    /// Takes the users if all of them make sense, with nothing that holds for all of them.
     ///
     /// # Errors
     /// The first user that does not, and why.
     pub fn new(users: impl IntoIterator<Item = User>) -> Result<Self, DirectoryError> {
+        Self::with_rules(users, LoginRules::default())
+    }
+
+    /// As [`new`](Self::new), with rules for all users.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_rules(
+        users: impl IntoIterator<Item = User>,
+        rules: LoginRules,
+    ) -> Result<Self, DirectoryError> {
         let mut all: HashMap<String, Arc<User>> = HashMap::new();
         for user in users {
             let fail = |why| DirectoryError { user: user.name.clone(), why };
-            check(&user).map_err(fail)?;
+            check(&user, &rules).map_err(fail)?;
             if all.contains_key(&user.name) {
                 return Err(fail(UserError::Twice));
             }
@@ -84,17 +117,38 @@ impl Directory {
         if decoys.is_empty() {
             decoys.extend(DECOY.parse());
         }
-        let first_steps: BTreeSet<Method> = all
-            .values()
-            .flat_map(|user| user.chains())
-            .filter_map(|chain| chain.steps().first().copied())
-            .collect();
-        Ok(Self {
-            users: all,
-            decoys,
-            seed: RandomState::new(),
-            offered: first_steps.into_iter().collect(),
-        })
+        let mut directory =
+            Self { users: all, rules, decoys, seed: RandomState::new(), offered: Vec::new() };
+        let chains = directory.users.values().flat_map(|user| directory.chains(user));
+        let mut first: BTreeSet<Method> =
+            chains.filter_map(|chain| chain.steps().first().copied()).collect();
+        if directory.rules.external.is_some() {
+            // Nobody knows yet what its users have.
+            first.extend([Method::PublicKey, Method::Password]);
+        }
+        directory.offered = first.into_iter().collect();
+        Ok(directory)
+    }
+
+    /// What holds for the logins of all users.
+    pub fn rules(&self) -> &LoginRules {
+        &self.rules
+    }
+
+    /// The chains of which `user` must complete one. Where the user's settings name none, each method
+    /// that there is something for is one; but a password alone is not enough beside a second factor.
+    pub fn chains(&self, user: &User) -> Vec<Chain> {
+        if !user.methods.is_empty() {
+            return user.methods.clone();
+        }
+        let is_enough = |method: &Method| match method {
+            Method::PublicKey | Method::HostBased => self.rules.supply(user, *method),
+            Method::Password => user.password.is_some() && user.totp.is_none(),
+            Method::KeyboardInteractive => {
+                (user.password.is_some() && user.totp.is_some()) || self.rules.questioner.is_some()
+            }
+        };
+        Method::ALL.iter().copied().filter(is_enough).map(Chain::one).collect()
     }
 
     /// The user of that name.
@@ -119,16 +173,21 @@ impl Directory {
         &self.offered
     }
 
-    /// Checks a password against the user's hash, or against a decoy if there is none. Both cost
-    /// the same.
-    pub(crate) fn verify_password(&self, name: &[u8], password: &[u8]) -> bool {
-        match self.user(name).and_then(|user| user.password.as_ref()) {
-            Some(hash) => hash.verify(password),
+    /// Checks a password against `hash`, or against a decoy if there is none. Both cost the same.
+    pub(crate) fn verify_password(
+        &self,
+        world: &dyn World,
+        name: &[u8],
+        hash: Option<&PasswordHash>,
+        password: &[u8],
+    ) -> bool {
+        match hash {
+            Some(hash) => world.verify_password(hash, password),
             None => {
                 let at = self.seed.hash_one(name) as usize % self.decoys.len().max(1);
                 if let Some(decoy) = self.decoys.get(at) {
                     // Never an answer: it may be somebody else's password.
-                    std::hint::black_box(decoy.verify(password));
+                    std::hint::black_box(world.verify_password(decoy, password));
                 }
                 false
             }
@@ -136,7 +195,7 @@ impl Directory {
     }
 }
 
-fn check(user: &User) -> Result<(), UserError> {
+fn check(user: &User, rules: &LoginRules) -> Result<(), UserError> {
     let name = user.name.as_str();
     let bad = name.is_empty()
         || name.len() > USER_NAME_LEN_MAX
@@ -151,21 +210,51 @@ fn check(user: &User) -> Result<(), UserError> {
     if user.authorized_keys.len() > USER_KEYS_MAX {
         return Err(UserError::TooManyKeys);
     }
+    for (len, max, error) in [
+        (user.principals.len(), USER_PRINCIPALS_MAX, UserError::TooManyPrincipals),
+        (user.host_based.len(), HOST_USERS_MAX, UserError::TooManyHostUsers),
+        (user.recovery_codes.len(), RECOVERY_CODES_MAX, UserError::TooManyRecoveryCodes),
+    ] {
+        if len > max {
+            return Err(error);
+        }
+    }
     for chain in &user.methods {
-        if let Some(&lacking) = chain.steps().iter().find(|step| !user.has(**step)) {
+        let steps = chain.steps();
+        if let Some(&lacking) = steps.iter().find(|step| !rules.supply(user, **step)) {
             return Err(UserError::Lacks(lacking));
         }
-        let keys = chain.steps().iter().filter(|step| **step == Method::PublicKey).count();
-        if keys > user.authorized_keys.len() {
+        let keys = steps.iter().filter(|step| **step == Method::PublicKey).count();
+        let own_keys_only = rules.user_authorities.is_empty() && rules.key_lookup.is_none();
+        if own_keys_only && keys > user.authorized_keys.len() {
             return Err(UserError::LacksKeys);
+        }
+        let begins_with_questions = steps.first() == Some(&Method::KeyboardInteractive);
+        if begins_with_questions && user.password.is_none() && rules.questioner.is_none() {
+            return Err(UserError::CodeAlone);
         }
     }
     Ok(())
 }
 
+impl LoginRules {
+    /// Whether the user's settings, or what holds for everybody, have what `method` needs.
+    fn supply(&self, user: &User, method: Method) -> bool {
+        match method {
+            Method::PublicKey => {
+                user.has(method) || !self.user_authorities.is_empty() || self.key_lookup.is_some()
+            }
+            Method::HostBased => user.has(method) && self.host_based.is_some(),
+            Method::Password => user.has(method),
+            Method::KeyboardInteractive => user.has(method) || self.questioner.is_some(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::EmptyWorld;
 
     /// Without it an unknown name would cost nothing where nobody has a password.
     #[test]
@@ -186,8 +275,12 @@ mod tests {
         let directory = Directory::new([user, User::new("b", "/srv")]).unwrap();
 
         assert_eq!(directory.decoys, [hash]);
-        assert!(directory.verify_password(b"a", b"pass"));
-        assert!(!directory.verify_password(b"b", b"pass"));
-        assert!(!directory.verify_password(b"\xff", b"pass"));
+        let verify = |name: &[u8]| {
+            let own = directory.user(name).and_then(|user| user.password.as_ref());
+            directory.verify_password(&EmptyWorld, name, own, b"pass")
+        };
+        assert!(verify(b"a"));
+        assert!(!verify(b"b"));
+        assert!(!verify(b"\xff"));
     }
 }

@@ -3,16 +3,19 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sterna_identity::{
-    Attempt, Credential, Decision, Directory, Method, Progress, Reason, User, authenticate,
+    Attempt, Credential, Decision, Directory, HostClaim, Login, Method, Progress, Reason, Refusal,
+    Signature, Trace, User, World, authenticate,
 };
 use sterna_sftp_proto::messages::Symlink;
-use sterna_ssh_crypto::OfferedKey;
-use sterna_ssh_proto::{AuthAnswer, AuthMethod, AuthRequest, SignatureCheck};
+use sterna_ssh_proto::{AuthAnswer, AuthMethod, AuthRequest, Prompt, Prompts, SignatureCheck};
 use sterna_storage::Backend;
 
+use crate::sessions::Sessions;
 use crate::sftp::SessionPolicy;
+use crate::world::SystemWorld;
 
 /// Where a user's files are and what is allowed there. Called once per login, where blocking does
 /// no harm.
@@ -23,30 +26,62 @@ pub type StorageOf =
 pub trait Authenticator: Send + Sync + 'static {
     /// Judges one attempt. May block.
     fn authenticate(&self, progress: &mut Progress, attempt: &Attempt<'_>) -> Decision;
+
+    /// Where the sessions of those who logged in are to be kept.
+    fn sessions(&self) -> Arc<Sessions> {
+        Arc::default()
+    }
 }
 
 /// The users of a [`Directory`] that can be replaced while the server runs.
-pub struct Users(RwLock<Arc<Directory>>);
+pub struct Users {
+    directory: RwLock<Arc<Directory>>,
+    world: Box<dyn World>,
+    sessions: Arc<Sessions>,
+}
 
 impl Users {
+    /// Without a state directory: see [`SystemWorld::new`].
     pub fn new(directory: Directory) -> Self {
-        Self(RwLock::new(Arc::new(directory)))
+        Self::with_world(directory, SystemWorld::new())
     }
 
-    /// From now on these users and no others. Sessions go on.
-    pub fn replace(&self, directory: Directory) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(directory);
+    /// Judged in this world.
+    pub fn with_world(directory: Directory, world: impl World + 'static) -> Self {
+        Self {
+            directory: RwLock::new(Arc::new(directory)),
+            world: Box::new(world),
+            sessions: Arc::default(),
+        }
+    }
+
+    /// From now on these users and rules, and no others. Sessions go on, but for those of users that
+    /// are gone or disabled; returns how many of these were told to end.
+    pub fn replace(&self, directory: Directory) -> usize {
+        let new = Arc::new(directory);
+        let mut place = self.directory.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *place, Arc::clone(&new));
+        drop(place);
+        self.sessions.end_unless(|user| match new.user(user.name.as_bytes()) {
+            Some(user) => user.enabled,
+            // Users that a program outside vouched for are not in the settings.
+            None => old.user(user.name.as_bytes()).is_none(),
+        })
     }
 
     /// The users of this moment.
     pub fn directory(&self) -> Arc<Directory> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Authenticator for Users {
     fn authenticate(&self, progress: &mut Progress, attempt: &Attempt<'_>) -> Decision {
-        authenticate(&self.directory(), progress, attempt)
+        authenticate(&self.directory(), &*self.world, progress, attempt, &mut Trace::off())
+    }
+
+    fn sessions(&self) -> Arc<Sessions> {
+        Arc::clone(&self.sessions)
     }
 }
 
@@ -54,20 +89,41 @@ impl<A: Authenticator> Authenticator for Arc<A> {
     fn authenticate(&self, progress: &mut Progress, attempt: &Attempt<'_>) -> Decision {
         (**self).authenticate(progress, attempt)
     }
+
+    fn sessions(&self) -> Arc<Sessions> {
+        (**self).sessions()
+    }
 }
 
 /// Who logged in, with what the session needs.
-pub(crate) struct Login {
+pub(crate) struct Account {
     pub(crate) user: Arc<User>,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) policy: SessionPolicy,
+    /// The key or certificate forces SFTP whatever is asked for.
+    pub(crate) sftp_only: bool,
 }
 
 /// One attempt on its way through the pool.
 pub(crate) struct Judgement {
     pub(crate) progress: Progress,
     pub(crate) answer: AuthAnswer,
-    pub(crate) login: Option<Login>,
+    pub(crate) account: Option<Account>,
+    /// The attempt was a guess, and wrong: whether even the name was.
+    pub(crate) failed: Option<InvalidUser>,
+}
+
+/// Whether nobody has the name that was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InvalidUser(pub(crate) bool);
+
+/// Where an attempt comes from, for rules and logs.
+pub(crate) struct Peer {
+    pub(crate) source: SocketAddr,
+    /// Its version line, unproven.
+    pub(crate) version: Vec<u8>,
+    /// Since it connected.
+    pub(crate) connected: Duration,
 }
 
 /// Judges `request`, logs the outcome, and opens the user's storage after the last step.
@@ -76,56 +132,125 @@ pub(crate) fn judge(
     storage_of: &StorageOf,
     mut progress: Progress,
     request: &AuthRequest,
-    source: SocketAddr,
-    client_version: &[u8],
+    peer: &Peer,
 ) -> Judgement {
-    let credential = match &request.method {
-        AuthMethod::None => Credential::None,
-        AuthMethod::Password { password } => Credential::Password(password),
-        AuthMethod::PublicKeyQuery { key: OfferedKey::Plain(key), .. } => {
-            Credential::PublicKeyQuery(key)
-        }
-        AuthMethod::PublicKey { key: OfferedKey::Plain(key), signature, .. } => {
-            let touched = match signature {
-                SignatureCheck::Invalid => false,
-                SignatureCheck::Valid => true,
-                SignatureCheck::ValidByToken(token) => token.touched,
-            };
-            Credential::PublicKey { key, signature_valid: touched }
-        }
-        // Changing passwords is not offered; the old one must not count as a login.
-        AuthMethod::PasswordChange { .. } => Credential::Other(b"password change"),
-        AuthMethod::Other { name } => Credential::Other(name.as_bytes()),
-        _ => Credential::Other(b"unknown"),
+    let credential = credential_of(&request.method);
+    let attempt = Attempt {
+        user: &request.user,
+        credential,
+        source: peer.source.ip().to_canonical(),
+        client_version: &peer.version,
+        now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     };
-    let attempt = Attempt { user: &request.user, credential, source: source.ip(), client_version };
     let decision = authenticator.authenticate(&mut progress, &attempt);
 
-    let user = request.user.escape_ascii();
-    let (answer, login) = match decision {
-        Decision::Accept(account) => match storage_of(&account) {
-            Ok((backend, mut policy)) => {
-                policy.draft_symlinks |= Symlink::is_in_draft_order_for(client_version);
-                let version = client_version.escape_ascii();
-                tracing::info!(%user, %source, client = %version, ?credential, "logged in");
-                (AuthAnswer::Accept, Some(Login { user: account, backend, policy }))
-            }
-            Err(error) => {
-                tracing::error!(%user, %source, %error, "login refused: no storage");
-                (AuthAnswer::Reject { methods: Vec::new() }, None)
-            }
-        },
+    let (user, source) = (request.user.escape_ascii(), peer.source);
+    let mut failed = None;
+    let (answer, account) = match decision {
+        Decision::Accept(login) => accept(storage_of, &login, peer),
         Decision::KeyOk => (AuthAnswer::PublicKeyOk, None),
-        Decision::Continue { methods } => (AuthAnswer::Partial { methods: names(&methods) }, None),
-        Decision::Reject { reason, methods } => {
-            // Every client asks with nothing first.
-            if reason != Reason::NothingOffered {
-                tracing::info!(%user, %source, ?credential, %reason, "login refused");
+        Decision::Continue { proof, methods } => {
+            let methods = names(&methods);
+            tracing::info!(%user, %source, %proof, next = methods.join(","), "login step passed");
+            (AuthAnswer::Partial { methods }, None)
+        }
+        Decision::Ask(prompts) => {
+            let prompt = |(text, echo)| Prompt { text, echo };
+            let prompts = Prompts {
+                name: String::new(),
+                instruction: prompts.instruction,
+                prompts: prompts.prompts.into_iter().map(prompt).collect(),
+            };
+            (AuthAnswer::Prompt(prompts), None)
+        }
+        Decision::ChangePassword { prompt } => (AuthAnswer::ChangePassword { prompt }, None),
+        Decision::Reject { refusal, methods } => {
+            log_refusal(&request.user, peer, &attempt.credential, &refusal);
+            if is_guess(&credential) {
+                failed = Some(InvalidUser(refusal.reason == Reason::UnknownUser));
             }
             (AuthAnswer::Reject { methods: names(&methods) }, None)
         }
     };
-    Judgement { progress, answer, login }
+    Judgement { progress, answer, account, failed }
+}
+
+/// Opens the user's storage, as far as the proofs of the login leave it.
+fn accept(storage_of: &StorageOf, login: &Login, peer: &Peer) -> (AuthAnswer, Option<Account>) {
+    let (user, source) = (&login.user.name, peer.source);
+    let (backend, mut policy) = match storage_of(&login.user) {
+        Ok(storage) => storage,
+        Err(error) => {
+            tracing::error!(user, %source, %error, "login refused: no storage");
+            return (AuthAnswer::Reject { methods: Vec::new() }, None);
+        }
+    };
+    policy.draft_symlinks |= Symlink::is_in_draft_order_for(&peer.version);
+    policy.read_only |= login.restrictions.read_only;
+    policy.umask = login.restrictions.umask.or(policy.umask);
+    if let Some(dir) = &login.restrictions.start_dir {
+        // Relative to the user's root, and never above it.
+        policy.start_dir =
+            if dir.starts_with(b"/") { dir.clone() } else { [b"/", &dir[..]].concat() };
+    }
+    let proofs: Vec<String> = login.proofs.iter().map(ToString::to_string).collect();
+    tracing::info!(
+        user, %source, by = proofs.join(", "), client = %peer.version.escape_ascii(),
+        read_only = policy.read_only, after_ms = peer.connected.as_millis() as u64, "logged in"
+    );
+    let account = Account {
+        user: Arc::clone(&login.user),
+        backend,
+        policy,
+        sftp_only: login.restrictions.sftp_only,
+    };
+    (AuthAnswer::Accept, Some(account))
+}
+
+fn log_refusal(user: &[u8], peer: &Peer, credential: &Credential<'_>, refusal: &Refusal) {
+    // Every client asks with nothing first.
+    if refusal.reason == Reason::NothingOffered {
+        return;
+    }
+    let (user, source, rule) = (user.escape_ascii(), peer.source, refusal.reason.rule());
+    tracing::info!(%user, %source, ?credential, rule, reason = %refusal, "login refused");
+}
+
+/// Whether a wrong attempt of this kind tries to guess something.
+fn is_guess(credential: &Credential<'_>) -> bool {
+    !matches!(
+        credential,
+        Credential::None | Credential::PublicKeyQuery(_) | Credential::KeyboardInteractive
+    )
+}
+
+fn credential_of(method: &AuthMethod) -> Credential<'_> {
+    match method {
+        AuthMethod::None => Credential::None,
+        AuthMethod::Password { password } => Credential::Password(password),
+        AuthMethod::PasswordChange { old, new } => Credential::PasswordChange { old, new },
+        AuthMethod::PublicKeyQuery { key, .. } => Credential::PublicKeyQuery(key),
+        AuthMethod::PublicKey { key, signature, .. } => {
+            let signature = match signature {
+                SignatureCheck::Invalid => Signature::Invalid,
+                SignatureCheck::Valid => Signature::Valid,
+                SignatureCheck::ValidByToken(token) => Signature::ByToken(*token),
+            };
+            Credential::PublicKey { key, signature }
+        }
+        AuthMethod::HostBased { key, client_host, client_user, signature_valid, .. } => {
+            Credential::HostBased(HostClaim {
+                key,
+                client_host,
+                client_user,
+                signature_valid: *signature_valid,
+            })
+        }
+        AuthMethod::KeyboardInteractive { .. } => Credential::KeyboardInteractive,
+        AuthMethod::PromptAnswers { answers } => Credential::Answers(answers),
+        AuthMethod::Other { name } => Credential::Other(name.as_bytes()),
+        _ => Credential::Other(b"unknown"),
+    }
 }
 
 fn names(methods: &[Method]) -> Vec<String> {

@@ -13,6 +13,7 @@ use sterna_storage::{Backend, Error as StorageError, Local};
 use tokio::net::TcpListener;
 
 use crate::authenticate::{Authenticator, StorageOf, Users};
+use crate::banner::Banner;
 use crate::connection::Shared;
 use crate::defence::{Defence, DefenceSettings};
 use crate::host_keys::{HostKeyError, HostKeys};
@@ -22,9 +23,9 @@ use crate::listener::Server;
 use crate::login_delay::LoginDelay;
 use crate::sftp::{Resources, SessionPolicy};
 
-/// Threads that judge logins: a password hash takes a whole core for its time, and the rest of the
-/// machine has other things to do.
-const LOGIN_THREADS_MAX: usize = 4;
+/// Threads that judge logins. They mostly wait: for programs outside, for names of hosts, and for
+/// their turn to hash a password (`world.rs`).
+const LOGIN_THREADS_MAX: usize = 32;
 
 /// Backlog of a listening socket, as other servers have it.
 const LISTEN_BACKLOG: i32 = 128;
@@ -39,7 +40,7 @@ pub struct Builder {
     connections_max: usize,
     defence: Option<Arc<Defence>>,
     login_grace: Option<Duration>,
-    banner: Option<String>,
+    banner: Banner,
     configure: Vec<Configure>,
 }
 
@@ -88,7 +89,7 @@ impl Default for Builder {
             connections_max: CONNECTIONS_MAX,
             defence: None,
             login_grace: None,
-            banner: None,
+            banner: Banner::default(),
             configure: Vec::new(),
         }
     }
@@ -177,10 +178,10 @@ impl Builder {
         self
     }
 
-    /// Text shown before login.
+    /// Text shown before login: a string, or a [`Banner`] to change it while the server runs.
     #[must_use]
-    pub fn banner(mut self, text: impl Into<String>) -> Self {
-        self.banner = Some(text.into());
+    pub fn banner(mut self, text: impl Into<Banner>) -> Self {
+        self.banner = text.into();
         self
     }
 
@@ -201,7 +202,7 @@ impl Builder {
         if self.listen.is_empty() {
             return Err(BuildError::Missing("an address to listen on"));
         }
-        let mut config = ServerConfig::new(host_keys.public().cloned());
+        let mut config = ServerConfig::new(host_keys.offered());
         if config.host_keys.is_empty() {
             return Err(BuildError::Missing("host keys"));
         }
@@ -211,7 +212,6 @@ impl Builder {
         let settings = defence.settings();
         config.login_grace = self.login_grace.unwrap_or(settings.login_grace);
         config.auth_failures_max = settings.max_auth_tries;
-        config.banner = self.banner;
         self.configure.into_iter().for_each(|configure| configure(&mut config));
         let sockets: Result<Vec<_>, _> = self
             .listen
@@ -221,14 +221,16 @@ impl Builder {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let shared = Shared {
             host_keys,
+            sessions: authenticator.sessions(),
             authenticator,
             storage_of: self.storage_of,
-            logins: IoPool::new(cores.min(LOGIN_THREADS_MAX)),
+            logins: IoPool::new(LOGIN_THREADS_MAX),
             login_delay: LoginDelay::new(&mut SystemRandom),
             signatures: IoPool::new(cores),
             resources: self.resources.unwrap_or_default(),
         };
-        Ok(Server::new(sockets?, config, Arc::new(shared), defence, self.connections_max))
+        let server = Server::new(sockets?, config, Arc::new(shared), defence, self.connections_max);
+        Ok(server.with_banner(self.banner))
     }
 }
 

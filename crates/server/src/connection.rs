@@ -16,7 +16,7 @@ use sterna_ssh_proto::{
 use sterna_ssh_tokio::{Link, Service};
 use tokio::time::{Sleep, sleep_until};
 
-use crate::authenticate::{Authenticator, Judgement, Login, StorageOf, judge};
+use crate::authenticate::{Account, Authenticator, InvalidUser, Judgement, Peer, StorageOf, judge};
 use crate::channel::Channel;
 use crate::command::Command;
 use crate::host_keys::HostKeys;
@@ -24,6 +24,7 @@ use crate::io_pool::IoPool;
 use crate::jobs::Jobs;
 use crate::limits::SESSIONS_MAX;
 use crate::login_delay::LoginDelay;
+use crate::sessions::{Session, Sessions};
 use crate::sftp::{Resources, SftpSession};
 use crate::shutdown::{Phase, ShutdownWatch};
 
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     /// Judges logins: few threads, each may hash a password.
     pub(crate) logins: IoPool,
     pub(crate) login_delay: LoginDelay,
+    pub(crate) sessions: Arc<Sessions>,
     /// Makes signatures that take long: RSA.
     pub(crate) signatures: IoPool,
     pub(crate) resources: Resources,
@@ -54,7 +56,10 @@ pub(crate) struct ServerConnection {
     attempt: Option<Attempt>,
     /// A refusal that waits until it is time to say it.
     refusal: Option<(AuthAnswer, Pin<Box<Sleep>>)>,
-    login: Option<Login>,
+    account: Option<Account>,
+    /// How others can end this session; from login on.
+    session: Option<Session>,
+    connected: Instant,
     unauthenticated: Option<Unauthenticated>,
     channels: BTreeMap<ChannelId, Channel>,
     shutdown: ShutdownWatch,
@@ -83,7 +88,9 @@ impl ServerConnection {
             progress: Some(Progress::default()),
             attempt: None,
             refusal: None,
-            login: None,
+            account: None,
+            session: None,
+            connected: Instant::now(),
             unauthenticated: Some(unauthenticated),
             channels: BTreeMap::new(),
             shutdown,
@@ -92,7 +99,7 @@ impl ServerConnection {
 
     /// The user, once logged in; for the log.
     pub(crate) fn user(&self) -> Option<&str> {
-        self.login.as_ref().map(|login| login.user.name.as_str())
+        self.account.as_ref().map(|account| account.user.name.as_str())
     }
 
     fn start_login(&mut self, request: AuthRequest, link: &mut Link<'_>) -> Result<(), Error> {
@@ -106,11 +113,15 @@ impl ServerConnection {
             began: link.now,
             may_guess: !matches!(request.method, AuthMethod::None),
         });
-        let (shared, source) = (Arc::clone(&self.shared), self.source);
-        let version = link.connection.peer_software().to_vec();
+        let shared = Arc::clone(&self.shared);
+        let peer = Peer {
+            source: self.source,
+            version: link.connection.peer_software().to_vec(),
+            connected: self.connected.elapsed(),
+        };
         self.logins.start(0, move |_| {
             let authenticator = &*shared.authenticator;
-            judge(authenticator, &*shared.storage_of, progress, &request, source, &version)
+            judge(authenticator, &*shared.storage_of, progress, &request, &peer)
         });
         Ok(())
     }
@@ -124,10 +135,20 @@ impl ServerConnection {
         let judgement = judgement.unwrap_or_else(|| Judgement {
             progress: Progress::default(),
             answer: AuthAnswer::Reject { methods: Vec::new() },
-            login: None,
+            account: None,
+            failed: None,
         });
         self.progress = Some(judgement.progress);
-        self.login = judgement.login;
+        self.session = judgement
+            .account
+            .as_ref()
+            .map(|account| self.shared.sessions.enter(Arc::clone(&account.user)));
+        self.account = judgement.account;
+        if let (Some(InvalidUser(invalid)), Some(admission)) =
+            (judgement.failed, &self.unauthenticated)
+        {
+            admission.login_failed(invalid);
+        }
         match (judgement.answer, self.attempt.take()) {
             (answer @ AuthAnswer::Reject { .. }, Some(attempt)) if attempt.may_guess => {
                 let due = self.shared.login_delay.due(&attempt.user, attempt.began, Instant::now());
@@ -170,8 +191,8 @@ impl ServerConnection {
             request,
             ChannelRequest::Subsystem(_) | ChannelRequest::Exec(_) | ChannelRequest::Shell
         );
-        let started = match (self.channels.get(&id), &self.login) {
-            (Some(Channel::Fresh), Some(login)) => self.start(login, request),
+        let started = match (self.channels.get(&id), &self.account) {
+            (Some(Channel::Fresh), Some(account)) => self.start(account, request),
             _ => None,
         };
         if asks {
@@ -183,19 +204,22 @@ impl ServerConnection {
     }
 
     /// The program that a request asks for, if we have it.
-    fn start(&self, login: &Login, request: ChannelRequest) -> Option<Channel> {
-        let (backend, resources) = (Arc::clone(&login.backend), &self.shared.resources);
+    fn start(&self, account: &Account, request: ChannelRequest) -> Option<Channel> {
+        let (backend, resources) = (Arc::clone(&account.backend), &self.shared.resources);
+        let sftp = |backend| {
+            let session = SftpSession::new(backend, account.policy.clone(), resources);
+            Some(Channel::Sftp(Box::new(session)))
+        };
         match request {
-            ChannelRequest::Subsystem(name) if name == b"sftp" => {
-                let session = SftpSession::new(backend, login.policy.clone(), resources);
-                Some(Channel::Sftp(Box::new(session)))
-            }
+            ChannelRequest::Subsystem(name) if name == b"sftp" => sftp(backend),
+            // As if the client had asked for what its key or certificate forces (CRT-4).
+            ChannelRequest::Exec(_) | ChannelRequest::Shell if account.sftp_only => sftp(backend),
             ChannelRequest::Exec(line) => {
                 tracing::info!(
-                    user = %login.user.name, source = %self.source,
+                    user = %account.user.name, source = %self.source,
                     command = %line[..line.len().min(200)].escape_ascii(), "command"
                 );
-                let command = Command::exec(&line, backend, &login.policy, resources);
+                let command = Command::exec(&line, backend, &account.policy, resources);
                 Some(Channel::Command(Box::new(command)))
             }
             ChannelRequest::Shell => Some(Channel::Command(Box::new(Command::no_shell(resources)))),
@@ -265,7 +289,10 @@ impl Service for ServerConnection {
             }
             Phase::Ending => true,
         };
-        if leaves {
+        if self.session.as_ref().is_some_and(|session| session.poll_end(cx)) {
+            let why = "the account may not be used any more";
+            link.connection.disconnect(Reason::ByApplication, why, link.output);
+        } else if leaves {
             link.connection.disconnect(Reason::ByApplication, "server is stopping", link.output);
         }
         Ok(())

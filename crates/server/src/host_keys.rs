@@ -6,7 +6,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{fmt, process};
 
-use sterna_ssh_crypto::{KeyFileError, KeyType, PrivateKey, PublicKey, SystemRandom};
+use sterna_ssh_crypto::{
+    Certificate, CertificateKind, KeyFileError, KeyType, OfferedKey, PrivateKey, PublicKey,
+    SystemRandom,
+};
 
 /// Bytes of a key file that are read: an RSA key of 16384 bits as text has about 13,000.
 const KEY_FILE_LEN_MAX: u64 = 64 * 1024;
@@ -21,6 +24,7 @@ const MADE: [(&str, KeyType); 3] = [
 /// The private halves. They never leave this type; it signs.
 pub struct HostKeys {
     keys: Vec<(PrivateKey, Vec<u8>)>,
+    certificates: Vec<Certificate>,
 }
 
 /// A host key that cannot be used.
@@ -38,6 +42,8 @@ pub enum HostKeyWhy {
     Key(KeyFileError),
     /// The system gave no randomness, or the library refused.
     Generate,
+    /// A certificate that is not for hosts, or for none of the keys; says which.
+    Certificate(&'static str),
 }
 
 impl fmt::Display for HostKeyError {
@@ -50,6 +56,7 @@ impl fmt::Display for HostKeyError {
             }
             HostKeyWhy::Key(error) => error.fmt(f),
             HostKeyWhy::Generate => f.write_str("cannot be made"),
+            HostKeyWhy::Certificate(why) => f.write_str(why),
         }
     }
 }
@@ -63,7 +70,7 @@ impl HostKeys {
             let blob = key.public().to_wire();
             (key, blob)
         };
-        Self { keys: keys.into_iter().map(with_blob).collect() }
+        Self { keys: keys.into_iter().map(with_blob).collect(), certificates: Vec::new() }
     }
 
     /// Reads key files, in this order of preference.
@@ -97,6 +104,33 @@ impl HostKeys {
         Ok(Self::new(keys))
     }
 
+    /// Adds the certificates in these files (`ssh_host_ed25519_key-cert.pub`). Clients who know the
+    /// authority need not know the keys.
+    ///
+    /// # Errors
+    /// The first file that cannot be read, or is no host certificate of one of the keys.
+    pub fn with_certificates<P: AsRef<Path>>(
+        mut self,
+        paths: impl IntoIterator<Item = P>,
+    ) -> Result<Self, HostKeyError> {
+        for path in paths {
+            let path = path.as_ref();
+            let fail = |why| HostKeyError { path: path.to_owned(), why };
+            let certificate = read_certificate(path).map_err(fail)?;
+            if !self.public().any(|key| *key == certificate.key) {
+                return Err(fail(HostKeyWhy::Certificate("is of none of the host keys")));
+            }
+            self.certificates.push(certificate);
+        }
+        Ok(self)
+    }
+
+    /// What is shown to clients: certificates, then the public halves, best first.
+    pub(crate) fn offered(&self) -> impl Iterator<Item = OfferedKey> {
+        let certificates = self.certificates.iter().cloned().map(OfferedKey::from);
+        certificates.chain(self.public().cloned().map(OfferedKey::from))
+    }
+
     /// The public halves, best first.
     pub fn public(&self) -> impl Iterator<Item = &PublicKey> {
         self.keys.iter().map(|(key, _)| key.public())
@@ -112,6 +146,25 @@ impl HostKeys {
     pub(crate) fn sign(&self, blob: &[u8], algorithm: &str, data: &[u8]) -> Option<Vec<u8>> {
         let (key, _) = self.keys.iter().find(|(_, known)| known == blob)?;
         key.sign(algorithm, data).ok()
+    }
+}
+
+fn read_certificate(path: &Path) -> Result<Certificate, HostKeyWhy> {
+    let meta = fs::metadata(path).map_err(HostKeyWhy::Io)?;
+    if meta.len() > KEY_FILE_LEN_MAX {
+        return Err(HostKeyWhy::Io(io::ErrorKind::FileTooLarge.into()));
+    }
+    let text = fs::read_to_string(path).map_err(HostKeyWhy::Io)?;
+    match OfferedKey::from_openssh(text.trim()) {
+        Ok((OfferedKey::Certified(certificate), _))
+            if certificate.kind == CertificateKind::Host =>
+        {
+            Ok(*certificate)
+        }
+        Ok((OfferedKey::Certified(_), _)) => {
+            Err(HostKeyWhy::Certificate("is a certificate for users, not for hosts"))
+        }
+        _ => Err(HostKeyWhy::Certificate("is not a certificate")),
     }
 }
 

@@ -35,6 +35,7 @@
 //! [`IoPool`] and comes back by a wake-up.
 
 mod authenticate;
+mod banner;
 mod buffers;
 mod builder;
 mod channel;
@@ -48,14 +49,19 @@ mod jobs;
 pub mod limits;
 mod listener;
 mod login_delay;
+mod sessions;
 pub mod sftp;
 mod shutdown;
 pub mod stdio;
 mod wake;
+mod world;
 
 pub use authenticate::{Authenticator, StorageOf, Users};
+pub use banner::Banner;
 pub use buffers::{Buffer, BufferPool};
 pub use builder::{BuildError, Builder};
 pub use host_keys::{HostKeyError, HostKeyWhy, HostKeys};
 pub use io_pool::IoPool;
 pub use listener::Server;
+pub use sessions::Sessions;
+pub use world::{ChangePassword, SystemWorld};

@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
+use crate::banner::Banner;
 use crate::builder::Builder;
 use crate::connection::{ServerConnection, Shared};
 use crate::defence::{Admit, Defence, DefenceSettings, DropReason, Visit};
@@ -30,6 +31,7 @@ pub struct Server {
     defence: Arc<Defence>,
     /// Those that `config` was last brought up to.
     settings: Arc<DefenceSettings>,
+    banner: Banner,
     connections: Arc<Semaphore>,
 }
 
@@ -51,8 +53,13 @@ impl Server {
             shared,
             settings: defence.settings(),
             defence,
+            banner: Banner::default(),
             connections: Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS))),
         }
+    }
+
+    pub(crate) fn with_banner(self, banner: Banner) -> Self {
+        Self { banner, ..self }
     }
 
     /// Where it listens, with the ports that the system chose.
@@ -124,7 +131,7 @@ impl Server {
         tasks.spawn(run_connection(driver, service, source, visit, place));
     }
 
-    /// What a new connection is offered, with the defence's settings of this moment.
+    /// What a new connection is offered, with the defence's settings and the banner of this moment.
     fn config(&mut self) -> Arc<ServerConfig> {
         let settings = self.defence.settings();
         if !Arc::ptr_eq(&settings, &self.settings) {
@@ -132,6 +139,9 @@ impl Server {
             config.login_grace = settings.login_grace;
             config.auth_failures_max = settings.max_auth_tries;
             self.settings = settings;
+        }
+        if let Some(text) = self.banner.changed_from(self.config.banner.as_deref()) {
+            Arc::make_mut(&mut self.config).banner = text;
         }
         Arc::clone(&self.config)
     }

@@ -43,7 +43,8 @@ impl Stage {
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
             .unwrap();
         let mut user = User::new("alice", dir.path());
-        user.authorized_keys = parse_authorized_keys(key.public().to_openssh("alice").as_bytes()).0;
+        let keys = parse_authorized_keys(key.public().to_openssh("alice").as_bytes()).0;
+        user.authorized_keys = keys.into_iter().map(Into::into).collect();
         let host_key = PrivateKey::generate(KeyType::Ed25519, &mut SystemRandom).unwrap();
         let server = Server::builder()
             .listen("127.0.0.1:0".parse().unwrap())

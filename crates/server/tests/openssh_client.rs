@@ -39,7 +39,8 @@ impl Stage {
         let root = dir.path().join("root");
         std::fs::create_dir(&root).unwrap();
         let mut user = User::new("alice", &root);
-        user.authorized_keys = parse_authorized_keys(key.public().to_openssh("alice").as_bytes()).0;
+        let keys = parse_authorized_keys(key.public().to_openssh("alice").as_bytes()).0;
+        user.authorized_keys = keys.into_iter().map(Into::into).collect();
         change(&mut user);
 
         let host_key = PrivateKey::generate(host_key, &mut SystemRandom).unwrap();

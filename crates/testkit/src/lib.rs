@@ -2,6 +2,7 @@
 //!
 //! Never published. Everything random comes from one seed, which a failing test prints.
 
+pub mod certificate;
 pub mod clock;
 pub mod link;
 pub mod openssh;
@@ -9,6 +10,7 @@ pub mod pair;
 pub mod processes;
 pub mod seed;
 
+pub use certificate::CertificateSpec;
 pub use clock::Clock;
 pub use link::Link;
 pub use pair::{Pair, PairConfig, Side};

@@ -15,13 +15,13 @@ const SERVER_VERSION: &[u8] = b"SSH-2.0-s";
 struct Party {
     kex: Kex,
     algorithms: Algorithms,
-    host_keys: Vec<PublicKey>,
+    host_keys: Vec<OfferedKey>,
     random: Seed,
 }
 
 impl Party {
     fn new(role: Role, host_keys: &[PrivateKey]) -> Self {
-        let host_keys = host_keys.iter().map(|k| k.public().clone()).collect();
+        let host_keys = host_keys.iter().map(|k| k.public().clone().into()).collect();
         let algorithms = Algorithms::default();
         Self { kex: Kex::new(role), algorithms, host_keys, random: Seed::new(role as u64) }
     }

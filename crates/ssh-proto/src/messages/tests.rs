@@ -1,11 +1,11 @@
 //! Vectors in both directions, and every message cut short, grown and scrambled.
 
 use proptest::prelude::*;
-use sterna_sshwire::{DecodeError, Reader};
+use sterna_sshwire::{DecodeError, Reader, put_string, put_u32};
 
 use super::auth::{Method, Request};
 use super::*;
-use crate::event::ChannelRequest;
+use crate::event::{ChannelRequest, Prompt, Prompts};
 use crate::vectors::bytes;
 
 /// Vectors of whole messages that we read; those with `true` end exactly where their last field does.
@@ -17,8 +17,9 @@ const MESSAGES: &[(&str, bool)] = &[
     ("T14.query_no_signature", true),
     ("T14.PK_OK_reply", true),
     ("T14.full_request", true),
-    ("T16.full_request", false),
+    ("T16.full_request", true),
     ("T17.password_request", true),
+    ("T18.request", true),
     ("T17.change_request", true),
     ("T19.FAILURE", true),
     ("T20.hostkeys_00_request", false),
@@ -181,10 +182,10 @@ fn t14_to_t17_login_requests_encode_and_decode() {
     };
     assert_eq!(k, key);
     let mut again = Vec::new();
-    auth::encode_public_key(&mut again, b"alice", "ssh-ed25519", k, Some(s));
+    auth::encode_public_key(&mut again, b"alice", "ssh-ed25519", k, None, Some(s));
     assert_eq!(again, full);
     again.clear();
-    auth::encode_public_key(&mut again, b"alice", "ssh-ed25519", k, None);
+    auth::encode_public_key(&mut again, b"alice", "ssh-ed25519", k, None, None);
     assert_eq!(again, bytes("T14.query_no_signature"));
 
     let (session_id, host_key) = (bytes("T4.H"), bytes("T3.public_key_blob"));
@@ -199,13 +200,38 @@ fn t14_to_t17_login_requests_encode_and_decode() {
 
     let hostbased = bytes("T16.full_request");
     let request = Request::decode(&mut Reader::new(&hostbased[1..])).unwrap();
-    assert!(matches!(request.method, Method::Other { name: b"hostbased" }));
+    let Method::HostBased {
+        algorithm: b"ssh-ed25519",
+        key: k,
+        client_host,
+        client_user,
+        signature,
+    } = request.method
+    else {
+        panic!("{request:?}")
+    };
+    assert_eq!((client_host, client_user), (&b"client.example.org."[..], &b"bob"[..]));
+    again.clear();
+    auth::put_host_based(&mut again, b"alice", "ssh-ed25519", k, client_host, client_user);
+    put_string(&mut again, signature);
+    assert_eq!(again, hostbased);
+    let signed = auth::host_based_signed_bytes(
+        &session_id,
+        b"alice",
+        "ssh-ed25519",
+        k,
+        client_host,
+        client_user,
+    );
+    assert_eq!(signed, bytes("T16.bytes_to_sign"));
+    let client_key = sterna_ssh_crypto::PublicKey::from_wire(k).unwrap();
+    assert!(client_key.verify("ssh-ed25519", &signed, signature).is_ok());
 
     let password = bytes("T17.password_request");
     let request = Request::decode(&mut Reader::new(&password[1..])).unwrap();
     assert!(matches!(request.method, Method::Password { password: b"pw", new_password: None }));
     again.clear();
-    auth::encode_password(&mut again, b"alice", b"pw");
+    auth::encode_password(&mut again, b"alice", b"pw", None);
     assert_eq!(again, password);
     let expired = bytes("T17.PASSWD_CHANGEREQ");
     let prompt = auth::decode_passwd_changereq(&mut Reader::new(&expired[1..]));
@@ -215,6 +241,72 @@ fn t14_to_t17_login_requests_encode_and_decode() {
     let Method::Password { password: b"pw", new_password: Some(b"new") } = request.method else {
         panic!("{request:?}")
     };
+    again.clear();
+    auth::encode_password(&mut again, b"alice", b"pw", Some(b"new"));
+    assert_eq!(again, change);
+    again.clear();
+    auth::encode_passwd_changereq(&mut again, "expired");
+    assert_eq!(again, expired);
+}
+
+#[test]
+fn t18_questions_and_answers_encode_and_decode() {
+    use keyboard::{
+        decode_info_request, decode_info_response, encode_info_request, encode_info_response,
+    };
+    let request = bytes("T18.request");
+    let decoded = Request::decode(&mut Reader::new(&request[1..])).unwrap();
+    assert!(matches!(decoded.method, Method::KeyboardInteractive { submethods: b"" }));
+    let mut out = Vec::new();
+    auth::encode_keyboard_interactive(&mut out, b"alice", "");
+    assert_eq!(out, request);
+
+    let code = Prompt { text: "Code: ".to_owned(), echo: false };
+    let one = Prompts { prompts: vec![code], ..Prompts::default() };
+    let none = Prompts { name: "note".to_owned(), ..Prompts::default() };
+    for (name, prompts) in
+        [("T18.INFO_REQUEST_one_hidden_prompt", one), ("T18.INFO_REQUEST_zero_prompts", none)]
+    {
+        let message = bytes(name);
+        out.clear();
+        encode_info_request(&mut out, &prompts);
+        assert_eq!(out, message, "{name}");
+        assert_eq!(decode_info_request(&mut Reader::new(&message[1..])), Ok(prompts));
+        for len in 1..message.len() {
+            assert!(decode_info_request(&mut Reader::new(&message[1..len])).is_err(), "{len}");
+        }
+    }
+
+    let answer = bytes("T18.INFO_RESPONSE");
+    let answers = vec![zeroize::Zeroizing::new(b"123456".to_vec())];
+    out.clear();
+    encode_info_response(&mut out, &answers);
+    assert_eq!(out, answer);
+    let decode =
+        |message: &[u8], count| decode_info_response(&mut Reader::new(&message[1..]), count);
+    assert_eq!(decode(&answer, 1), Ok(Some(answers)));
+    assert_eq!(decode(&answer, 0), Ok(None), "more answers than questions");
+    assert_eq!(decode(&answer, 2), Ok(None), "fewer");
+    assert_eq!(decode(&bytes("T18.INFO_RESPONSE_to_it"), 0), Ok(Some(Vec::new())));
+}
+
+/// A count of 2^32-1 must cost nothing (CVE-2026-42189).
+#[test]
+fn counts_of_questions_and_answers_are_bounded() {
+    use crate::limits::{ANSWER_LEN_MAX, PROMPTS_MAX};
+    for count in [PROMPTS_MAX + 1, u32::MAX] {
+        let mut answers = Vec::new();
+        put_u32(&mut answers, count);
+        assert!(keyboard::decode_info_response(&mut Reader::new(&answers), 1).is_err());
+        let mut request = Vec::new();
+        (0..3).for_each(|_| put_string(&mut request, b""));
+        put_u32(&mut request, count);
+        assert!(keyboard::decode_info_request(&mut Reader::new(&request)).is_err());
+    }
+    let mut long = Vec::new();
+    put_u32(&mut long, 1);
+    put_string(&mut long, &[b'x'; ANSWER_LEN_MAX + 1]);
+    assert_eq!(keyboard::decode_info_response(&mut Reader::new(&long), 1), Ok(None));
 }
 
 #[test]
