@@ -16,10 +16,10 @@ pub struct DefenceSettings {
     pub exempt: Vec<IpNet>,
     /// From connect to login; who needs longer is disconnected. Default: 60 s.
     pub login_grace: Duration,
-    /// How many connections may be without a login, from everywhere. Default: `10:30:100`.
+    /// How many connections may be without a login, from everywhere. Default: `100:30:500`.
     pub max_startups: MaxStartups,
     /// Connections without a login from one source network at a time; `None` for no bound of its own.
-    /// Default: 10.
+    /// Default: 64.
     pub per_source_max_startups: Option<u32>,
     /// Which addresses are one source. Default: `32:64`, since whoever has one IPv6 address usually
     /// has the whole /64.
@@ -36,7 +36,7 @@ impl Default for DefenceSettings {
             exempt: Vec::new(),
             login_grace: LOGIN_GRACE_DEFAULT,
             max_startups: MaxStartups::default(),
-            per_source_max_startups: Some(10),
+            per_source_max_startups: Some(64),
             per_source_net_block_size: NetBlockSize::default(),
             max_auth_tries: AUTH_FAILURES_MAX,
             per_source_penalties: Some(PenaltySettings::default()),
@@ -57,9 +57,10 @@ pub struct MaxStartups {
 }
 
 impl Default for MaxStartups {
-    /// As OpenSSH: `10:30:100`.
+    /// Ten times what OpenSSH starts with, for which each one is a process: here it is a task and some
+    /// 40 KiB, and clients that open dozens of connections at once are not uncommon.
     fn default() -> Self {
-        Self { start: 10, rate: 30, full: 100 }
+        Self { start: 100, rate: 30, full: 500 }
     }
 }
 
@@ -234,7 +235,7 @@ mod tests {
     fn max_startups_is_read_as_openssh_writes_it() {
         let read = |text: &str| text.parse::<MaxStartups>();
 
-        assert_eq!(read("10:30:100"), Ok(MaxStartups::default()));
+        assert_eq!(read("100:30:500"), Ok(MaxStartups::default()));
         assert_eq!(read("5"), Ok(MaxStartups { start: 5, rate: 100, full: 5 }));
         assert_eq!(read("7:100:7").unwrap().to_string(), "7:100:7");
         for wrong in
