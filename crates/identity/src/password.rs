@@ -10,10 +10,11 @@ use argon2::password_hash::phc;
 use argon2::{Argon2, Params, PasswordHasher, PasswordVerifier};
 use sha_crypt::{PasswordHash as CryptHash, ShaCrypt};
 use sterna_ssh_crypto::Random;
+use yescrypt::Yescrypt;
 
 use crate::limits::{
     ARGON2_LANES_MAX, ARGON2_MEMORY_KIB_MAX, ARGON2_WORK_KIB_MAX, BCRYPT_COST_MAX,
-    PASSWORD_HASH_LEN_MAX, PASSWORD_LEN_MAX, SHA_CRYPT_ROUNDS_MAX,
+    PASSWORD_HASH_LEN_MAX, PASSWORD_LEN_MAX, SHA_CRYPT_ROUNDS_MAX, YESCRYPT_MEMORY_LEN_MAX,
 };
 
 /// Bytes of salt in the hashes that we make (RFC 9106 §3.1 recommends 16).
@@ -31,6 +32,14 @@ const SHA_CRYPT_SALT_LEN_MAX: usize = 16;
 const SHA256_CRYPT_DIGEST_LEN: usize = 43;
 const SHA512_CRYPT_DIGEST_LEN: usize = 86;
 
+/// Characters of a yescrypt digest (32 bytes), and of its salt at most, as crypt(5) has them.
+const YESCRYPT_DIGEST_LEN: usize = 43;
+const YESCRYPT_SALT_LEN_MAX: usize = 86;
+
+/// Characters of yescrypt's parameters as crypt(3) makes them: flavour, memory, block size. More would be
+/// parallelism, time and ROM.
+const YESCRYPT_PARAMS_LEN: usize = 3;
+
 /// A password as it is stored: enough to recognise it, not to know it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash {
@@ -43,13 +52,14 @@ enum Kind {
     Argon2,
     Bcrypt,
     ShaCrypt,
+    Yescrypt,
 }
 
 /// Why a text is no password hash that we take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PasswordError {
-    /// None of argon2id, argon2i, argon2d, bcrypt (`$2a$ $2b$ $2y$`), `$5$` and `$6$`.
+    /// None of argon2id, argon2i, argon2d, bcrypt (`$2a$ $2b$ $2y$`), `$5$`, `$6$` and `$y$`.
     UnknownScheme,
     /// The scheme is known, the rest does not read.
     Malformed,
@@ -110,6 +120,9 @@ impl PasswordHash {
             Kind::Bcrypt => bcrypt::verify(password, &self.text).unwrap_or(false),
             Kind::ShaCrypt => CryptHash::new(self.text.as_str())
                 .is_ok_and(|hash| ShaCrypt::default().verify_password(password, &hash).is_ok()),
+            Kind::Yescrypt => {
+                Yescrypt::default().verify_password(password, self.text.as_str()).is_ok()
+            }
         }
     }
 
@@ -151,6 +164,10 @@ impl FromStr for PasswordHash {
             "6" => {
                 check_sha_crypt(text, SHA512_CRYPT_DIGEST_LEN)?;
                 Kind::ShaCrypt
+            }
+            "y" => {
+                check_yescrypt(text)?;
+                Kind::Yescrypt
             }
             _ => return Err(PasswordError::UnknownScheme),
         };
@@ -201,12 +218,36 @@ fn check_sha_crypt(text: &str, digest_len: usize) -> Result<(), PasswordError> {
         return Err(PasswordError::TooCostly);
     }
     let (salt, digest) = rest.split_once('$').ok_or(PasswordError::Malformed)?;
-    let is_crypt64 = |b: u8| b.is_ascii_alphanumeric() || b == b'.' || b == b'/';
     let good = rounds >= SHA_CRYPT_ROUNDS_MIN
         && salt.len() <= SHA_CRYPT_SALT_LEN_MAX
         && digest.len() == digest_len
         && digest.bytes().all(is_crypt64);
     if good { Ok(()) } else { Err(PasswordError::Malformed) }
+}
+
+/// `text` is `$y$params$salt$digest`.
+fn check_yescrypt(text: &str) -> Result<(), PasswordError> {
+    let fields: Vec<&str> = text.split('$').skip(2).collect();
+    let [params, salt, digest] = fields[..] else { return Err(PasswordError::Malformed) };
+    let good = params.len() == YESCRYPT_PARAMS_LEN
+        && params.starts_with('j')
+        && (1..=YESCRYPT_SALT_LEN_MAX).contains(&salt.len())
+        && digest.len() == YESCRYPT_DIGEST_LEN
+        && [salt, digest].iter().all(|field| field.bytes().all(is_crypt64));
+    if !good {
+        return Err(PasswordError::Malformed);
+    }
+    let params: yescrypt::Params = params.parse().map_err(|_| PasswordError::Malformed)?;
+    let memory = params.n().checked_mul(u64::from(params.r())).and_then(|len| len.checked_mul(128));
+    match memory {
+        Some(..=YESCRYPT_MEMORY_LEN_MAX) => Ok(()),
+        _ => Err(PasswordError::TooCostly),
+    }
+}
+
+/// The digits of crypt(3).
+fn is_crypt64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'/'
 }
 
 #[cfg(test)]
@@ -223,6 +264,8 @@ mod tests {
     const BCRYPT: &str = "$2b$04$abcdefghijklmnopqrstuufznL8bkzdtHwLhca4To/v9Lo9bA7fR6";
     const ARGON2I: &str = "$argon2i$v=19$m=65536,t=2,p=4$c29tZXNhbHQ$RdescudvJCsgt3ub+b+dWRWJTma\
                            aJObG";
+    const YESCRYPT: &str =
+        "$y$j9T$k2XAnEHBqQ1Ct2aMXFKNa/$39o5wp7xduX2w8qG2IzHqokdj9pOGk73sLyLgG3S/nA";
 
     #[test]
     fn a_made_hash_knows_its_password_only() {
@@ -254,6 +297,30 @@ mod tests {
         assert!(!argon2i.verify(b"passwore"));
     }
 
+    /// Made by crypt(3) of libxcrypt with its costs 1, 3 and 5, and an odd salt.
+    #[test]
+    fn yescrypt_of_several_costs_is_understood() {
+        for (hash, password) in [
+            (YESCRYPT, "Hello world!"),
+            (
+                "$y$j75$k2XAnEHBqQ1Ct2aMXFKNa/$U714.Qb8scG3K4QGg/xKCyJYcAYtgz2YQfZyHILKld1",
+                "Hello world!",
+            ),
+            (
+                "$y$j7T$k2XAnEHBqQ1Ct2aMXFKNa/$1BO0XrIR2no/mkxrvE1yOguCBaBfehplx26rtuuXMr8",
+                "paßword",
+            ),
+            ("$y$j9T$k2XAnEHBqQ1Ct2aMXFKNa/$EK2xW1oGRTS8QhuBaGBu09AtA6psATyEI2R7c0yZ3W2", ""),
+            ("$y$j9T$abcdefgh$9WNEpu8Mx2S4KNGvbVWKM6clOSoY6.YEl7AYF4DGV04", "x"),
+        ] {
+            let read: PasswordHash = hash.parse().unwrap();
+
+            assert!(read.verify(password.as_bytes()), "{hash}");
+            assert!(!read.verify(b"hello world!"), "{hash}");
+            assert_eq!(read.as_str(), hash);
+        }
+    }
+
     #[test]
     fn absurd_costs_are_refused_before_they_are_paid() {
         let tail = "c2FsdHNhbHRzYWx0$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
@@ -267,6 +334,10 @@ mod tests {
         assert_eq!(costly.parse::<PasswordHash>(), Err(PasswordError::TooCostly));
         let rounds = SHA256.replacen("10000", "999999999", 1);
         assert_eq!(rounds.parse::<PasswordHash>(), Err(PasswordError::TooCostly));
+        let memory = |params| YESCRYPT.replacen("j9T", params, 1).parse::<PasswordHash>();
+        assert!(memory("jDT").is_ok(), "256 MiB");
+        assert_eq!(memory("jET"), Err(PasswordError::TooCostly));
+        assert_eq!(memory("jjT"), Err(PasswordError::TooCostly));
     }
 
     #[test]
@@ -286,6 +357,14 @@ mod tests {
             ("$6", Malformed),
             ("$5", Malformed),
             ("$6$rounds=x$salt$y", Malformed),
+            ("$y$j9T$salt", Malformed),
+            ("$y$j9T$salt$short", Malformed),
+            ("$y$j9T$sa_lt$39o5wp7xduX2w8qG2IzHqokdj9pOGk73sLyLgG3S/nA", Malformed),
+            // Parallelism, and another flavour: crypt(3) makes neither.
+            ("$y$j9T./$salt$39o5wp7xduX2w8qG2IzHqokdj9pOGk73sLyLgG3S/nA", Malformed),
+            ("$y$.9T$salt$39o5wp7xduX2w8qG2IzHqokdj9pOGk73sLyLgG3S/nA", Malformed),
+            ("$y$j.T$salt$39o5wp7xduX2w8qG2IzHqokdj9pOGk73sLyLgG3S/nA$", Malformed),
+            ("$gy$j9T$salt$39o5wp7xduX2w8qG2IzHqokdj9pOGk73sLyLgG3S/nA", UnknownScheme),
         ] {
             assert_eq!(text.parse::<PasswordHash>(), Err(error), "{text}");
         }
