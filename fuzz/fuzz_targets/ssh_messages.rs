@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sterna_ssh_proto::messages::{self, auth, channel, global, kex, transport};
+use sterna_ssh_proto::messages::{self, auth, channel, global, kex, keyboard, transport};
 use sterna_sshwire::Reader;
 
 fn run(data: &[u8]) {
@@ -65,6 +65,19 @@ fn run(data: &[u8]) {
             if let Ok((algorithm, key)) = auth::decode_pk_ok(&mut r()) {
                 auth::encode_pk_ok(&mut again, algorithm, key);
                 assert_eq!(again, data);
+            }
+            if let Ok(prompts) = keyboard::decode_info_request(&mut r()) {
+                assert!(prompts.prompts.len() <= 100);
+            }
+            drop(auth::decode_passwd_changereq(&mut r()));
+        }
+        messages::USERAUTH_INFO_RESPONSE => {
+            for count in 0..3 {
+                if let Ok(Some(answers)) = keyboard::decode_info_response(&mut r(), count) {
+                    assert_eq!(answers.len(), count);
+                    keyboard::encode_info_response(&mut again, &answers);
+                    assert_eq!(again, data);
+                }
             }
         }
         messages::GLOBAL_REQUEST => {
