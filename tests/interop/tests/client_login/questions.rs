@@ -50,7 +50,9 @@ fn every_round_of_keyboard_interactive_is_answered() {
         let done = attempt.converse(&dialogue)?;
         is_in(&done)?;
         let text = String::from_utf8_lossy(&done.stdout);
-        check(text.contains("Two more questions") && !text.contains('\x07'), || done.describe())?;
+        check(text.contains("Two more questions"), || done.describe())?;
+        // OpenSSH's client rings the bell.
+        check(binary::is_baseline() || !text.contains('\x07'), || done.describe())?;
         check(text.contains("blue") && !text.contains("123456"), || {
             format!("only the answer with echo is seen\n{}", done.describe())
         })
