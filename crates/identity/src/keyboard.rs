@@ -40,7 +40,11 @@ pub(crate) fn begin(cx: &mut Context<'_>, progress: &mut Progress) -> Result<Ver
     let password_is_proven = progress.has_proven(Method::Password);
     let only_code = known.as_ref().is_some_and(|user| user.password.is_none());
     if !progress.proofs.is_empty() && (password_is_proven || only_code) {
-        return Ok(ask(progress, Dialogue::Code { password: false }, Prompts::secret(CODE)));
+        return Ok(ask(
+            progress,
+            Dialogue::Code { password: false, external: None },
+            Prompts::secret(CODE),
+        ));
     }
     Ok(ask(progress, Dialogue::Password, Prompts::secret(PASSWORD)))
 }
@@ -66,7 +70,7 @@ pub(crate) fn go_on(
                 let old = password.clone();
                 return Ok(ask_new(progress, old, 1, "The password must be changed."));
             }
-            behind_password(progress, user, "password")
+            behind_password(cx, progress, user, "password")
         }
         (Dialogue::NewPassword { old, tries }, [new, again]) => {
             let Candidate { user, .. } = password_step::check(cx, progress, METHOD, &old)?;
@@ -82,12 +86,19 @@ pub(crate) fn go_on(
                 Some(why) => Err(Refusal::new(Reason::PasswordNotChanged, why)),
                 None => {
                     password_step::store(cx, &user, new)?;
-                    behind_password(progress, user, "password, changed")
+                    behind_password(cx, progress, user, "password, changed")
                 }
             }
         }
-        (Dialogue::Code { password }, [code]) => {
-            let Candidate { user, .. } = cx.candidate(progress, METHOD)?;
+        (Dialogue::Code { password, external }, [code]) => {
+            let user = match external {
+                Some(user) => {
+                    let candidate = Candidate { user, vouched: false };
+                    cx.admit(progress, &candidate, METHOD)?;
+                    candidate.user
+                }
+                None => cx.candidate(progress, METHOD)?.user,
+            };
             check_code(cx, &user, code)?;
             let detail = if password { "password and code" } else { "code" };
             Ok(proven(user, false, detail))
@@ -100,6 +111,7 @@ pub(crate) fn go_on(
 
 /// The password is right: is there a second factor?
 fn behind_password(
+    cx: &Context<'_>,
     progress: &mut Progress,
     user: Arc<User>,
     detail: &str,
@@ -107,7 +119,9 @@ fn behind_password(
     if user.totp.is_none() {
         return Ok(proven(user, false, detail));
     }
-    Ok(ask(progress, Dialogue::Code { password: true }, Prompts::secret(CODE)))
+    let is_local = cx.directory.user(cx.attempt.user).is_some();
+    let external = (!is_local).then_some(user);
+    Ok(ask(progress, Dialogue::Code { password: true, external }, Prompts::secret(CODE)))
 }
 
 /// A one-time code, or a recovery code; each counts once.

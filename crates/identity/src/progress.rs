@@ -1,12 +1,13 @@
 //! What one connection has proven so far, and in which dialogue it is.
 
 use std::fmt;
+use std::sync::Arc;
 
 use sterna_ssh_crypto::PublicKey;
 use zeroize::Zeroizing;
 
 use crate::hook::Questions;
-use crate::{Method, Restrictions};
+use crate::{Method, Restrictions, User};
 
 /// Starts empty, ends with the connection. Everything in it belongs to one user name.
 #[derive(Debug, Default)]
@@ -49,10 +50,9 @@ pub(crate) enum Dialogue {
         old: Zeroizing<Vec<u8>>,
         tries: u32,
     },
-    /// A one-time code or a recovery code; `password`: it was proven in this dialogue.
-    Code {
-        password: bool,
-    },
+    /// A one-time code or a recovery code; `password`: it was proven in this dialogue. `external`: the
+    /// user, if a program outside described it when it was asked about the password.
+    Code { password: bool, external: Option<Arc<User>> },
     Outside(Box<dyn Questions>),
 }
 

@@ -124,7 +124,7 @@ impl Directory {
             chains.filter_map(|chain| chain.steps().first().copied()).collect();
         if directory.rules.external.is_some() {
             // Nobody knows yet what its users have.
-            first.extend([Method::PublicKey, Method::Password]);
+            first.extend([Method::PublicKey, Method::KeyboardInteractive, Method::Password]);
         }
         directory.offered = first.into_iter().collect();
         Ok(directory)
