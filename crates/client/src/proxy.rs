@@ -21,7 +21,7 @@ use crate::ssh_config::shell;
 pub(crate) enum Transport {
     Tcp(TcpStream),
     Tunnel(TunnelStream),
-    Command(ProxyProcess),
+    Command(Box<ProxyProcess>),
 }
 
 impl Transport {
@@ -40,7 +40,7 @@ impl Transport {
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err("ProxyCommand: no pipes to it".into());
         };
-        Ok(Self::Command(ProxyProcess { child, input: Some(input), output }))
+        Ok(Self::Command(Box::new(ProxyProcess { child, input: Some(input), output })))
     }
 
     /// The server's address, where we see it ourselves.
@@ -63,7 +63,7 @@ impl Transport {
         match self {
             Self::Tcp(stream) => Pin::new(stream),
             Self::Tunnel(stream) => Pin::new(stream),
-            Self::Command(process) => Pin::new(process),
+            Self::Command(process) => Pin::new(&mut **process),
         }
     }
 }

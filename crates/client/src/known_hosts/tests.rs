@@ -83,7 +83,7 @@ fn only_lines_of_this_host_alone_go_and_everything_else_stays() {
     std::fs::write(&real, line_of("h", &stale) + &kept + &line_of("H", &stale)).unwrap();
     std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o640)).unwrap();
 
-    update(&link, "h", &[fresh.clone()], &[stale.to_wire()], false).unwrap();
+    update(&link, "h", std::slice::from_ref(&fresh), &[stale.to_wire()], false).unwrap();
 
     assert_eq!(std::fs::read_to_string(&real).unwrap(), kept + &line_of("h", &fresh));
     assert_eq!(std::fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
@@ -99,7 +99,7 @@ fn hashed_lines_of_the_host_go_too() {
     record(&file, "[h]:2022", &stale, true).unwrap();
     assert!(std::fs::read_to_string(&file).unwrap().starts_with("|1|"));
 
-    update(&file, "[h]:2022", &[fresh.clone()], &[stale.to_wire()], true).unwrap();
+    update(&file, "[h]:2022", std::slice::from_ref(&fresh), &[stale.to_wire()], true).unwrap();
 
     assert!(is_known(&file, "[h]:2022", &fresh) && !is_known(&file, "[h]:2022", &stale));
     assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 1);
