@@ -1,6 +1,6 @@
 //! The server's half: one request at a time, bound to one user, counted, and asked about.
 
-use sterna_ssh_crypto::OfferedKey;
+use sterna_ssh_crypto::{OfferedKey, names};
 use sterna_sshwire::Reader;
 use zeroize::Zeroizing;
 
@@ -291,5 +291,28 @@ fn usable(algorithm: &[u8], blob: &[u8], allowed: &[String]) -> Option<(String, 
         return None;
     }
     let key = OfferedKey::from_wire(blob).ok()?;
-    key.algorithms().contains(&algorithm).then(|| (algorithm.to_owned(), key))
+    // SHA-1 is named nowhere but in a list for old partners.
+    let fits = key.algorithms().contains(&algorithm)
+        || (algorithm == names::SSH_RSA && key.type_name() == names::SSH_RSA);
+    fits.then(|| (algorithm.to_owned(), key))
+}
+
+#[cfg(test)]
+mod tests {
+    use sterna_ssh_crypto::{KeyType, PrivateKey, SystemRandom};
+
+    use super::*;
+
+    #[test]
+    fn sha_1_is_usable_for_rsa_keys_where_it_is_allowed() {
+        let blob = |kind| PrivateKey::generate(kind, &mut SystemRandom).unwrap().public().to_wire();
+        let (rsa, ed25519) = (blob(KeyType::Rsa { bits: 2048 }), blob(KeyType::Ed25519));
+        let default = crate::Algorithms::default().user_keys;
+        let legacy = [default.clone(), vec![names::SSH_RSA.to_owned()]].concat();
+
+        assert!(usable(b"ssh-rsa", &rsa, &legacy).is_some());
+        assert!(usable(b"ssh-rsa", &rsa, &default).is_none());
+        assert!(usable(b"ssh-rsa", &ed25519, &legacy).is_none());
+        assert!(usable(b"rsa-sha2-512", &rsa, &default).is_some());
+    }
 }
