@@ -1,30 +1,35 @@
 //! `sterna serve`: receives and gives files. One shared directory from the command line, or
 //! everything from a settings file.
 
+pub mod reload;
+
 use std::{
     io::{self, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, OnceLock, Weak},
+    time::{Duration, Instant, SystemTime},
 };
 
 use clap::Args;
-use sterna_identity::{Directory, PasswordHash, User};
+use sterna_identity::{Directory, PasswordHash, User, UserKey};
 use sterna_server::{
-    BuildError, HostKeys, Server, Users,
+    Banner, BuildError, HostKeys, Server, SystemWorld, Users,
+    defence::{Defence, DefenceSettings},
     sftp::{Names, SessionPolicy, SystemNames},
 };
 use sterna_ssh_crypto::{Random, SystemRandom};
+use sterna_state::State;
 use sterna_storage::{Backend, Local};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use self::reload::Reloader;
 use crate::{
     exit::Exit,
     failure::{Failure, Result, output_failed},
     output::display_name,
     prompt,
-    settings::{self, Settings, SettingsError},
+    settings::{self, Legacy, Settings, SettingsError},
     state_dir,
 };
 
@@ -107,7 +112,7 @@ impl ServeArgs {
             if keys.is_empty() {
                 return Err(Failure::usage(shown(file), "holds no usable key"));
             }
-            user.authorized_keys = keys;
+            user.authorized_keys = keys.into_iter().map(UserKey::from).collect();
         }
         if let Some(file) = &self.password_file {
             user.password = Some(hash(&prompt::read_password_file(file)?)?);
@@ -122,25 +127,25 @@ impl ServeArgs {
             true => vec![settings::listen_default()],
             false => self.listen.clone(),
         };
-        Ok(Plan {
+        let settings = Settings {
             listen,
             state_dir: self.state_dir.clone(),
             host_keys: self.host_key.clone(),
+            host_certificates: Vec::new(),
+            banner: None,
+            legacy: Legacy::default(),
+            defence: DefenceSettings::default(),
             users,
-            login_grace: None,
-            settings_file: None,
-            share: Some(Share { root, user: name, made_password, read_only: self.read_only }),
-        })
+            warnings: Vec::new(),
+        };
+        let share = Share { root, user: name, made_password, read_only: self.read_only };
+        Ok(Plan { settings, settings_file: None, share: Some(share) })
     }
 }
 
 /// Everything that a start needs, checked.
 struct Plan {
-    listen: Vec<SocketAddr>,
-    state_dir: Option<PathBuf>,
-    host_keys: Vec<PathBuf>,
-    users: Directory,
-    login_grace: Option<Duration>,
+    settings: Settings,
     /// Read again on SIGHUP.
     settings_file: Option<PathBuf>,
     share: Option<Share>,
@@ -157,52 +162,102 @@ struct Share {
 impl Plan {
     fn from_settings(file: &Path) -> Result<Self> {
         let settings = settings::load(file).map_err(|errors| Failure::from_settings(&errors))?;
-        let Settings { listen, state_dir, host_keys, users, login_grace, warnings } = settings;
-        for warning in warnings {
+        for warning in &settings.warnings {
             tracing::warn!("{warning}");
         }
-        let settings_file = Some(file.to_owned());
-        Ok(Self { listen, state_dir, host_keys, users, login_grace, settings_file, share: None })
+        Ok(Self { settings, settings_file: Some(file.to_owned()), share: None })
     }
 
     async fn run(self) -> Result<Exit> {
-        let host_keys = self.host_keys()?;
-        let users = Arc::new(Users::new(self.users));
-        let mut builder = Server::builder()
+        let Self { settings, settings_file, share } = self;
+        let host_keys = host_keys(&settings)?;
+        let state = state(&settings, settings_file.is_some())?;
+        let fixed = reload::Fixed::of(&settings);
+        let Settings { listen, banner, legacy, defence, users, .. } = settings;
+        let defence = start_defence(defence, state.as_ref())?;
+        let mut world = SystemWorld::new();
+        if let Some(state) = state {
+            world = world.state(state);
+        }
+        // The world of the users can change their passwords, and then reads the settings again.
+        let reloader: Arc<OnceLock<Weak<Reloader>>> = Arc::default();
+        if let Some(file) = &settings_file {
+            world = world.change_password(reload::password_changer(file, Arc::clone(&reloader)));
+        }
+        let users = Arc::new(Users::with_world(users, world));
+        let banner = Banner::new(banner);
+        let builder = Server::builder()
             .host_keys(host_keys)
             .authenticator(Arc::clone(&users))
+            .defence(Arc::clone(&defence))
+            .banner(banner.clone())
+            .ssh(move |config| legacy.allow_in(&mut config.common.algorithms))
             .storage(storage_of(SystemNames::load()));
-        if let Some(grace) = self.login_grace {
-            builder = builder.login_grace(grace);
-        }
-        let builder = self.listen.iter().fold(builder, |builder, at| builder.listen(*at));
+        let builder = listen.iter().fold(builder, |builder, at| builder.listen(*at));
         let server = builder.bind().map_err(cannot_start)?;
+        let live =
+            settings_file.map(|file| Arc::new(Reloader::new(file, fixed, users, defence, banner)));
+        if let Some(live) = &live {
+            // Nothing else sets it.
+            let _ = reloader.set(Arc::downgrade(live));
+        }
         // Handlers first: whoever sees the last line may send a signal at once.
-        let mut signals = Signals::new(self.settings_file.is_some())?;
-        greet(self.share.as_ref(), &server.fingerprints(), &server.local_addrs())
+        let mut signals = Signals::new(live.is_some())?;
+        greet(share.as_ref(), &server.fingerprints(), &server.local_addrs())
             .map_err(|error| output_failed(&error))?;
         let asked_to_end = async {
             while let Asked::Reload = signals.next().await {
-                if let Some(file) = &self.settings_file {
-                    reload(file, &users);
+                if let Some(live) = &live {
+                    let live = Arc::clone(live);
+                    // Files and hashes may take their time.
+                    let _ = tokio::task::spawn_blocking(move || live.reload()).await;
                 }
             }
         };
         server.run(asked_to_end, SHUTDOWN_GRACE).await;
         Ok(Exit::Done)
     }
+}
 
-    fn host_keys(&self) -> Result<HostKeys> {
-        let fail =
-            |error: sterna_server::HostKeyError| Failure::usage("host keys", error.to_string());
-        if !self.host_keys.is_empty() {
-            return HostKeys::from_files(&self.host_keys).map_err(fail);
-        }
-        let dir = self.state_dir.clone().or_else(state_dir::default).ok_or_else(|| {
+/// Where host keys and state are kept; `None` for somebody without a home.
+fn state_dir_of(settings: &Settings) -> Option<PathBuf> {
+    settings.state_dir.clone().or_else(state_dir::default)
+}
+
+fn host_keys(settings: &Settings) -> Result<HostKeys> {
+    let fail = |error: sterna_server::HostKeyError| Failure::usage("host keys", error.to_string());
+    let keys = if settings.host_keys.is_empty() {
+        let dir = state_dir_of(settings).ok_or_else(|| {
             Failure::usage("state directory", "there is no home directory to keep host keys in")
                 .hint("name one with --state-dir")
         })?;
-        HostKeys::in_dir(&dir).map_err(fail)
+        HostKeys::in_dir(&dir)
+    } else {
+        HostKeys::from_files(&settings.host_keys)
+    };
+    keys.and_then(|keys| keys.with_certificates(&settings.host_certificates)).map_err(fail)
+}
+
+/// What must survive a restart: used codes, counters, penalties. A single shared directory does without
+/// if need be.
+fn state(settings: &Settings, needed: bool) -> Result<Option<Arc<State>>> {
+    let Some(dir) = state_dir_of(settings) else { return Ok(None) };
+    match State::open(&dir) {
+        Ok(state) => Ok(Some(Arc::new(state))),
+        Err(error) if !needed => {
+            tracing::warn!(dir = %dir.display(), %error, "penalties will not survive a restart");
+            Ok(None)
+        }
+        Err(error) => Err(Failure::usage(shown(&dir), error.to_string())),
+    }
+}
+
+fn start_defence(settings: DefenceSettings, state: Option<&Arc<State>>) -> Result<Arc<Defence>> {
+    let (now, time_of_day) = (Instant::now(), SystemTime::now());
+    match state {
+        None => Ok(Defence::new(settings, now, time_of_day)),
+        Some(state) => Defence::with_state(settings, Arc::clone(state), now, time_of_day)
+            .map_err(|error| Failure::usage("state directory", error.to_string())),
     }
 }
 
@@ -227,26 +282,6 @@ fn cannot_start(error: BuildError) -> Failure {
             failure.hint("ports below 1024 need rights; use another with --listen")
         }
         _ => failure,
-    }
-}
-
-/// Reads the settings again and takes over the users, or nothing. Sessions go on as they are.
-fn reload(file: &Path, users: &Users) {
-    match settings::load(file) {
-        Ok(settings) => {
-            for warning in settings.warnings {
-                tracing::warn!("{warning}");
-            }
-            let count = settings.users.len();
-            users.replace(settings.users);
-            tracing::info!(users = count, "settings reloaded; addresses and host keys stay");
-        }
-        Err(errors) => {
-            for error in errors {
-                tracing::error!("{error}");
-            }
-            tracing::error!("settings not reloaded, the old ones are kept");
-        }
     }
 }
 

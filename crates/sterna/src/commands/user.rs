@@ -18,11 +18,16 @@ mod show;
 mod state;
 mod totp;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use sterna_identity::PasswordHash;
 
-use crate::{args::GlobalArgs, exit::Exit, failure::Result};
+use crate::{
+    args::{ColorChoice, GlobalArgs},
+    exit::Exit,
+    failure::Result,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -95,6 +100,17 @@ impl UserArgs {
             UserCommand::Rm(args) => args.run(&context),
         }
     }
+}
+
+/// Stores a password that `name` chose at login, and takes the mark off that it must be changed.
+///
+/// # Errors
+/// As `sterna user passwd` has them: no such user, or settings that would not load. Nothing was changed
+/// then.
+pub fn store_password(config: &Path, name: &str, hash: &PasswordHash) -> Result<()> {
+    let global = GlobalArgs { verbose: 0, quiet: true, color: ColorChoice::Never };
+    let context = Context { config: config.to_owned(), global: &global };
+    passwd::store(&context, name, hash, false)
 }
 
 impl Context<'_> {

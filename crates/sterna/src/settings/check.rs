@@ -1,23 +1,38 @@
-//! From what the file says to what the server needs: addresses, directories, users. All mistakes
+//! From what the file says to what the server needs: addresses, directories, rules, users. All mistakes
 //! are collected, so that one look at the output shows what there is to repair.
+
+mod defence;
+mod groups;
+mod hooks;
+mod login_rules;
+mod policy;
+mod trust_files;
+mod user;
 
 use std::{
     collections::HashMap,
-    fs,
+    fs, mem,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    ops::Range,
     path::{Path, PathBuf},
-    time::Duration,
+    sync::Arc,
 };
 
 use sterna_identity::{
-    AuthorizedKey, Chain, Directory, PasswordHash, User, UserError,
-    limits::AUTHORIZED_KEYS_LEN_MAX, parse_authorized_keys,
+    AuthorizedKey, Directory, LoginRules, limits::AUTHORIZED_KEYS_LEN_MAX, parse_authorized_keys,
 };
-use toml::Spanned;
+use sterna_server::defence::DefenceSettings;
+use sterna_ssh_crypto::{CertificateKind, OfferedKey, names};
+use sterna_ssh_proto::Algorithms;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
 
+use self::{groups::Groups, trust_files::TrustFiles};
 use super::{
     files::Files,
-    schema::{Later, SettingsFile, UserTable},
+    schema::{DefenceTable, HookTable, HostBasedTable, OneOrMore, TABLES, TopTable},
     source::{SettingsError, Source},
 };
 use crate::{failure::io_reason, output::display_name};
@@ -26,8 +41,10 @@ use crate::{failure::io_reason, output::display_name};
 const PORT_DEFAULT: u16 = 2022;
 /// Users of one server. Each costs some hundred bytes; more belong into a database.
 pub const USERS_MAX: usize = 100_000;
-/// The longest grace that makes sense (seconds): OpenSSH's default is two minutes.
-const LOGIN_GRACE_S_MAX: u64 = 3600;
+/// Bytes of the text before login: a screen of it.
+const BANNER_LEN_MAX: usize = 8 * 1024;
+/// Bytes of a file with a host certificate.
+const CERTIFICATE_LEN_MAX: u64 = 64 * 1024;
 
 /// Settings that make sense.
 #[derive(Debug)]
@@ -37,10 +54,39 @@ pub struct Settings {
     pub state_dir: Option<PathBuf>,
     /// Empty: made once and kept in the state directory.
     pub host_keys: Vec<PathBuf>,
+    /// Certificates of the host keys.
+    pub host_certificates: Vec<PathBuf>,
+    /// Shown before login.
+    pub banner: Option<String>,
+    pub legacy: Legacy,
+    pub defence: DefenceSettings,
+    /// Users, and the rules that hold for all of them.
     pub users: Directory,
-    pub login_grace: Option<Duration>,
     /// What was left out although the settings stand, to be logged.
     pub warnings: Vec<String>,
+}
+
+/// Weak algorithms that the settings bring back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Legacy {
+    kex: Vec<&'static str>,
+    /// Of users and of client hosts: verified, never made.
+    signatures: Vec<&'static str>,
+}
+
+impl Legacy {
+    fn add(&mut self, name: &str) -> bool {
+        let of = |list: &[&'static str]| list.iter().copied().find(|known| *known == name);
+        let kex = of(names::LEGACY_KEX).map(|known| self.kex.push(known));
+        kex.or_else(|| of(names::LEGACY_SIGNATURE).map(|known| self.signatures.push(known)))
+            .is_some()
+    }
+
+    /// Puts them behind all others.
+    pub fn allow_in(&self, algorithms: &mut Algorithms) {
+        algorithms.kex.extend(self.kex.iter().map(|name| (*name).to_owned()));
+        algorithms.user_keys.extend(self.signatures.iter().map(|name| (*name).to_owned()));
+    }
 }
 
 /// Reads and judges a file and everything that it names.
@@ -57,13 +103,21 @@ pub fn load(path: &Path) -> Result<Settings, Vec<SettingsError>> {
 /// As [`load`].
 pub fn load_from(path: &Path, files: &Files) -> Result<Settings, Vec<SettingsError>> {
     let source = Source::read(path, files).map_err(|error| vec![error])?;
-    let file: SettingsFile = source.parse().map_err(|error| vec![error])?;
-    let mut check =
-        Check { files, errors: Vec::new(), warnings: Vec::new(), names: HashMap::new() };
-    let settings = check.settings(&source, file);
+    let mut check = Check::new(files);
+    check.trust.look_at(source.path());
+    let settings = check.settings(&source);
     match (check.errors.is_empty(), settings) {
-        (true, Some(settings)) => Ok(Settings { warnings: check.warnings, ..settings }),
-        _ => Err(check.errors),
+        (true, Some(settings)) => {
+            Ok(Settings { warnings: check.trust.take_warnings(), ..settings })
+        }
+        _ => {
+            // The settings file first, from its first line to its last.
+            check.errors.sort_by_key(|error| match error.file == path {
+                true => (0, error.line),
+                false => (1, None),
+            });
+            Err(check.errors)
+        }
     }
 }
 
@@ -97,7 +151,7 @@ fn authorized_keys_in(
     files: &Files,
 ) -> Result<(Vec<AuthorizedKey>, Vec<String>), String> {
     let bytes = files
-        .read(path, AUTHORIZED_KEYS_LEN_MAX as u64)
+        .read_regular(path, AUTHORIZED_KEYS_LEN_MAX as u64)
         .map_err(|error| io_reason(&error))?;
     let (keys, refused) = parse_authorized_keys(&bytes);
     let name = display_name(path.as_os_str().as_encoded_bytes());
@@ -109,47 +163,78 @@ fn authorized_keys_in(
 struct Check<'f> {
     files: &'f Files,
     errors: Vec<SettingsError>,
-    warnings: Vec<String>,
+    trust: TrustFiles<'f>,
+    rules: LoginRules,
+    /// Whether there is a `[host_based]`, good or not.
+    has_host_based: bool,
+    groups: Arc<Groups>,
     /// Where each user was first seen: file and line.
     names: HashMap<String, String>,
 }
 
-impl Check<'_> {
-    fn settings(&mut self, source: &Source, file: SettingsFile) -> Option<Settings> {
-        self.later(source, "trusted_user_ca_keys", &file.trusted_user_ca_keys);
-        self.later(source, "revoked_keys_file", &file.revoked_keys_file);
-        self.later(source, "host_based", &file.host_based);
-        let listen = self.listen(source, file.listen.as_deref());
-        let mut login_grace = None;
-        if let Some(defence) = &file.defence {
-            self.later(source, "defence.exempt", &defence.exempt);
-            login_grace = defence.login_grace_s.as_ref().and_then(|s| self.login_grace(source, s));
+/// The tables of the settings file, each in its schema.
+struct Tables<'t> {
+    top: TopTable,
+    host_based: Option<HostBasedTable>,
+    external_identity: Option<Spanned<HookTable>>,
+    keyboard_interactive: Option<Spanned<HookTable>>,
+    defence: DefenceTable,
+    groups: Vec<Spanned<DeTable<'t>>>,
+    users: Vec<Spanned<DeTable<'t>>>,
+}
+
+impl<'f> Check<'f> {
+    fn new(files: &'f Files) -> Self {
+        Self {
+            files,
+            errors: Vec::new(),
+            trust: TrustFiles::new(files),
+            rules: LoginRules::default(),
+            has_host_based: false,
+            groups: Arc::default(),
+            names: HashMap::new(),
         }
-        let host_keys = file.host_keys.iter().flatten();
+    }
+
+    fn settings(&mut self, source: &Source) -> Option<Settings> {
+        let tables = self.tables(source)?;
+        let top = &tables.top;
+        let listen = self.listen(source, top.listen.as_deref());
+        let host_keys = top.host_keys.iter().flatten();
         let host_keys = host_keys.map(|key| self.file(source, "host_keys", key)).collect();
-        if file.user.is_empty() && file.users_dir.is_none() {
+        let host_certificates = self.host_certificates(source, top.host_certificates.as_deref());
+        let banner = top.banner.as_ref().and_then(|text| self.banner(source, text));
+        let legacy = self.legacy(source, top.legacy.as_deref());
+        let defence = self.defence(source, &tables.defence);
+        self.login_rules(source, &tables);
+        self.groups(source, tables.groups);
+        // Behind the groups, to which its users may belong.
+        self.external_identity(source, tables.external_identity.as_ref());
+        let has_users = !tables.users.is_empty()
+            || top.users_dir.is_some()
+            || tables.external_identity.is_some();
+        if !has_users {
             self.errors.push(SettingsError {
-                file: source.path.clone(),
+                file: source.path().to_owned(),
                 line: None,
                 key: "user".to_owned(),
                 why: "there is none; add a [[user]], or a users_dir".to_owned(),
             });
         }
         let mut users = Vec::new();
-        for table in file.user {
-            let span = table.span();
-            let scope = Scope { source, prefix: "user.", span, default_name: None };
+        for table in tables.users {
+            let scope = Scope { source, prefix: "user.", span: table.span(), default_name: None };
             users.extend(self.user(&scope, table.into_inner()));
         }
-        if let Some(dir) = &file.users_dir {
+        if let Some(dir) = &top.users_dir {
             self.users_dir(source, dir, &mut users);
         }
-        let users = match Directory::new(users) {
+        let users = match Directory::with_rules(users, mem::take(&mut self.rules)) {
             Ok(users) => users,
             // Each user was checked by itself; what is left concerns all of them.
             Err(error) => {
                 self.errors.push(SettingsError {
-                    file: source.path.clone(),
+                    file: source.path().to_owned(),
                     line: None,
                     key: "user".to_owned(),
                     why: error.to_string(),
@@ -157,15 +242,52 @@ impl Check<'_> {
                 return None;
             }
         };
-        let state_dir = file.state_dir.map(|dir| source.resolve(dir.get_ref()));
-        Some(Settings { listen, state_dir, host_keys, users, login_grace, warnings: Vec::new() })
+        let state_dir = tables.top.state_dir.map(|dir| source.resolve(dir.get_ref()));
+        Some(Settings {
+            listen,
+            state_dir,
+            host_keys,
+            host_certificates,
+            banner,
+            legacy,
+            defence,
+            users,
+            warnings: Vec::new(),
+        })
     }
 
-    /// A key of a feature that does not exist must not be ignored.
-    fn later(&mut self, source: &Source, key: &str, value: &Later) {
-        if let Some(value) = value {
-            self.errors.push(source.error(value.span(), key, "is not supported yet"));
+    /// Takes the text apart. `None` if something does not have its shape: what it means is then not
+    /// looked at, because one mistake would look like many.
+    fn tables<'t>(&mut self, source: &'t Source) -> Option<Tables<'t>> {
+        let mut all = source.tables(&mut self.errors)?;
+        let mut tables: HashMap<&str, Spanned<DeValue<'t>>> = HashMap::new();
+        for name in TABLES {
+            if let Some(value) = all.remove(*name) {
+                tables.insert(name, value);
+            }
         }
+        let errors = &mut self.errors;
+        let top = source.read_table(all, 0..0, "", errors);
+        let host_based = one(source, "host_based", &mut tables, errors);
+        let external_identity = one(source, "external_identity", &mut tables, errors);
+        let keyboard_interactive = one(source, "keyboard_interactive", &mut tables, errors);
+        let defence = one(source, "defence", &mut tables, errors);
+        let groups = several(source, "group", &mut tables, errors);
+        let users = several(source, "user", &mut tables, errors);
+        if !self.errors.is_empty() {
+            // Those of users are told at once as well.
+            self.user_shapes(source, groups, users);
+            return None;
+        }
+        Some(Tables {
+            top: top?,
+            host_based: host_based.map(Spanned::into_inner),
+            external_identity,
+            keyboard_interactive,
+            defence: defence.map(Spanned::into_inner).unwrap_or_default(),
+            groups,
+            users,
+        })
     }
 
     fn listen(&mut self, source: &Source, typed: Option<&[Spanned<String>]>) -> Vec<SocketAddr> {
@@ -184,23 +306,12 @@ impl Check<'_> {
         listen
     }
 
-    fn login_grace(&mut self, source: &Source, seconds: &Spanned<u64>) -> Option<Duration> {
-        match *seconds.get_ref() {
-            seconds @ 1..=LOGIN_GRACE_S_MAX => Some(Duration::from_secs(seconds)),
-            _ => {
-                let why = format!("not 1 to {LOGIN_GRACE_S_MAX} seconds");
-                self.errors.push(source.error(seconds.span(), "defence.login_grace_s", why));
-                None
-            }
-        }
-    }
-
     /// The path of a file that must exist.
     fn file(&mut self, source: &Source, key: &str, path: &Spanned<PathBuf>) -> PathBuf {
         let resolved = source.resolve(path.get_ref());
         match fs::metadata(&resolved) {
             Ok(meta) if meta.is_file() => {}
-            Ok(_) => self.errors.push(source.error(path.span(), key, "not a file")),
+            Ok(_) => self.errors.push(source.error(path.span(), key, at(&resolved, "not a file"))),
             Err(error) => {
                 self.errors.push(source.error(path.span(), key, at(&resolved, &io_reason(&error))));
             }
@@ -208,217 +319,136 @@ impl Check<'_> {
         resolved
     }
 
-    fn users_dir(&mut self, source: &Source, dir: &Spanned<PathBuf>, users: &mut Vec<User>) {
-        let path = source.resolve(dir.get_ref());
-        let files = self.files.users_in(&path, USERS_MAX).unwrap_or_else(|error| {
-            let why = at(&path, &io_reason(&error));
-            self.errors.push(source.error(dir.span(), "users_dir", why));
-            Vec::new()
-        });
-        if files.len() > USERS_MAX {
-            let why = format!("more than {USERS_MAX} users");
-            self.errors.push(source.error(dir.span(), "users_dir", why));
-            return;
-        }
-        for file in files {
-            let parsed = Source::read(&file, self.files).and_then(|source| {
-                let table: UserTable = source.parse()?;
-                Ok((source, table))
-            });
-            match parsed {
-                Ok((source, table)) => {
-                    let default_name = file.file_stem().and_then(|stem| stem.to_str());
-                    let scope = Scope { source: &source, prefix: "", span: 0..0, default_name };
-                    users.extend(self.user(&scope, table));
-                }
-                Err(error) => self.errors.push(error),
-            }
-        }
-    }
-
-    /// One user; `None` if it cannot be one (then something was said).
-    fn user(&mut self, scope: &Scope<'_>, table: UserTable) -> Option<User> {
-        let before = self.errors.len();
-        for (key, value) in [
-            ("principals", &table.principals),
-            ("host_based", &table.host_based),
-            ("totp_secret", &table.totp_secret),
-            ("allow_from", &table.allow_from),
-        ] {
-            if let Some(value) = value {
-                self.errors.push(scope.error(value.span(), key, "is not supported yet"));
-            }
-        }
-        if let Some(publish) = &table.publish {
-            let why = match publish.get_ref().as_str() {
-                "direct" => None,
-                "on-close" => Some("\"on-close\" is not supported yet"),
-                _ => Some("not \"direct\""),
-            };
-            let errors = why.map(|why| scope.error(publish.span(), "publish", why));
-            self.errors.extend(errors);
-        }
-        let name = self.name(scope, table.name.as_ref());
-        let root = self.root(scope, table.root.as_ref());
-        let password = table.password.as_ref().and_then(|text| self.password(scope, text));
-        let authorized_keys = self.authorized_keys(scope, &table);
-        let methods = self.methods(scope, table.methods.as_ref());
-        let can_log_in = table.password.is_some()
-            || table.authorized_keys.as_ref().is_some_and(|keys| !keys.is_empty())
-            || table.authorized_keys_file.is_some();
-        if !can_log_in && self.errors.len() == before {
-            let why = "has neither a password nor authorized_keys, and could never log in";
-            self.errors.push(scope.error(scope.span.clone(), "password", why));
-        }
-        let mut user = User::new(name?, root?);
-        user.password = password;
-        user.authorized_keys = authorized_keys;
-        user.methods = methods;
-        user.read_only = table.read_only.unwrap_or(false);
-        if self.errors.len() > before {
-            return None;
-        }
-        if let Err(error) = Directory::new([user.clone()]) {
-            let (key, span) = match error.why {
-                UserError::Name => ("name", table.name.as_ref().map(Spanned::span)),
-                UserError::TooManyKeys => ("authorized_keys", None),
-                UserError::Lacks(_) | UserError::LacksKeys | UserError::TooManyChains => {
-                    ("methods", table.methods.as_ref().map(Spanned::span))
-                }
-                _ => ("name", None),
-            };
-            let span = span.unwrap_or_else(|| scope.span.clone());
-            self.errors.push(scope.error(span, key, error.to_string()));
-            return None;
-        }
-        Some(user)
-    }
-
-    fn name(&mut self, scope: &Scope<'_>, name: Option<&Spanned<String>>) -> Option<String> {
-        let (name, span) = match (name, scope.default_name) {
-            (Some(name), _) => (name.get_ref().clone(), name.span()),
-            (None, Some(default)) => (default.to_owned(), scope.span.clone()),
-            (None, None) => {
-                self.errors.push(scope.error(scope.span.clone(), "name", "is missing"));
-                return None;
-            }
-        };
-        let here = scope.error(span, "name", String::new());
-        if let Some(first) = self.names.get(&name) {
-            let why = format!("{name:?} is there twice; first at {first}");
-            self.errors.push(SettingsError { why, ..here });
-            return None;
-        }
-        let place = display_name(here.file.as_os_str().as_encoded_bytes());
-        self.names.insert(name.clone(), format!("{place}:{}", here.line.unwrap_or(1)));
-        Some(name)
-    }
-
-    fn root(&mut self, scope: &Scope<'_>, root: Option<&Spanned<PathBuf>>) -> Option<PathBuf> {
-        let Some(root) = root else {
-            self.errors.push(scope.error(scope.span.clone(), "root", "is missing"));
-            return None;
-        };
-        let path = scope.source.resolve(root.get_ref());
-        let why = match fs::metadata(&path) {
-            Ok(meta) if meta.is_dir() => return Some(path),
-            Ok(_) => at(&path, "not a directory"),
-            Err(error) => at(&path, &io_reason(&error)),
-        };
-        self.errors.push(scope.error(root.span(), "root", why));
-        None
-    }
-
-    fn password(&mut self, scope: &Scope<'_>, text: &Spanned<String>) -> Option<PasswordHash> {
-        let why = match text.get_ref().parse() {
-            Ok(hash) => return Some(hash),
-            Err(_) if text.get_ref().is_empty() => {
-                "is empty; leave the key out to forbid passwords".to_owned()
-            }
-            // The text itself is never shown: it may be the password.
-            Err(_) if !text.get_ref().starts_with('$') => {
-                "is not a password hash; `sterna hash-password` makes one".to_owned()
-            }
-            Err(error) => error.to_string(),
-        };
-        self.errors.push(scope.error(text.span(), "password", why));
-        None
-    }
-
-    fn authorized_keys(&mut self, scope: &Scope<'_>, table: &UserTable) -> Vec<AuthorizedKey> {
-        let mut keys: Vec<AuthorizedKey> = Vec::new();
-        for line in table.authorized_keys.iter().flatten() {
-            match line.get_ref().parse() {
-                Ok(key) => keys.push(key),
-                Err(why) => {
-                    let why = format!("not a usable key: {why}");
-                    self.errors.push(scope.error(line.span(), "authorized_keys", why));
-                }
-            }
-        }
-        if let Some(file) = &table.authorized_keys_file {
-            let path = scope.source.resolve(file.get_ref());
-            match authorized_keys_in(&path, self.files) {
-                Ok((from_file, refused)) => {
-                    keys.extend(from_file);
-                    self.warnings.extend(refused);
-                }
-                Err(why) => {
-                    let why = at(&path, &why);
-                    self.errors.push(scope.error(file.span(), "authorized_keys_file", why));
-                }
-            }
-        }
-        keys
-    }
-
-    fn methods(
+    /// Whether they belong to the host keys is seen where those are read.
+    fn host_certificates(
         &mut self,
-        scope: &Scope<'_>,
-        typed: Option<&Spanned<Vec<Spanned<String>>>>,
-    ) -> Vec<Chain> {
-        let Some(typed) = typed else { return Vec::new() };
-        if typed.get_ref().is_empty() {
-            let why = "is empty; leave the key out to accept any method that the user has";
-            self.errors.push(scope.error(typed.span(), "methods", why));
-        }
-        let mut chains = Vec::new();
-        for text in typed.get_ref() {
-            match text.get_ref().parse::<Chain>() {
-                Ok(chain) => chains.push(chain),
-                Err(error) => {
-                    let later = ["keyboard-interactive", "hostbased"];
-                    let why = match later.iter().find(|name| text.get_ref().contains(*name)) {
-                        Some(name) => format!("{name} is not supported yet"),
-                        None => error.to_string(),
-                    };
-                    self.errors.push(scope.error(text.span(), "methods", why));
+        source: &Source,
+        typed: Option<&[Spanned<PathBuf>]>,
+    ) -> Vec<PathBuf> {
+        let mut all = Vec::new();
+        for file in typed.unwrap_or_default() {
+            let path = source.resolve(file.get_ref());
+            let why = match self.files.read_regular(&path, CERTIFICATE_LEN_MAX) {
+                Err(error) => Some(io_reason(&error)),
+                Ok(bytes) => {
+                    let text = String::from_utf8_lossy(&bytes);
+                    let key = OfferedKey::from_openssh(text.trim());
+                    let is_for_hosts = key.as_ref().is_ok_and(|(key, _)| {
+                        key.certificate().is_some_and(|c| c.kind == CertificateKind::Host)
+                    });
+                    (!is_for_hosts).then(|| "not a host certificate".to_owned())
                 }
+            };
+            let key = "host_certificates";
+            self.errors.extend(why.map(|why| source.error(file.span(), key, at(&path, &why))));
+            all.push(path);
+        }
+        all
+    }
+
+    fn banner(&mut self, source: &Source, text: &Spanned<String>) -> Option<String> {
+        if text.get_ref().len() > BANNER_LEN_MAX {
+            let why = format!("longer than {BANNER_LEN_MAX} bytes");
+            self.errors.push(source.error(text.span(), "banner", why));
+            return None;
+        }
+        let is_control = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+        if text.get_ref().contains(is_control) {
+            let why = "holds control characters, which terminals would obey";
+            self.errors.push(source.error(text.span(), "banner", why));
+            return None;
+        }
+        // A terminal goes on in the line where the text ends.
+        let text = text.get_ref().trim_end_matches('\n');
+        (!text.is_empty()).then(|| format!("{text}\n"))
+    }
+
+    fn legacy(&mut self, source: &Source, typed: Option<&[Spanned<String>]>) -> Legacy {
+        let mut legacy = Legacy::default();
+        for name in typed.unwrap_or_default() {
+            if !legacy.add(name.get_ref()) {
+                let known = [names::LEGACY_KEX, names::LEGACY_SIGNATURE].concat().join(" and ");
+                let why = format!("{:?} cannot be brought back, only {known}", name.get_ref());
+                self.errors.push(source.error(name.span(), "legacy", why));
             }
         }
-        chains
+        legacy
     }
 }
 
-/// Where one user stands.
+/// One table by its name; `None` if it is not there, or not as it should be (then it was said).
+fn one<'t, T: serde::Deserialize<'t>>(
+    source: &Source,
+    name: &str,
+    tables: &mut HashMap<&str, Spanned<DeValue<'t>>>,
+    errors: &mut Vec<SettingsError>,
+) -> Option<Spanned<T>> {
+    let value = tables.remove(name)?;
+    let span = value.span();
+    match value.into_inner() {
+        DeValue::Table(table) => {
+            let read = source.read_table(table, span.clone(), &format!("{name}."), errors)?;
+            Some(Spanned::new(span, read))
+        }
+        _ => {
+            errors.push(source.error(span, name, format!("not a table; write [{name}]")));
+            None
+        }
+    }
+}
+
+/// All tables of an array, unread.
+fn several<'t>(
+    source: &Source,
+    name: &str,
+    tables: &mut HashMap<&str, Spanned<DeValue<'t>>>,
+    errors: &mut Vec<SettingsError>,
+) -> Vec<Spanned<DeTable<'t>>> {
+    let Some(value) = tables.remove(name) else { return Vec::new() };
+    let mut not_tables = |span| {
+        errors.push(source.error(span, name, format!("not an array of tables; write [[{name}]]")));
+    };
+    let span = value.span();
+    let DeValue::Array(items) = value.into_inner() else {
+        not_tables(span);
+        return Vec::new();
+    };
+    let mut all = Vec::new();
+    for item in items {
+        let span = item.span();
+        match item.into_inner() {
+            DeValue::Table(table) => all.push(Spanned::new(span, table)),
+            _ => not_tables(span),
+        }
+    }
+    all
+}
+
+/// Where one user or group stands.
 struct Scope<'s> {
     source: &'s Source,
     /// Before the names of keys: `user.` in the main file.
     prefix: &'static str,
     /// What to point at when something is missing.
-    span: std::ops::Range<usize>,
+    span: Range<usize>,
     /// The name of a user who has a file of its own.
     default_name: Option<&'s str>,
 }
 
 impl Scope<'_> {
-    fn error(
-        &self,
-        span: std::ops::Range<usize>,
-        key: &str,
-        why: impl Into<String>,
-    ) -> SettingsError {
+    fn error(&self, span: Range<usize>, key: &str, why: impl Into<String>) -> SettingsError {
         self.source.error(span, &format!("{}{key}", self.prefix), why)
+    }
+}
+
+/// The paths that a key names, each with its place.
+fn paths(source: &Source, value: &Spanned<OneOrMore>) -> Vec<(PathBuf, Range<usize>)> {
+    match value.get_ref() {
+        OneOrMore::One(path) => vec![(source.resolve(Path::new(path)), value.span())],
+        OneOrMore::More(all) => {
+            let resolved = |path: &Spanned<String>| source.resolve(Path::new(path.get_ref()));
+            all.iter().map(|path| (resolved(path), path.span())).collect()
+        }
     }
 }
 

@@ -51,6 +51,19 @@ impl Files {
         Ok(bytes)
     }
 
+    /// As [`read`](Self::read), for a file that somebody else than the owner of the settings may have
+    /// put there: only what is a file is opened, because others may never end or never begin.
+    ///
+    /// # Errors
+    /// If it is no regular file or cannot be read.
+    pub fn read_regular(&self, path: &Path, len_max: u64) -> io::Result<Vec<u8>> {
+        let is_edited = matches!(&self.edited, Some((edited, _)) if edited == path);
+        if !is_edited && !fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("not a file"));
+        }
+        self.read(path, len_max)
+    }
+
     /// The files of a users directory, one user each, sorted; no more than `count_max + 1` of them.
     ///
     /// # Errors

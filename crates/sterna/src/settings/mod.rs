@@ -2,12 +2,13 @@
 //! applies all of it or nothing. Every mistake is named with file, line, key and reason.
 
 mod check;
+pub mod effective;
 mod files;
 mod schema;
 mod source;
 
 pub use check::{
-    Settings, USERS_MAX, authorized_keys_of, listen_default, load, load_from, parse_listen,
+    Legacy, Settings, USERS_MAX, authorized_keys_of, listen_default, load, load_from, parse_listen,
 };
 pub use files::Files;
 pub use source::{SettingsError, Source};

@@ -4,12 +4,17 @@ use std::{
     fmt,
     ops::Range,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use serde::de::DeserializeOwned;
-use toml::de::{DeTable, DeValue};
+use serde::{Deserialize, de::IntoDeserializer};
+use sterna_identity::Place;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
 
-use super::files::Files;
+use super::{files::Files, schema::SECRETS};
 use crate::{failure, output::display_name};
 
 /// A settings file larger than this is a mistake (bytes). Ten thousand users with three keys each
@@ -42,8 +47,10 @@ impl fmt::Display for SettingsError {
 
 /// A settings file that was read.
 pub struct Source {
-    pub path: PathBuf,
+    path: Arc<Path>,
     text: String,
+    /// Where each line begins.
+    lines: Vec<usize>,
 }
 
 impl Source {
@@ -62,47 +69,91 @@ impl Source {
             return Err(fail(format!("larger than {FILE_LEN_MAX} bytes")));
         }
         let text = String::from_utf8(bytes).map_err(|e| {
-            let valid = e.utf8_error().valid_up_to();
-            let line = line_at(&e.as_bytes()[..valid], valid);
+            let valid = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+            let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
             SettingsError { line: Some(line), ..fail("not UTF-8".to_owned()) }
         })?;
-        Ok(Self { path: path.to_owned(), text })
+        Ok(Self::new(path, text))
+    }
+
+    /// A text that stands for the file `path`.
+    pub fn new(path: &Path, text: String) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = [0].into_iter().chain(ends.map(|(at, _)| at + 1)).collect();
+        Self { path: path.into(), text, lines }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Reads the text into its schema.
-    ///
-    /// # Errors
-    /// Names the line and the key that does not fit.
-    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, SettingsError> {
-        toml::from_str(&self.text).map_err(|error| {
-            let message = first_line(error.message());
-            match error.span() {
-                Some(span) => {
-                    let key = self.key_at(&span);
-                    self.error(span, &key, message)
+    /// The text as tables, with every mistake of its syntax.
+    pub fn tables(&self, errors: &mut Vec<SettingsError>) -> Option<DeTable<'_>> {
+        let (table, mistakes) = DeTable::parse_recoverable(&self.text);
+        if mistakes.is_empty() {
+            return Some(table.into_inner());
+        }
+        errors.extend(mistakes.iter().map(|mistake| {
+            let span = mistake.span().unwrap_or(0..0);
+            self.error(span, "", first_line(mistake.message()))
+        }));
+        None
+    }
+
+    /// A table of this text in its schema. `prefix` stands before the names of its keys in errors.
+    /// `None` if something in it does not fit: then every such key is named.
+    pub fn read_table<'t, T: Deserialize<'t>>(
+        &self,
+        mut table: DeTable<'t>,
+        span: Range<usize>,
+        prefix: &str,
+        errors: &mut Vec<SettingsError>,
+    ) -> Option<T> {
+        let before = errors.len();
+        loop {
+            let input = Spanned::new(span.clone(), table.clone()).into_deserializer();
+            let error = match T::deserialize(input) {
+                Ok(read) => return (errors.len() == before).then_some(read),
+                Err(error) => error,
+            };
+            let at = error.span().unwrap_or_else(|| span.clone());
+            let mut keys = Vec::new();
+            find_key(&table, &at, &mut keys);
+            let key = format!("{prefix}{}", keys.join("."));
+            let why = match first_line(error.message()) {
+                why if why.starts_with("unknown field") => {
+                    "unknown key; `sterna config show --all` lists what there is".to_owned()
                 }
-                None => SettingsError {
-                    file: self.path.clone(),
-                    line: None,
-                    key: String::new(),
-                    why: message,
-                },
-            }
-        })
+                // What stands there is quoted otherwise.
+                _ if keys.iter().any(|key| SECRETS.contains(&key.as_str())) => {
+                    "is not of the type that it has to be".to_owned()
+                }
+                why => why,
+            };
+            errors.push(self.error(at, &key, why));
+            // The rest may hold more of them.
+            let removed = keys.first().and_then(|key| table.remove(key.as_str()));
+            removed.as_ref()?;
+        }
     }
 
     /// An error about the value that stands at `span`.
     pub fn error(&self, span: Range<usize>, key: &str, why: impl Into<String>) -> SettingsError {
         SettingsError {
-            file: self.path.clone(),
-            line: Some(line_at(self.text.as_bytes(), span.start)),
+            file: self.path.to_path_buf(),
+            line: Some(self.line(span.start)),
             key: key.to_owned(),
             why: why.into(),
         }
+    }
+
+    /// Where the value at `span` stands, for sentences about decisions that follow it.
+    pub fn place(&self, span: &Range<usize>) -> Place {
+        Place { file: Arc::clone(&self.path), line: self.line(span.start) }
     }
 
     /// A path as this file means it: relative ones start where the file is.
@@ -113,17 +164,12 @@ impl Source {
         }
     }
 
-    /// The dotted key whose name or value covers `span`; empty if the text cannot be parsed.
-    fn key_at(&self, span: &Range<usize>) -> String {
-        let mut keys = Vec::new();
-        if let Ok(table) = DeTable::parse(&self.text) {
-            find_key(table.get_ref(), span, &mut keys);
-        }
-        keys.join(".")
+    fn line(&self, offset: usize) -> usize {
+        self.lines.partition_point(|start| *start <= offset)
     }
 }
 
-/// Descends to the innermost key that covers `span`. The parser bounds the depth.
+/// Finds the innermost key whose name or value covers `span`. The parser bounds the depth.
 fn find_key(table: &DeTable<'_>, span: &Range<usize>, keys: &mut Vec<String>) -> bool {
     let covers = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
     for (key, value) in table {
@@ -142,10 +188,6 @@ fn find_key(table: &DeTable<'_>, span: &Range<usize>, keys: &mut Vec<String>) ->
         keys.pop();
     }
     false
-}
-
-fn line_at(text: &[u8], offset: usize) -> usize {
-    1 + text.iter().take(offset).filter(|&&byte| byte == b'\n').count()
 }
 
 fn first_line(text: &str) -> String {

@@ -1,6 +1,7 @@
 //! `sterna user passwd`: a new password.
 
 use clap::Args;
+use sterna_identity::PasswordHash;
 
 use super::{
     Context,
@@ -41,16 +42,7 @@ impl PasswdArgs {
         // Nobody should choose a password for a user who is not there.
         UserFiles::read(&context.config)?.find(&self.name)?;
         let NewPassword { hash, made } = self.password.given_or_asked()?;
-        context.edit_user(&self.name, |user, text| {
-            let fail = cannot_edit(user);
-            text.set(&self.name, "password", &Setting::Text(hash.as_str().to_owned()))
-                .map_err(&fail)?;
-            match self.must_change {
-                true => text.set(&self.name, "must_change_password", &Setting::Flag(true)),
-                false => text.remove(&self.name, "must_change_password").map(drop),
-            }
-            .map_err(&fail)
-        })?;
+        store(context, &self.name, &hash, self.must_change)?;
         context.changed(&format!("{}: password set", shown_name(&self.name)));
         let output = Output::new(context.global, self.json);
         if self.json {
@@ -61,4 +53,22 @@ impl PasswdArgs {
         }
         Ok(Exit::Done)
     }
+}
+
+/// Puts a new password into the file of the user.
+pub fn store(
+    context: &Context<'_>,
+    name: &str,
+    hash: &PasswordHash,
+    must_change: bool,
+) -> Result<()> {
+    context.edit_user(name, |user, text| {
+        let fail = cannot_edit(user);
+        text.set(name, "password", &Setting::Text(hash.as_str().to_owned())).map_err(&fail)?;
+        match must_change {
+            true => text.set(name, "must_change_password", &Setting::Flag(true)),
+            false => text.remove(name, "must_change_password").map(drop),
+        }
+        .map_err(&fail)
+    })
 }

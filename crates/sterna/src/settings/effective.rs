@@ -1,0 +1,316 @@
+//! The settings as the server understands them, for people and for comparing: users from everywhere in
+//! one place, with what their groups say, absolute paths and no secrets.
+
+#![allow(dead_code, reason = "for `sterna config`")]
+
+use std::path::{Path, absolute};
+
+use sterna_identity::{Chain, Directory};
+use sterna_server::defence::{DefenceSettings, Overflow};
+use toml::{Table, Value};
+use toml_edit::{ArrayOfTables, DocumentMut, Item};
+
+use super::{
+    check::{Settings, USERS_MAX, load_from},
+    files::Files,
+    schema::{
+        DefenceTable, GroupTable, HookTable, HostBasedTable, PenaltiesTable, PolicyTable, SECRETS,
+        TABLES, TopTable, UserTable, keys_of,
+    },
+    source::{SettingsError, Source},
+};
+use crate::state_dir;
+
+/// Stands for a secret.
+const HIDDEN: &str = "(hidden)";
+
+/// Keys whose values are paths.
+const PATHS: &[&str] = &[
+    "state_dir",
+    "host_keys",
+    "host_certificates",
+    "revoked_keys_file",
+    "known_hosts_file",
+    "shosts_file",
+    "authorized_keys_file",
+    "root",
+    "token_file",
+    "ca_file",
+];
+
+/// What a settings file comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Effective {
+    table: Table,
+}
+
+impl Effective {
+    /// Reads and judges the settings. Shows what they say; with `all`, what they leave to its default
+    /// as well.
+    ///
+    /// # Errors
+    /// As [`load`](super::load).
+    pub fn load(path: &Path, all: bool) -> Result<Self, Vec<SettingsError>> {
+        let files = Files::on_disk();
+        let settings = load_from(path, &files)?;
+        let source = Source::read(path, &files).map_err(|error| vec![error])?;
+        let mut table = table_of(&source)?;
+        absolute_paths(&source, &mut table);
+        let mut users = take_tables(&mut table, "user");
+        if let Some(Value::String(dir)) = table.remove("users_dir") {
+            users.extend(users_in(&source.resolve(Path::new(&dir)), &files)?);
+        }
+        let groups = take_tables(&mut table, "group");
+        for user in &mut users {
+            inherit(user, &groups);
+        }
+        if all {
+            add_defaults(&mut table, &settings);
+            users.iter_mut().for_each(|user| add_user_defaults(user, &settings.users));
+        }
+        for (name, tables) in [("group", groups), ("user", users)] {
+            if !tables.is_empty() {
+                let tables = tables.into_iter().map(Value::Table).collect();
+                table.insert(name.to_owned(), Value::Array(tables));
+            }
+        }
+        hide_secrets(&mut table);
+        Ok(Self { table })
+    }
+
+    /// As a table, for whoever compares.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// As TOML, with the keys in the order of the documentation.
+    pub fn to_toml(&self) -> String {
+        let mut document = DocumentMut::new();
+        fill(document.as_table_mut(), &self.table, "");
+        document.to_string()
+    }
+}
+
+fn table_of(source: &Source) -> Result<Table, Vec<SettingsError>> {
+    source.text().parse().map_err(|error: toml::de::Error| {
+        vec![source.error(error.span().unwrap_or(0..0), "", error.message())]
+    })
+}
+
+/// The users that have files of their own, each with its name.
+fn users_in(dir: &Path, files: &Files) -> Result<Vec<Table>, Vec<SettingsError>> {
+    let mut users = Vec::new();
+    for path in files.users_in(dir, USERS_MAX).unwrap_or_default() {
+        let source = Source::read(&path, files).map_err(|error| vec![error])?;
+        let mut user = table_of(&source)?;
+        absolute_paths(&source, &mut user);
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        user.entry("name").or_insert(Value::String(stem));
+        users.push(user);
+    }
+    Ok(users)
+}
+
+fn take_tables(table: &mut Table, name: &str) -> Vec<Table> {
+    let items = match table.remove(name) {
+        Some(Value::Array(items)) => items,
+        _ => Vec::new(),
+    };
+    items.into_iter().filter_map(|item| Table::try_from(item).ok()).collect()
+}
+
+/// A user's own value, else that of the first group that has one.
+fn inherit(user: &mut Table, groups: &[Table]) {
+    let Some(Value::Array(names)) = user.get("groups").cloned() else { return };
+    for group in names.iter().filter_map(|name| groups.iter().find(|g| g.get("name") == Some(name)))
+    {
+        for key in keys_of::<PolicyTable>() {
+            if let (None, Some(value)) = (user.get(*key), group.get(*key)) {
+                user.insert((*key).to_owned(), value.clone());
+            }
+        }
+    }
+}
+
+fn absolute_paths(source: &Source, table: &mut Table) {
+    let make = |value: &mut Value| {
+        if let Value::String(text) = value {
+            let path = source.resolve(Path::new(text.as_str()));
+            *text = absolute(&path).unwrap_or(path).to_string_lossy().into_owned();
+        }
+    };
+    for (key, value) in table.iter_mut() {
+        match value {
+            Value::Table(inner) => absolute_paths(source, inner),
+            Value::Array(items) if items.iter().any(Value::is_table) => {
+                let tables = items.iter_mut().filter_map(Value::as_table_mut);
+                tables.for_each(|inner| absolute_paths(source, inner));
+            }
+            // A text is the path of a file here; an array is the keys themselves.
+            Value::String(_) if key == "trusted_user_ca_keys" => make(value),
+            Value::Array(items) if PATHS.contains(&key.as_str()) => items.iter_mut().for_each(make),
+            _ if PATHS.contains(&key.as_str()) => make(value),
+            _ => {}
+        }
+    }
+}
+
+fn hide_secrets(table: &mut Table) {
+    for (key, value) in table.iter_mut() {
+        match value {
+            _ if SECRETS.contains(&key.as_str()) => *value = Value::from(HIDDEN),
+            Value::Table(inner) => hide_secrets(inner),
+            Value::Array(items) => {
+                items.iter_mut().filter_map(Value::as_table_mut).for_each(hide_secrets);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn add_defaults(table: &mut Table, settings: &Settings) {
+    let mut add = |key: &str, value: Value| {
+        table.entry(key).or_insert(value);
+    };
+    add("listen", settings.listen.iter().map(ToString::to_string).collect::<Vec<_>>().into());
+    if let Some(dir) = state_dir::default() {
+        add("state_dir", dir.to_string_lossy().into_owned().into());
+    }
+    add("ca_signature_algorithms", settings.users.rules().ca_signature_algorithms.clone().into());
+    add("legacy", Vec::<String>::new().into());
+    if let Some(Value::Table(host_based)) = table.get_mut("host_based") {
+        host_based.entry("check_address").or_insert(true.into());
+    }
+    let seconds = |length: std::time::Duration| Value::from(length.as_secs() as i64);
+    for (name, cached) in [("external_identity", true), ("keyboard_interactive", false)] {
+        if let Some(Value::Table(hook)) = table.get_mut(name) {
+            hook.entry("timeout_s").or_insert(seconds(sterna_hooks::Hook::TIMEOUT_DEFAULT));
+            if cached {
+                hook.entry("cache_s").or_insert(seconds(sterna_hooks::Hook::CACHE_DEFAULT));
+            }
+        }
+    }
+    if table.contains_key("authorized_keys_command") {
+        let timeout = seconds(sterna_hooks::Hook::TIMEOUT_DEFAULT);
+        table.entry("authorized_keys_command_timeout_s").or_insert(timeout);
+    }
+    table.insert("defence".to_owned(), Value::Table(defence(&settings.defence)));
+}
+
+fn add_user_defaults(user: &mut Table, directory: &Directory) {
+    let Some(name) = user.get("name").and_then(Value::as_str).map(str::to_owned) else { return };
+    if let Some(known) = directory.user(name.as_bytes()) {
+        let chains = directory.chains(known).iter().map(chain).collect::<Vec<_>>();
+        user.entry("methods").or_insert(chains.into());
+    }
+    for (key, value) in [
+        ("enabled", Value::from(true)),
+        ("read_only", false.into()),
+        ("must_change_password", false.into()),
+        ("principals", vec![name].into()),
+        ("publish", "direct".into()),
+    ] {
+        user.entry(key).or_insert(value);
+    }
+}
+
+fn chain(chain: &Chain) -> String {
+    let names: Vec<&str> = chain.steps().iter().map(|method| method.name()).collect();
+    names.join(",")
+}
+
+/// Every number in force.
+fn defence(settings: &DefenceSettings) -> Table {
+    let seconds = |length: std::time::Duration| Value::from(length.as_secs() as i64);
+    let count = |count: usize| Value::from(count as i64);
+    let mut table = Table::new();
+    let exempt: Vec<String> = settings.exempt.iter().map(ToString::to_string).collect();
+    for (key, value) in [
+        ("exempt", exempt.into()),
+        ("login_grace_s", seconds(settings.login_grace)),
+        ("max_startups", settings.max_startups.to_string().into()),
+        (
+            "per_source_max_startups",
+            settings.per_source_max_startups.map_or("none".into(), |max| i64::from(max).into()),
+        ),
+        ("per_source_net_block_size", settings.per_source_net_block_size.to_string().into()),
+        ("max_auth_tries", i64::from(settings.max_auth_tries).into()),
+    ] {
+        table.insert(key.to_owned(), value);
+    }
+    let penalties = match &settings.per_source_penalties {
+        None => false.into(),
+        Some(all) => {
+            let overflow = match all.overflow {
+                Overflow::Permissive => "permissive",
+                Overflow::DenyAll => "deny-all",
+            };
+            let all = [
+                ("crash_s", seconds(all.crash)),
+                ("protocol_error_s", seconds(all.protocol_error)),
+                ("auth_failed_s", seconds(all.auth_failed)),
+                ("invalid_user_s", seconds(all.invalid_user)),
+                ("no_auth_s", seconds(all.no_auth)),
+                ("grace_exceeded_s", seconds(all.grace_exceeded)),
+                ("refused_s", seconds(all.refused)),
+                ("min_s", seconds(all.min)),
+                ("max_s", seconds(all.max)),
+                ("max_repeated_s", seconds(all.max_repeated)),
+                ("forget_after_s", seconds(all.forget_after)),
+                ("max_sources4", count(all.max_sources4)),
+                ("max_sources6", count(all.max_sources6)),
+                ("overflow", overflow.into()),
+            ];
+            Value::Table(all.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+        }
+    };
+    table.insert("penalties".to_owned(), penalties);
+    table
+}
+
+/// The keys of a table in the order in which they are documented.
+pub fn keys_in(table: &str) -> Vec<&'static str> {
+    match table {
+        "" => [keys_of::<TopTable>(), TABLES].concat(),
+        "host_based" => keys_of::<HostBasedTable>().to_vec(),
+        "external_identity" => keys_of::<HookTable>().to_vec(),
+        // A person's answers are not kept.
+        "keyboard_interactive" => {
+            keys_of::<HookTable>().iter().copied().filter(|key| *key != "cache_s").collect()
+        }
+        "defence" => keys_of::<DefenceTable>().to_vec(),
+        "defence.penalties" => keys_of::<PenaltiesTable>().to_vec(),
+        "group" => [keys_of::<GroupTable>(), keys_of::<PolicyTable>()].concat(),
+        "user" => [keys_of::<UserTable>(), keys_of::<PolicyTable>()].concat(),
+        _ => Vec::new(),
+    }
+}
+
+fn fill(document: &mut toml_edit::Table, table: &Table, name: &str) {
+    for key in keys_in(name) {
+        let Some(value) = table.get(key) else { continue };
+        let inner = if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
+        let item = match value {
+            Value::Table(table) => {
+                let mut filled = toml_edit::Table::new();
+                fill(&mut filled, table, &inner);
+                Item::Table(filled)
+            }
+            Value::Array(items) if items.iter().any(Value::is_table) => {
+                let mut tables = ArrayOfTables::new();
+                for table in items.iter().filter_map(Value::as_table) {
+                    let mut filled = toml_edit::Table::new();
+                    fill(&mut filled, table, &inner);
+                    tables.push(filled);
+                }
+                Item::ArrayOfTables(tables)
+            }
+            // What is written is what was read.
+            other => other.to_string().parse().map_or(Item::None, Item::Value),
+        };
+        document.insert(key, item);
+    }
+}
+
+#[cfg(test)]
+mod tests;
