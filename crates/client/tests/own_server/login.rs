@@ -85,7 +85,8 @@ fn with_encrypted_key() -> Option<Stage> {
             .status();
         if made.is_ok_and(|status| status.success()) {
             let public = fs::read(here.join("id.pub")).unwrap();
-            user.authorized_keys = parse_authorized_keys(&public).0;
+            let keys = parse_authorized_keys(&public).0;
+            user.authorized_keys = keys.into_iter().map(Into::into).collect();
             user.password = None;
         }
     });
