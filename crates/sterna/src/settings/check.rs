@@ -104,7 +104,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<SettingsError>> {
 pub fn load_from(path: &Path, files: &Files) -> Result<Settings, Vec<SettingsError>> {
     let source = Source::read(path, files).map_err(|error| vec![error])?;
     let mut check = Check::new(files);
-    check.trust.look_at(source.path());
+    check.trust.look_at_own(source.path());
     let settings = check.settings(&source);
     match (check.errors.is_empty(), settings) {
         (true, Some(settings)) => {

@@ -120,7 +120,7 @@ impl Check<'_> {
 
     /// Judges the record of a user from outside as a `[[user]]` of the settings, with its groups and the
     /// rules for all.
-    fn make_user(&self, source: &Source) -> MakeUser {
+    pub(super) fn make_user(&self, source: &Source) -> MakeUser {
         let (rules, groups) = (self.rules.clone(), Arc::clone(&self.groups));
         let path = source.path().with_file_name("external_identity");
         Arc::new(move |name: &str, record: Value| {

@@ -406,6 +406,45 @@ fn shapes_that_do_not_fit_are_all_told_at_once() {
     );
 }
 
+#[test]
+fn a_record_from_outside_is_judged_like_a_user_of_the_settings() {
+    let dir = folder("");
+    let text = "[[group]]\nname='g'\nread_only=true\nexpires=1970-01-02T00:00:00Z\n".to_owned();
+    let source = Source::new(&dir.path().join("sterna.toml"), text);
+    let files = Files::on_disk();
+    let mut check = Check::new(&files);
+    let groups = check.tables(&source).unwrap().groups;
+    check.groups(&source, groups);
+    let make = check.make_user(&source);
+
+    let record = serde_json::json!({
+        "root": "root", "groups": ["g"], "authorized_keys": [KEY], "time_zone": "UTC",
+    });
+    let user = make("alice", record).unwrap();
+    assert_eq!((&*user.name, user.root), ("alice", dir.path().join("root")));
+    assert!(user.read_only);
+    assert_eq!((user.expires, user.authorized_keys.len()), (Some(86_400), 1));
+    // The program itself vouches for whoever has nothing here.
+    let expires = make("bob", serde_json::json!({"root": "root", "expires": "1970-01-03"}));
+    assert!(expires.unwrap().expires.is_some());
+
+    for (record, why) in [
+        (serde_json::json!({}), "user.root: is missing"),
+        (serde_json::json!({"root": "root", "colour": 1}), "user.colour: unknown key"),
+        (serde_json::json!({"root": "root", "groups": ["h"]}), "user.groups: there is no"),
+        (serde_json::json!({"root": "root", "hours": ["never"]}), "user.hours: "),
+        (
+            serde_json::json!({"root": "root", "password": 271_828}),
+            "user.password: is not of the type",
+        ),
+        (serde_json::json!("root"), ""),
+        (serde_json::json!({"root": null}), ""),
+    ] {
+        let said = make("alice", record.clone()).unwrap_err();
+        assert!(said.starts_with(why) && !said.contains("271828"), "{record}: {said}");
+    }
+}
+
 mod any_text {
     use proptest::prelude::*;
 
