@@ -1,13 +1,13 @@
 //! What one connection has proven so far, and in which dialogue it is.
 
 use std::fmt;
-use std::sync::Arc;
 
 use sterna_ssh_crypto::PublicKey;
 use zeroize::Zeroizing;
 
+use crate::authenticate::Candidate;
 use crate::hook::Questions;
-use crate::{Method, Restrictions, User};
+use crate::{Method, Restrictions};
 
 /// Starts empty, ends with the connection. Everything in it belongs to one user name.
 #[derive(Debug, Default)]
@@ -41,22 +41,35 @@ impl fmt::Display for Proof {
     }
 }
 
+/// A password that was right. Wiped when dropped, never shown.
+pub(crate) struct Secret(pub(crate) Zeroizing<Vec<u8>>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
 /// What the questions that are out ask for.
 #[derive(Debug)]
 pub(crate) enum Dialogue {
     Password,
     /// A password in place of the right one that was given; how often it was asked for.
-    NewPassword {
-        old: Zeroizing<Vec<u8>>,
-        tries: u32,
-    },
-    /// A one-time code or a recovery code; `password`: it was proven in this dialogue. `external`: the
+    NewPassword { old: Secret, tries: u32 },
+    /// A one-time code or a recovery code; `password`: what was proven in this dialogue. `external`: the
     /// user, if a program outside described it when it was asked about the password.
-    Code { password: bool, external: Option<Arc<User>> },
+    Code { password: Option<Secret>, external: Option<Candidate> },
     Outside(Box<dyn Questions>),
 }
 
 impl Progress {
+    /// As if `user` had proven these steps: for `explain`. A login starts with
+    /// [`Progress::default`].
+    pub fn assumed(user: &[u8], steps: &[Method]) -> Self {
+        let proofs = steps.iter().map(|method| Proof::new(*method, "assumed")).collect();
+        Self { user: user.to_vec(), proofs, ..Self::default() }
+    }
+
     /// Everything belongs to the user of the attempt: another name starts anew (RFC 4252 §5).
     pub(crate) fn belong_to(&mut self, user: &[u8]) {
         if self.user != user {

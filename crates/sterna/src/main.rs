@@ -52,6 +52,7 @@ fn run(cli: Cli) -> Result<Exit> {
     logging::start(&global, matches!(command, Command::Serve(_)));
     match command {
         Command::User(args) => args.run(&global),
+        Command::Explain(args) => args.run(&global),
         Command::HashPassword(args) => args.run(&global),
         Command::Completions(args) => args.run(),
         Command::Man(args) => args.run(),

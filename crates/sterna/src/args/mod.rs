@@ -86,6 +86,7 @@ pub enum Command {
     Df(commands::df::DfArgs),
     Sum(commands::sum::SumArgs),
     User(commands::user::UserArgs),
+    Explain(commands::explain::ExplainArgs),
     HashPassword(commands::hash_password::HashPasswordArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),

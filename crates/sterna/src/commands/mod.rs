@@ -4,6 +4,7 @@ pub mod cat;
 pub mod chmod;
 pub mod cp;
 pub mod df;
+pub mod explain;
 pub mod get;
 pub mod hash_password;
 pub mod ln;

@@ -20,6 +20,8 @@ mod totp;
 
 use std::path::{Path, PathBuf};
 
+pub use self::files::{refused, shown, shown_name};
+
 use clap::{Args, Subcommand};
 use sterna_identity::PasswordHash;
 
@@ -27,6 +29,7 @@ use crate::{
     args::{ColorChoice, GlobalArgs},
     exit::Exit,
     failure::Result,
+    settings,
 };
 
 const EXAMPLES: &str = "\
@@ -43,12 +46,6 @@ The files are judged as a whole before one is replaced: what would not load is n
 blank lines, order and quotes stay as they are.
 
 Exit status: 0 done, 1 not done, 2 wrong usage or settings that would not load.";
-
-/// Where the settings are looked for if neither `--config` nor [`CONFIG_VARIABLE`] names them.
-const CONFIG_DEFAULT: &str = "/etc/sterna/sterna.toml";
-
-/// Names the settings file.
-const CONFIG_VARIABLE: &str = "STERNA_CONFIG";
 
 /// Add, change, show and remove the users of a server
 #[derive(Debug, Args)]
@@ -84,9 +81,7 @@ pub struct Context<'g> {
 
 impl UserArgs {
     pub fn run(self, global: &GlobalArgs) -> Result<Exit> {
-        let named = self.config.or_else(|| std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from));
-        let config = named.unwrap_or_else(|| PathBuf::from(CONFIG_DEFAULT));
-        let context = Context { config, global };
+        let context = Context { config: settings::file_or_default(self.config), global };
         match self.command {
             UserCommand::Add(args) => args.run(&context),
             UserCommand::Passwd(args) => args.run(&context),

@@ -51,7 +51,9 @@ mod tests {
     fn the_state_directory_is_found_in_a_file_with_mistakes() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("sterna.toml");
-        for broken in ["", "nonsense = 1\n", "[[user]\nname = 'a'\n", "[defence]\nmax_auth_tries = = 3\n"] {
+        for broken in
+            ["", "nonsense = 1\n", "[[user]\nname = 'a'\n", "[defence]\nmax_auth_tries = = 3\n"]
+        {
             fs::write(&file, format!("state_dir = 'state'\n{broken}")).unwrap();
 
             assert_eq!(state_dir_of(&file), Some(dir.path().join("state")), "{broken}");

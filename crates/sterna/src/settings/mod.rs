@@ -4,6 +4,7 @@
 mod check;
 pub mod effective;
 mod files;
+mod location;
 mod schema;
 mod source;
 
@@ -11,4 +12,5 @@ pub use check::{
     Legacy, Settings, USERS_MAX, authorized_keys_of, listen_default, load, load_from, parse_listen,
 };
 pub use files::Files;
+pub use location::{file_or_default, named_file, state_dir_of};
 pub use source::{SettingsError, Source};
