@@ -5,13 +5,14 @@ pub mod reload;
 
 use std::{
     io::{self, Write as _},
-    net::SocketAddr,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock, Weak},
     time::{Duration, Instant, SystemTime},
 };
 
 use clap::Args;
+use ipnet::IpNet;
 use sterna_identity::{Directory, PasswordHash, User, UserKey};
 use sterna_server::{
     Banner, BuildError, HostKeys, Server, SystemWorld, Users,
@@ -134,7 +135,7 @@ impl ServeArgs {
             host_certificates: Vec::new(),
             banner: None,
             legacy: Legacy::default(),
-            defence: DefenceSettings::default(),
+            defence: DefenceSettings { exempt: loopback(), ..DefenceSettings::default() },
             users,
             warnings: Vec::new(),
         };
@@ -217,6 +218,13 @@ impl Plan {
         server.run(asked_to_end, SHUTDOWN_GRACE).await;
         Ok(Exit::Done)
     }
+}
+
+/// This machine itself: who shares a directory without settings tries it out from here, and has no place
+/// to say that this is no attack.
+fn loopback() -> Vec<IpNet> {
+    let networks = [(Ipv4Addr::new(127, 0, 0, 0).into(), 8), (Ipv6Addr::LOCALHOST.into(), 128)];
+    networks.into_iter().filter_map(|(address, bits)| IpNet::new(address, bits).ok()).collect()
 }
 
 /// Where host keys and state are kept; `None` for somebody without a home.
