@@ -58,7 +58,9 @@ fn code() -> AuthAnswer {
 fn a_hosts_signature_counts_for_exactly_what_it_signed() {
     let host = ed25519();
     let blob = host.public().to_wire();
-    let spoils: [(&str, fn(&mut [Vec<u8>; 4])); 5] = [
+    /// Changes session, user, host or client user as they are signed.
+    type Spoil = fn(&mut [Vec<u8>; 4]);
+    let spoils: [(&str, Spoil); 5] = [
         ("another session", |c| c[0][0] ^= 1),
         ("another server user", |c| c[1] = b"root".to_vec()),
         ("another host", |c| c[2] = b"trusted.example.com.".to_vec()),
@@ -68,7 +70,7 @@ fn a_hosts_signature_counts_for_exactly_what_it_signed() {
             c[3] = b"ob".to_vec();
         }),
     ];
-    let nothing: (&str, fn(&mut [Vec<u8>; 4])) = ("nothing wrong", |_| {});
+    let nothing: (&str, Spoil) = ("nothing wrong", |_| {});
     for (name, spoil) in [nothing].into_iter().chain(spoils) {
         let mut pair = before_login(PairConfig::new(1));
         let mut signed = [
