@@ -67,7 +67,12 @@ pub(crate) fn judge(
         (Phase::Service, Role::Server, SERVICE_REQUEST | EXT_INFO) => Process,
         (Phase::Service, Role::Client, SERVICE_ACCEPT | EXT_INFO) => Process,
 
-        (Phase::Auth, Role::Server, USERAUTH_REQUEST | USERAUTH_INFO_RESPONSE) => Process,
+        // The service once more: Paramiko asks for it before each attempt.
+        (
+            Phase::Auth,
+            Role::Server,
+            SERVICE_REQUEST | USERAUTH_REQUEST | USERAUTH_INFO_RESPONSE,
+        ) => Process,
         (
             Phase::Auth,
             Role::Client,

@@ -64,13 +64,39 @@ fn another_user_or_service_than_at_first_ends_the_connection() {
 }
 
 #[test]
+fn the_service_may_be_asked_for_again_and_nothing_starts_anew() {
+    let service = |name: &[u8]| {
+        let mut out = vec![5];
+        put_string(&mut out, name);
+        out
+    };
+    let mut pair = before_login(PairConfig::new(14));
+    client_says(&mut pair, &none_request("alice", "ssh-connection"));
+    client_says(&mut pair, &service(b"ssh-userauth"));
+    assert_eq!(pair.server.error, None);
+    client_says(&mut pair, &none_request("root", "ssh-connection"));
+    assert_eq!(pair.server.error, peer_error(PeerError::ChangedUser));
+
+    let mut pair = before_login(PairConfig::new(15));
+    client_says(&mut pair, &service(b"ssh-connection"));
+    assert_eq!(pair.server.error, peer_error(PeerError::UnknownService));
+
+    let mut pair = before_login(PairConfig::new(16));
+    for _ in 0..AUTH_REQUESTS_MAX {
+        client_says(&mut pair, &service(b"ssh-userauth"));
+    }
+    assert_eq!(pair.server.error, peer_error(PeerError::TooManyAuthAttempts));
+}
+
+#[test]
 fn questions_about_keys_cost_no_attempt_but_endless_ones_end() {
     let mut config = PairConfig::new(3);
     config.server.auth_failures_max = 2;
     let mut pair = before_login(config);
     let key = ed25519().public().to_wire();
     let query = key_request(PLAIN, "ssh-ed25519", &key, None, None);
-    for _ in 0..AUTH_REQUESTS_MAX {
+    // One was the request for the service.
+    for _ in 1..AUTH_REQUESTS_MAX {
         client_says(&mut pair, &query);
     }
     assert_eq!(pair.server.error, None);

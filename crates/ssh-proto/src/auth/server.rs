@@ -75,6 +75,15 @@ impl AuthServer {
         self.pending.is_some()
     }
 
+    /// One more message that wants an answer, whatever it is.
+    pub fn count_request(&mut self) -> Result<(), Error> {
+        self.requests += 1;
+        match self.requests > AUTH_REQUESTS_MAX {
+            true => Err(PeerError::TooManyAuthAttempts.into()),
+            false => Ok(()),
+        }
+    }
+
     /// One message of the client, behind its number.
     pub fn handle(
         &mut self,
@@ -82,10 +91,7 @@ impl AuthServer {
         r: &mut Reader<'_>,
         against: &Against<'_>,
     ) -> Result<AuthRequest, Error> {
-        self.requests += 1;
-        if self.requests > AUTH_REQUESTS_MAX {
-            return Err(PeerError::TooManyAuthAttempts.into());
-        }
+        self.count_request()?;
         let dialogue = self.dialogue.take();
         if number == USERAUTH_INFO_RESPONSE {
             let dialogue = dialogue.ok_or(PeerError::OutOfPhase(number))?;

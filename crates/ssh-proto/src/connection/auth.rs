@@ -24,7 +24,8 @@ const EXT_INFO_OF_CLIENT_MAX: u32 = 1;
 const EXT_INFO_OF_SERVER_MAX: u32 = 2;
 
 impl Connection {
-    /// SERVICE_REQUEST to a server, SERVICE_ACCEPT to a client.
+    /// SERVICE_REQUEST to a server, SERVICE_ACCEPT to a client. A repeated request changes nothing: what
+    /// was proven stays, and stays bound to its user.
     pub(super) fn handle_service(
         &mut self,
         service: &[u8],
@@ -33,10 +34,14 @@ impl Connection {
         if service != SERVICE_USERAUTH.as_bytes() {
             return Err(PeerError::UnknownService.into());
         }
+        let again = self.phase == Phase::Auth;
         self.phase = Phase::Auth;
+        if let Auth::Server(auth) = &mut self.auth {
+            auth.count_request()?;
+        }
         match &self.config {
             Config::Server(config) => {
-                let banner = config.banner.clone();
+                let banner = config.banner.clone().filter(|_| !again);
                 self.send_with(out, |p| encode_service_accept(p, SERVICE_USERAUTH))?;
                 if let Some(banner) = banner {
                     self.send_with(out, |p| encode_banner(p, &banner))?;
