@@ -3,6 +3,7 @@
 mod document;
 mod script;
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,6 +11,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use sterna_identity::Reason;
 use sterna_interop::binary;
 use sterna_interop::place::Place;
 use sterna_testkit::processes::{Finished, find_program, free_port, run};
@@ -54,11 +56,28 @@ recipes! {
     identity_services "identity-service"
     keys_commands "keys-command"
     policy "policy"
+    explanations "explain"
+}
+
+fn text() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/authentication.md");
+    fs::read_to_string(path).expect("docs/authentication.md")
 }
 
 fn document() -> Document {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/authentication.md");
-    Document::read(&fs::read_to_string(path).expect("docs/authentication.md"))
+    Document::read(&text())
+}
+
+/// Whoever meets a rule in the log finds it in the document, and finds no rule there that is gone.
+#[test]
+fn the_document_explains_every_rule() {
+    let text = text();
+    let table = text.lines().skip_while(|line| !line.starts_with("| rule |")).skip(2);
+    let explained: BTreeSet<&str> =
+        table.map_while(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let rules: BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.rule()).collect();
+
+    assert_eq!(explained, rules);
 }
 
 /// A recipe without a test here would only look tested.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 const PRELUDE: &str = r#"
 set -eu
 servers=
-trap 'kill $servers ${SSH_AGENT_PID-} 2> /dev/null; wait' EXIT
+trap 'kill $servers ${SSH_AGENT_PID-} 2> /dev/null || true; wait' EXIT
 wrong() { echo "wrong: $1" >&2; exit 1; }
 until_listening() {
     while read -r line; do
@@ -88,4 +88,34 @@ pub fn script(commands: &str) -> String {
 
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_script_ends_where_a_line_does_not_do_what_it_says() {
+        for (commands, ends_well) in [
+            ("true", true),
+            ("false\ntrue", false),
+            ("exit_5() { return 5; }\nexit_5 # exit 5", true),
+            ("true # exit 5\ntrue", false),
+            ("false # exit 5\ntrue", false),
+            ("echo 'a \"b\" c' # prints \"b\"", true),
+            ("echo a # prints b\ntrue", false),
+            ("{ echo b; false; } # prints b\ntrue", false),
+            ("echo a \\\n b # prints a b", true),
+            ("echo listening on 1:2 &\ntrue", true),
+            ("echo not listening &\ntrue", false),
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            let mut sh = Command::new("sh");
+            let done =
+                sh.arg("-c").arg(script(commands)).env("HOME", home.path()).output().unwrap();
+            assert_eq!(done.status.success(), ends_well, "{commands}");
+        }
+    }
 }
