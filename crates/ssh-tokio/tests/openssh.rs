@@ -33,7 +33,7 @@ impl Service for Echo {
                     AuthMethod::PublicKeyQuery { .. } => AuthAnswer::PublicKeyOk,
                     AuthMethod::PublicKey { signature, .. } if signature.is_valid() => {
                         AuthAnswer::Accept
-                    },
+                    }
                     _ => AuthAnswer::Reject { methods: vec!["publickey".to_owned()] },
                 };
                 connection.answer_auth(answer, now, output)
