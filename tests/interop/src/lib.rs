@@ -12,6 +12,7 @@ pub mod algorithms;
 pub mod binary;
 pub mod client;
 pub mod content;
+pub mod machine;
 pub mod names;
 pub mod place;
 pub mod raw;

@@ -2,12 +2,13 @@
 //! `ssh-keysign` by somebody who is not.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sterna_interop::binary;
 use sterna_interop::client::command_max;
+use sterna_interop::machine::{self, NOBODY, Turn, open};
 use sterna_interop::place::Place;
 use sterna_interop::server::{self, Server};
 use sterna_interop::steps::{Outcome, Steps, check};
@@ -15,29 +16,6 @@ use sterna_testkit::openssh::KeyKind;
 use sterna_testkit::processes::{find_program, run};
 
 use crate::attempt::{Attempt, is_in, is_refused};
-
-/// The account without rights that every system has.
-const NOBODY: (&str, u32) = ("nobody", 65534);
-
-/// The public halves of this machine's host keys, or why there can be no test.
-fn host_keys() -> Result<Vec<String>, String> {
-    if !rustix::process::getuid().is_root() {
-        return Err("host-based logins want root: the machine's host keys and settings".into());
-    }
-    let public = |kind| fs::read_to_string(format!("/etc/ssh/ssh_host_{kind}_key.pub")).ok();
-    let keys: Vec<String> = ["ed25519", "ecdsa", "rsa"].into_iter().filter_map(public).collect();
-    if keys.is_empty() { Err("this machine has no host keys in /etc/ssh".into()) } else { Ok(keys) }
-}
-
-/// What the resolver calls the address that the tests connect from, else what the machine calls itself.
-fn own_name() -> String {
-    let done = run(Command::new("getent").args(["hosts", "127.0.0.1"]), b"", command_max());
-    let text = String::from_utf8_lossy(&done.stdout).into_owned();
-    let by_address = text.split_whitespace().nth(1).map(str::to_ascii_lowercase);
-    by_address.unwrap_or_else(|| {
-        rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase()
-    })
-}
 
 /// A server that lets in by nothing else, and the files in which it says whom.
 struct Trusting {
@@ -61,9 +39,9 @@ impl Trusting {
             &accepted,
         ];
         let server = server::openssh_with(&[KeyKind::Ed25519], &lines);
-        let name = own_name();
+        let name = machine::own_name();
         fs::create_dir(server.root.join(".ssh")).expect("make .ssh");
-        let known = keys.iter().map(|key| format!("{name} {key}")).collect();
+        let known = keys.iter().map(|key| format!("{name} {key}\n")).collect();
         let trusting = Self {
             shosts: server.root.join(".shosts"),
             known_hosts: server.root.join(".ssh/known_hosts"),
@@ -93,7 +71,7 @@ impl Trusting {
 
 #[test]
 fn root_vouches_by_the_host_keys_and_only_where_the_server_trusts() {
-    let keys = match host_keys() {
+    let keys = match machine::host_keys() {
         Ok(keys) => keys,
         Err(why) => return binary::miss(&why),
     };
@@ -101,6 +79,7 @@ fn root_vouches_by_the_host_keys_and_only_where_the_server_trusts() {
         // OpenSSH's client needs its helper, which another test enables.
         return;
     }
+    let _turn = Turn::wait();
     let mut steps = Steps::new("host-based as root");
 
     for (key, algorithm) in keys.iter().map(|key| (key, key.split(' ').next().expect("a type"))) {
@@ -125,28 +104,6 @@ fn root_vouches_by_the_host_keys_and_only_where_the_server_trusts() {
     steps.run("unknown host keys", || attempt.is_refused_with("host key"));
 
     steps.finish(|| trusting.server.process.log());
-}
-
-/// `EnableSSHKeysign` in the system's settings, for as long as this lives.
-struct Enabled(PathBuf);
-
-impl Enabled {
-    fn new() -> Result<Self, String> {
-        let main = fs::read_to_string("/etc/ssh/ssh_config").unwrap_or_default();
-        let includes = |line: &str| line.trim_start().starts_with("Include /etc/ssh/ssh_config.d/");
-        if !main.lines().any(includes) {
-            return Err("/etc/ssh/ssh_config includes no directory for a setting".into());
-        }
-        let file = PathBuf::from("/etc/ssh/ssh_config.d/00-sterna-interop.conf");
-        fs::write(&file, "EnableSSHKeysign yes\n").map_err(|e| e.to_string())?;
-        Ok(Self(file))
-    }
-}
-
-impl Drop for Enabled {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
 }
 
 /// A copy of the client and of what it reads that everybody may read, for somebody without rights.
@@ -183,20 +140,16 @@ impl AsNobody {
     }
 }
 
-/// Lets everybody enter.
-fn open(directory: &Path) {
-    fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).expect("change a mode");
-}
-
 #[test]
 fn somebody_without_rights_vouches_through_ssh_keysign() {
-    let keys = match host_keys() {
+    let keys = match machine::host_keys() {
         Ok(keys) => keys,
         Err(why) => return binary::miss(&why),
     };
     if find_program("setpriv").is_none() || !Path::new("/usr/lib/openssh/ssh-keysign").exists() {
         return binary::miss("setpriv or OpenSSH's ssh-keysign is not installed");
     }
+    let turn = Turn::wait();
     let trusting = Trusting::start(&keys, "*");
     trusting.trusts(NOBODY.0);
     let nobody = AsNobody::new(&trusting.server);
@@ -209,7 +162,7 @@ fn somebody_without_rights_vouches_through_ssh_keysign() {
         let text = String::from_utf8_lossy(&done.stderr);
         check(text.contains("not enabled"), || done.describe())
     });
-    let enabled = match Enabled::new() {
+    let enabled = match turn.enable_keysign() {
         Ok(enabled) => enabled,
         Err(why) => return binary::miss(&why),
     };
