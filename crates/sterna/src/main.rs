@@ -1,10 +1,11 @@
 //! The `sterna` binary: reads the command line, runs one command, says how it ended.
 //!
 //! `args/` is what may be typed, `commands/` what it does (one file each), `shell/` the sftp shell,
-//! `settings/` the server's file, `output/` how results look. Nothing here knows the protocol.
+//! `settings/` the server's file, `control/` how commands reach a running server, `output/` how results look. Nothing here knows the protocol.
 
 mod args;
 mod commands;
+mod control;
 mod exit;
 mod failure;
 mod glob;
@@ -52,6 +53,9 @@ fn run(cli: Cli) -> Result<Exit> {
     logging::start(&global, matches!(command, Command::Serve(_)));
     match command {
         Command::User(args) => args.run(&global),
+        Command::Config(args) => args.run(&global),
+        Command::Reload(args) => args.run(&global),
+        Command::Penalties(args) => args.run(&global),
         Command::Explain(args) => args.run(&global),
         Command::HashPassword(args) => args.run(&global),
         Command::Completions(args) => args.run(),

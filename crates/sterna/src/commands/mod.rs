@@ -2,6 +2,7 @@
 
 pub mod cat;
 pub mod chmod;
+pub mod config;
 pub mod cp;
 pub mod df;
 pub mod explain;
@@ -11,10 +12,13 @@ pub mod ln;
 pub mod ls;
 pub mod mkdir;
 pub mod mv;
+pub mod penalties;
 pub mod put;
+pub mod reload;
 pub mod rm;
 pub mod rmdir;
 pub mod serve;
+mod server_place;
 pub mod sftp;
 pub mod sftp_server;
 pub mod stat;

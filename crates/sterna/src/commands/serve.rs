@@ -1,6 +1,7 @@
 //! `sterna serve`: receives and gives files. One shared directory from the command line, or
 //! everything from a settings file.
 
+mod answer;
 pub mod reload;
 
 use std::{
@@ -24,13 +25,15 @@ use sterna_state::State;
 use sterna_storage::{Backend, Local};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use self::reload::Reloader;
+pub use self::answer::unban;
+use self::{answer::Answers, reload::Reloader};
 use crate::{
+    control::{Control, SocketFile},
     exit::Exit,
     failure::{Failure, Result, output_failed},
     output::display_name,
     prompt,
-    settings::{self, Legacy, Settings, SettingsError},
+    settings::{self, Effective, Legacy, Settings, SettingsError},
     state_dir,
 };
 
@@ -39,7 +42,7 @@ Examples:
   sterna serve ~/inbox                              makes a password and prints it
   sterna serve /srv/in --user partner --authorized-keys partner.pub
   sterna serve /srv/out --read-only --listen 127.0.0.1:2022 --password-file secret
-  sterna serve --config /etc/sterna/sterna.toml     many users; SIGHUP reads it again
+  sterna serve --config /etc/sterna/sterna.toml     many users; `sterna reload` reads it again
   sterna serve --config sterna.toml --check         only says what is wrong with it";
 
 /// How long sessions may take to finish what they do when the server is asked to end.
@@ -174,6 +177,15 @@ impl Plan {
         let host_keys = host_keys(&settings)?;
         let state = state(&settings, settings_file.is_some())?;
         let fixed = reload::Fixed::of(&settings);
+        let reloads = match settings_file {
+            Some(file) => {
+                let effective = Effective::of(&file, &settings, false)
+                    .map_err(|errors| Failure::from_settings(&errors))?;
+                Some((file, effective))
+            }
+            None => None,
+        };
+        let control_dir = state_dir_of(&settings);
         let Settings { listen, banner, legacy, defence, users, .. } = settings;
         let defence = start_defence(defence, state.as_ref())?;
         let mut world = SystemWorld::new();
@@ -182,7 +194,7 @@ impl Plan {
         }
         // The world of the users can change their passwords, and then reads the settings again.
         let reloader: Arc<OnceLock<Weak<Reloader>>> = Arc::default();
-        if let Some(file) = &settings_file {
+        if let Some((file, _)) = &reloads {
             world = world.change_password(reload::password_changer(file, Arc::clone(&reloader)));
         }
         let users = Arc::new(Users::with_world(users, world));
@@ -196,11 +208,16 @@ impl Plan {
             .storage(storage_of(SystemNames::load()));
         let builder = listen.iter().fold(builder, |builder, at| builder.listen(*at));
         let server = builder.bind().map_err(cannot_start)?;
-        let live =
-            settings_file.map(|file| Arc::new(Reloader::new(file, fixed, users, defence, banner)));
+        let live = reloads.map(|(file, effective)| {
+            let defence = Arc::clone(&defence);
+            Arc::new(Reloader::new(file, fixed, users, defence, banner, effective))
+        });
+        let mut _control = None;
         if let Some(live) = &live {
             // Nothing else sets it.
             let _ = reloader.set(Arc::downgrade(live));
+            let answers = Answers { reloader: Arc::clone(live), defence };
+            _control = control_dir.and_then(|dir| listen_for_commands(&dir, answers));
         }
         // Handlers first: whoever sees the last line may send a signal at once.
         let mut signals = Signals::new(live.is_some())?;
@@ -266,6 +283,20 @@ fn start_defence(settings: DefenceSettings, state: Option<&Arc<State>>) -> Resul
         None => Ok(Defence::new(settings, now, time_of_day)),
         Some(state) => Defence::with_state(settings, Arc::clone(state), now, time_of_day)
             .map_err(|error| Failure::usage("state directory", error.to_string())),
+    }
+}
+
+/// Answers commands until the result is dropped with the server's end. A server that cannot still serves.
+fn listen_for_commands(dir: &Path, answers: Answers) -> Option<SocketFile> {
+    match Control::bind(dir) {
+        Ok((control, file)) => {
+            tokio::spawn(control.run(move |request| answers.answer(request)));
+            Some(file)
+        }
+        Err(error) => {
+            tracing::warn!(dir = %dir.display(), %error, "commands cannot reach this server");
+            None
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! The settings as the server understands them, for people and for comparing: users from everywhere in
 //! one place, with what their groups say, absolute paths and no secrets.
 
-#![allow(dead_code, reason = "for `sterna config`")]
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
+    path::{Path, absolute},
+    sync::OnceLock,
+};
 
-use std::path::{Path, absolute};
-
-use sterna_identity::{Chain, Directory};
+use sterna_identity::{Chain, Directory, Place};
 use sterna_server::defence::{DefenceSettings, Overflow};
 use toml::{Table, Value};
 use toml_edit::{ArrayOfTables, DocumentMut, Item};
@@ -13,13 +16,14 @@ use toml_edit::{ArrayOfTables, DocumentMut, Item};
 use super::{
     check::{Settings, USERS_MAX, load_from},
     files::Files,
+    places::Places,
     schema::{
         DefenceTable, GroupTable, HookTable, HostBasedTable, PenaltiesTable, PolicyTable, SECRETS,
         TABLES, TopTable, UserTable, keys_of,
     },
     source::{SettingsError, Source},
 };
-use crate::state_dir;
+use crate::{output::display_name, state_dir};
 
 /// Stands for a secret.
 const HIDDEN: &str = "(hidden)";
@@ -39,9 +43,12 @@ const PATHS: &[&str] = &[
 ];
 
 /// What a settings file comes to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Effective {
     table: Table,
+    /// What tells one secret from another within this process, and nothing else: by whose it is and
+    /// its key.
+    secrets: HashMap<(String, String), u64>,
 }
 
 impl Effective {
@@ -53,6 +60,15 @@ impl Effective {
     pub fn load(path: &Path, all: bool) -> Result<Self, Vec<SettingsError>> {
         let files = Files::on_disk();
         let settings = load_from(path, &files)?;
+        Self::of(path, &settings, all)
+    }
+
+    /// The same for settings that were just loaded from there.
+    ///
+    /// # Errors
+    /// If the files are not any more what they were.
+    pub fn of(path: &Path, settings: &Settings, all: bool) -> Result<Self, Vec<SettingsError>> {
+        let files = Files::on_disk();
         let source = Source::read(path, &files).map_err(|error| vec![error])?;
         let mut table = table_of(&source)?;
         absolute_paths(&source, &mut table);
@@ -65,9 +81,10 @@ impl Effective {
             inherit(user, &groups);
         }
         if all {
-            add_defaults(&mut table, &settings);
+            add_defaults(&mut table, settings);
             users.iter_mut().for_each(|user| add_user_defaults(user, &settings.users));
         }
+        let secrets = users.iter().flat_map(marks_of).collect();
         for (name, tables) in [("group", groups), ("user", users)] {
             if !tables.is_empty() {
                 let tables = tables.into_iter().map(Value::Table).collect();
@@ -75,7 +92,12 @@ impl Effective {
             }
         }
         hide_secrets(&mut table);
-        Ok(Self { table })
+        Ok(Self { table, secrets })
+    }
+
+    /// Tells whether a secret of `user NAME` is the same as in other settings; for this process only.
+    pub fn secret(&self, of: &str, key: &str) -> Option<u64> {
+        self.secrets.get(&(of.to_owned(), key.to_owned())).copied()
     }
 
     /// As a table, for whoever compares.
@@ -83,12 +105,37 @@ impl Effective {
         &self.table
     }
 
-    /// As TOML, with the keys in the order of the documentation.
-    pub fn to_toml(&self) -> String {
+    /// As TOML, with the keys in the order of the documentation and the place of each value in a
+    /// comment behind it.
+    pub fn to_toml(&self, places: &Places) -> String {
         let mut document = DocumentMut::new();
-        fill(document.as_table_mut(), &self.table, "");
+        let place = |path: &[String]| Some(self.place(places, path)?.to_string());
+        fill(document.as_table_mut(), &self.table, "", &[], &place);
         document.to_string()
     }
+
+    /// Where the value at `path` stands: with the user, or with the first group that has one.
+    fn place<'p>(&self, places: &'p Places, path: &[String]) -> Option<&'p Place> {
+        if let Some(place) = places.get(path) {
+            return Some(place);
+        }
+        let [of, user, key] = path else { return None };
+        let users = self.table.get(of).filter(|_| of == "user")?.as_array()?;
+        let user = users.iter().find(|u| u.get("name").and_then(Value::as_str) == Some(user))?;
+        let groups = user.get("groups")?.as_array()?.iter().filter_map(Value::as_str);
+        let at = |group: &str| places.get(&["group".to_owned(), group.to_owned(), key.clone()]);
+        groups.map(at).find_map(|place| place)
+    }
+}
+
+/// The secrets of a user, each as what tells it from another one.
+fn marks_of(user: &Table) -> Vec<((String, String), u64)> {
+    static STATE: OnceLock<RandomState> = OnceLock::new();
+    let state = STATE.get_or_init(RandomState::new);
+    let of = format!("user {}", user.get("name").and_then(Value::as_str).unwrap_or_default());
+    let held = SECRETS.iter().filter_map(|key| Some((*key, user.get(*key)?)));
+    held.map(|(key, value)| ((of.clone(), key.to_owned()), state.hash_one(value.to_string())))
+        .collect()
 }
 
 fn table_of(source: &Source) -> Result<Table, Vec<SettingsError>> {
@@ -286,27 +333,43 @@ pub fn keys_in(table: &str) -> Vec<&'static str> {
     }
 }
 
-fn fill(document: &mut toml_edit::Table, table: &Table, name: &str) {
+fn fill(
+    document: &mut toml_edit::Table,
+    table: &Table,
+    name: &str,
+    path: &[String],
+    place: &dyn Fn(&[String]) -> Option<String>,
+) {
     for key in keys_in(name) {
         let Some(value) = table.get(key) else { continue };
+        let path = [path, &[key.to_owned()]].concat();
         let inner = if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
         let item = match value {
             Value::Table(table) => {
                 let mut filled = toml_edit::Table::new();
-                fill(&mut filled, table, &inner);
+                fill(&mut filled, table, &inner, &path, place);
                 Item::Table(filled)
             }
             Value::Array(items) if items.iter().any(Value::is_table) => {
                 let mut tables = ArrayOfTables::new();
                 for table in items.iter().filter_map(Value::as_table) {
                     let mut filled = toml_edit::Table::new();
-                    fill(&mut filled, table, &inner);
+                    let name = table.get("name").and_then(Value::as_str).unwrap_or_default();
+                    let path = [&path[..], &[name.to_owned()]].concat();
+                    fill(&mut filled, table, &inner, &path, place);
                     tables.push(filled);
                 }
                 Item::ArrayOfTables(tables)
             }
             // What is written is what was read.
-            other => other.to_string().parse().map_or(Item::None, Item::Value),
+            other => other.to_string().parse().map_or(Item::None, |mut value: toml_edit::Value| {
+                if let Some(place) = place(&path) {
+                    // A line that ends within would end the comment.
+                    let place = display_name(place.as_bytes());
+                    value.decor_mut().set_suffix(format!("  # {place}"));
+                }
+                Item::Value(value)
+            }),
         };
         document.insert(key, item);
     }

@@ -2,15 +2,20 @@
 //! applies all of it or nothing. Every mistake is named with file, line, key and reason.
 
 mod check;
-pub mod effective;
+mod diff;
+mod effective;
 mod files;
 mod location;
+mod places;
 mod schema;
 mod source;
 
 pub use check::{
     Legacy, Settings, USERS_MAX, authorized_keys_of, listen_default, load, load_from, parse_listen,
 };
+pub use diff::{Change, NEEDS_RESTART, between};
+pub use effective::Effective;
 pub use files::Files;
 pub use location::{file_or_default, named_file, state_dir_of};
+pub use places::Places;
 pub use source::{SettingsError, Source};

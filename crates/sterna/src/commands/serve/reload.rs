@@ -15,7 +15,7 @@ use sterna_ssh_crypto::SystemRandom;
 
 use crate::{
     commands::user,
-    settings::{self, Legacy, Settings, SettingsError},
+    settings::{self, Change, Effective, Legacy, NEEDS_RESTART, Settings, SettingsError},
 };
 
 /// What a running server takes over from its settings file, and where it came from.
@@ -25,6 +25,8 @@ pub struct Reloader {
     users: Arc<Users>,
     defence: Arc<Defence>,
     banner: Banner,
+    /// What the settings in force say, for whoever compares.
+    in_force: Mutex<Effective>,
     /// Two at once might end with the older settings.
     turn: Mutex<()>,
 }
@@ -78,14 +80,15 @@ impl Fixed {
 
     /// Keys that say something else in `new`.
     fn changed(&self, new: &Self) -> Vec<&'static str> {
-        let all = [
-            ("listen", self.listen != new.listen),
-            ("state_dir", self.state_dir != new.state_dir),
-            ("host_keys", self.host_keys != new.host_keys),
-            ("host_certificates", self.host_certificates != new.host_certificates),
-            ("legacy", self.legacy != new.legacy),
+        let has_changed = [
+            self.listen != new.listen,
+            self.state_dir != new.state_dir,
+            self.host_keys != new.host_keys,
+            self.host_certificates != new.host_certificates,
+            self.legacy != new.legacy,
         ];
-        all.iter().filter(|(_, changed)| *changed).map(|(key, _)| *key).collect()
+        let all = NEEDS_RESTART.iter().zip(has_changed);
+        all.filter(|(_, changed)| *changed).map(|(key, _)| *key).collect()
     }
 }
 
@@ -96,8 +99,25 @@ impl Reloader {
         users: Arc<Users>,
         defence: Arc<Defence>,
         banner: Banner,
+        in_force: Effective,
     ) -> Self {
-        Self { file, started_with, users, defence, banner, turn: Mutex::new(()) }
+        let (in_force, turn) = (Mutex::new(in_force), Mutex::new(()));
+        Self { file, started_with, users, defence, banner, in_force, turn }
+    }
+
+    /// The settings file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// What the settings in `file` would change if they were taken over. Blocks on the disk.
+    ///
+    /// # Errors
+    /// Every mistake in them.
+    pub fn differences(&self, file: &Path) -> Result<Vec<Change>, Vec<SettingsError>> {
+        let new = Effective::load(file, false)?;
+        let in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(settings::between(&in_force, &new))
     }
 
     /// Reads the settings again and takes them over, and logs both. Blocks on the disk.
@@ -106,11 +126,16 @@ impl Reloader {
     /// Every mistake in the settings; nothing was changed then.
     pub fn reload(&self) -> Result<ReloadReport, Vec<SettingsError>> {
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let settings = settings::load(&self.file).inspect_err(|errors| {
+        let read = settings::load(&self.file).and_then(|settings| {
+            let effective = Effective::of(&self.file, &settings, false)?;
+            Ok((settings, effective))
+        });
+        let (settings, effective) = read.inspect_err(|errors| {
             errors.iter().for_each(|error| tracing::error!("{error}"));
             tracing::error!("settings not reloaded, the old ones are kept");
         })?;
         let report = self.take_over(settings);
+        *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) = effective;
         drop(turn);
         report.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         tracing::info!("{report}");
@@ -169,10 +194,11 @@ mod tests {
         fs::write(&file, text).unwrap();
         let settings = settings::load(&file).unwrap();
         let fixed = Fixed::of(&settings);
+        let effective = Effective::of(&file, &settings, false).unwrap();
         let defence = Defence::new(settings.defence, Instant::now(), SystemTime::now());
         let users = Arc::new(Users::with_world(settings.users, SystemWorld::new()));
         let banner = Banner::new(settings.banner);
-        let reloader = Reloader::new(file, fixed, users, defence, banner);
+        let reloader = Reloader::new(file, fixed, users, defence, banner, effective);
         (dir, Arc::new(reloader))
     }
 

@@ -17,7 +17,7 @@ fn folder(text: &str, user: &str) -> tempfile::TempDir {
 
 fn effective(dir: &tempfile::TempDir, all: bool) -> (String, Table) {
     let effective = Effective::load(&dir.path().join("sterna.toml"), all).unwrap();
-    let toml = effective.to_toml();
+    let toml = effective.to_toml(&Places::default());
     assert_eq!(&toml.parse::<Table>().unwrap(), effective.table(), "{toml}");
     (toml, effective.table)
 }

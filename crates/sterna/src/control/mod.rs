@@ -1,0 +1,140 @@
+//! How commands talk to a running server: one request and one reply, a line of JSON each, over a Unix
+//! socket in the server's state directory.
+//!
+//! Whoever may ask is the user that the server runs as, and root: the socket is theirs alone, and the
+//! kernel says who is at the other end. What a reply holds is no secret to them, but secrets of users
+//! are never in it.
+
+mod client;
+mod server;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use sterna_server::defence::Penalty;
+
+pub use client::ask;
+pub use server::{Control, SocketFile};
+
+use crate::settings::{Change, SettingsError};
+
+/// The socket's name in the state directory.
+const SOCKET_NAME: &str = "control";
+
+/// Bytes of a request: a command and a path or two.
+const REQUEST_LEN_MAX: u64 = 16 * 1024;
+
+/// Bytes of a reply: every penalty that a server can have, 150 bytes each, takes a tenth of it.
+const REPLY_LEN_MAX: u64 = 256 * 1024 * 1024;
+
+/// Connections that are served at a time; others wait.
+const CONNECTIONS_MAX: usize = 4;
+
+/// How long a request may take to arrive, and a reply to leave.
+const PEER_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a command waits for the reply: a hundred thousand users are read in some seconds.
+const REPLY_WAIT: Duration = Duration::from_secs(120);
+
+/// What a running server can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub enum Request {
+    /// Read the settings again. `file`: only if it is this one.
+    Reload {
+        file: Option<String>,
+    },
+    /// What a reload from this file would change.
+    Diff {
+        file: String,
+    },
+    Penalties,
+    /// A network, an address, or `all`.
+    Lift {
+        sources: String,
+    },
+}
+
+/// What it says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "kebab-case")]
+pub enum Reply {
+    Reloaded {
+        summary: String,
+        warnings: Vec<String>,
+    },
+    /// The settings cannot be used; nothing was changed.
+    Mistakes {
+        mistakes: Vec<Mistake>,
+    },
+    Differences {
+        changes: Vec<Change>,
+    },
+    Penalties {
+        sources: Vec<PenaltyRow>,
+    },
+    Lifted {
+        sources: usize,
+    },
+    /// It cannot be done.
+    Refused {
+        why: String,
+    },
+}
+
+/// A [`SettingsError`] on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mistake {
+    pub file: String,
+    pub line: Option<usize>,
+    pub key: String,
+    pub why: String,
+}
+
+/// A penalty, in seconds from this moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PenaltyRow {
+    pub source: String,
+    /// Zero: only remembered.
+    pub refused_for_s: u64,
+    pub forgotten_in_s: u64,
+    pub repeats: u32,
+    pub reason: String,
+}
+
+/// Where the server with this state directory listens.
+pub fn socket_in(state_dir: &Path) -> PathBuf {
+    state_dir.join(SOCKET_NAME)
+}
+
+impl From<&SettingsError> for Mistake {
+    fn from(error: &SettingsError) -> Self {
+        let SettingsError { file, line, key, why } = error;
+        let file = file.to_string_lossy().into_owned();
+        Self { file, line: *line, key: key.clone(), why: why.clone() }
+    }
+}
+
+impl From<Mistake> for SettingsError {
+    fn from(mistake: Mistake) -> Self {
+        let Mistake { file, line, key, why } = mistake;
+        Self { file: file.into(), line, key, why }
+    }
+}
+
+impl From<&Penalty> for PenaltyRow {
+    fn from(penalty: &Penalty) -> Self {
+        // Less than a second is still a refusal.
+        let seconds = |length: Duration| length.as_millis().div_ceil(1000) as u64;
+        Self {
+            source: penalty.source.to_string(),
+            refused_for_s: seconds(penalty.refused_for),
+            forgotten_in_s: seconds(penalty.forgotten_in),
+            repeats: penalty.repeats,
+            reason: penalty.offence.name().to_owned(),
+        }
+    }
+}
