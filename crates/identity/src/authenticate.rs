@@ -61,6 +61,7 @@ pub(crate) enum Verdict {
 }
 
 /// A user that may be the one; `vouched`: a program outside says that this credential is good.
+#[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub(crate) user: Arc<User>,
     pub(crate) vouched: bool,
@@ -115,16 +116,17 @@ fn judge(cx: &mut Context<'_>, progress: &mut Progress) -> Result<Verdict, Refus
         Credential::PublicKeyQuery(key) => {
             public_key::check_key(cx, key)?;
             let Candidate { user, vouched } = cx.candidate(progress, Method::PublicKey)?;
-            if !vouched {
-                public_key::grant(cx, &user, progress, key)?;
-            }
+            match vouched {
+                true => public_key::vouched(cx, progress, key)?,
+                false => public_key::grant(cx, &user, progress, key)?,
+            };
             Ok(Verdict::KeyOk)
         }
         Credential::PublicKey { key, signature } => {
             public_key::check_key(cx, key)?;
             let Candidate { user, vouched } = cx.candidate(progress, Method::PublicKey)?;
             let grant = match vouched {
-                true => public_key::Grant::vouched(key),
+                true => public_key::vouched(cx, progress, key)?,
                 false => public_key::grant(cx, &user, progress, key)?,
             };
             let (proof, restrictions) = public_key::prove(cx, grant, key, signature)?;
@@ -161,17 +163,25 @@ impl<'a> Context<'a> {
     }
 
     /// The user of the attempt, in the settings or outside, whether or not it may log in.
-    pub(crate) fn find(&self, attempt: &Attempt<'_>) -> Result<Option<Candidate>, Refusal> {
+    pub(crate) fn find(&mut self, attempt: &Attempt<'_>) -> Result<Option<Candidate>, Refusal> {
         if let Some(user) = self.directory.user(attempt.user) {
             return Ok(Some(Candidate { user: user.clone(), vouched: false }));
         }
         let Some(external) = &self.directory.rules().external else { return Ok(None) };
         let failed = |why| Refusal::new(Reason::HookFailed, why);
-        match external.ask(attempt).map_err(failed)? {
-            ExternalAnswer::Deny => Err(Reason::HookDenied.into()),
-            ExternalAnswer::Allow(user) => Ok(Some(Candidate { user, vouched: true })),
-            ExternalAnswer::Judge(user) => Ok(Some(Candidate { user, vouched: false })),
+        let candidate = match external.ask(attempt).map_err(failed)? {
+            ExternalAnswer::Deny => return Err(Reason::HookDenied.into()),
+            ExternalAnswer::Allow(user) => Candidate { user, vouched: true },
+            ExternalAnswer::Judge(user) => Candidate { user, vouched: false },
+        };
+        if candidate.user.name.as_bytes() != attempt.user {
+            return Err(failed("it answered about another user".to_owned()));
         }
+        self.trace.passed("hook", candidate.user.place.as_ref(), || {
+            let what = if candidate.vouched { "vouches for" } else { "describes" };
+            format!("the external program {what} the user")
+        });
+        Ok(Some(candidate))
     }
 
     /// Whether the user may log in at all, and by `method` as the next step.
@@ -197,11 +207,12 @@ impl<'a> Context<'a> {
     }
 
     /// The chains of which one must be completed. Where a program outside vouches and nothing else
-    /// is said, its word is enough.
+    /// is said, its word is enough; but not for a password alone beside a second factor.
     fn chains(&self, user: &User, vouched: Option<Method>) -> Vec<Chain> {
         let mut chains = self.directory.chains(user);
         if user.methods.is_empty() {
-            chains.extend(vouched.map(Chain::one));
+            let enough = |method: &Method| *method != Method::Password || user.totp.is_none();
+            chains.extend(vouched.filter(enough).map(Chain::one));
         }
         chains
     }

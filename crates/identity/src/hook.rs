@@ -19,7 +19,7 @@ pub trait ExternalIdentity: Send + Sync {
     fn ask(&self, attempt: &Attempt<'_>) -> Result<ExternalAnswer, String>;
 }
 
-/// What an [`ExternalIdentity`] says.
+/// What an [`ExternalIdentity`] says. A user of another name than the attempt's is refused.
 #[derive(Clone, Debug)]
 pub enum ExternalAnswer {
     /// No, or nobody of that name.

@@ -13,7 +13,7 @@ use crate::rules::HostBasedRules;
 use crate::{Method, Reason, Refusal, User, certificate};
 
 /// What can be said about the claim whoever the user is; it costs the same for every name.
-pub(crate) fn check_claim(cx: &Context<'_>, claim: &HostClaim<'_>) -> Result<String, Refusal> {
+pub(crate) fn check_claim(cx: &mut Context<'_>, claim: &HostClaim<'_>) -> Result<String, Refusal> {
     let host = host_name(claim.client_host)?;
     if let Some(revoked) = &cx.directory.rules().revoked
         && let Some(entry) = revoked.keys.revocation(claim.key)
@@ -23,6 +23,10 @@ pub(crate) fn check_claim(cx: &Context<'_>, claim: &HostClaim<'_>) -> Result<Str
     }
     if let Some(certificate) = claim.key.certificate() {
         certificate::check_signed(cx, certificate, CertificateKind::Host)?;
+    }
+    if let Some(rules) = &cx.directory.rules().host_based {
+        // Here already: asking for names takes time, and it must not show who exists.
+        check_address(cx, rules, &host)?;
     }
     Ok(host)
 }
@@ -35,7 +39,6 @@ pub(crate) fn prove(
     claim: &HostClaim<'_>,
     host: &str,
 ) -> Result<Proof, Refusal> {
-    check_address(cx, rules, host)?;
     check_user(cx, user, claim, host)?;
     check_host_key(cx, user, rules, claim.key, host)?;
     if !claim.signature_valid {

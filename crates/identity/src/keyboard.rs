@@ -1,4 +1,4 @@
-//! keyboard-interactive: password, change of password, one-time code, one question at a time; or
+//! keyboard-interactive: password, one-time code, change of password, one question at a time; or
 //! whatever a program outside asks (RFC 4256, RFC 6238).
 //!
 //! Who does not exist is asked for a password like everybody else. A code is asked for only behind a
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::authenticate::{Candidate, Context, Verdict, next_methods};
 use crate::hook::{Prompts, Questions, Round};
 use crate::limits::NEW_PASSWORD_TRIES_MAX;
-use crate::progress::{Dialogue, Progress, Proof};
+use crate::progress::{Dialogue, Progress, Proof, Secret};
 use crate::{Method, Reason, Refusal, Restrictions, User, password_step};
 
 const METHOD: Method = Method::KeyboardInteractive;
@@ -42,7 +42,7 @@ pub(crate) fn begin(cx: &mut Context<'_>, progress: &mut Progress) -> Result<Ver
     if !progress.proofs.is_empty() && (password_is_proven || only_code) {
         return Ok(ask(
             progress,
-            Dialogue::Code { password: false, external: None },
+            Dialogue::Code { password: None, external: None },
             Prompts::secret(CODE),
         ));
     }
@@ -62,19 +62,19 @@ pub(crate) fn go_on(
     match (dialogue, answers) {
         (Dialogue::Outside(questions), answers) => outside(cx, progress, questions, answers),
         (Dialogue::Password, [password]) => {
-            let Candidate { user, vouched } = password_step::check(cx, progress, METHOD, password)?;
-            if vouched {
-                return Ok(proven(user, true, "password, vouched for from outside"));
+            let found = password_step::check(cx, progress, METHOD, password)?;
+            let password = Secret(password.clone());
+            if found.user.totp.is_some() {
+                let is_local = cx.directory.user(cx.attempt.user).is_some();
+                let external = (!is_local).then_some(found);
+                let dialogue = Dialogue::Code { password: Some(password), external };
+                return Ok(ask(progress, dialogue, Prompts::secret(CODE)));
             }
-            if user.must_change_password {
-                let old = password.clone();
-                return Ok(ask_new(progress, old, 1, "The password must be changed."));
-            }
-            behind_password(cx, progress, user, "password")
+            Ok(behind_factors(progress, found, Some(password), "password"))
         }
         (Dialogue::NewPassword { old, tries }, [new, again]) => {
-            let Candidate { user, .. } = password_step::check(cx, progress, METHOD, &old)?;
-            let wrong = match password_step::check_new(&old, new) {
+            let Candidate { user, .. } = password_step::check(cx, progress, METHOD, &old.0)?;
+            let wrong = match password_step::check_new(&old.0, new) {
                 Ok(()) if new == again => None,
                 Ok(()) => Some("The two do not agree.".to_owned()),
                 Err(why) => Some(why),
@@ -86,22 +86,21 @@ pub(crate) fn go_on(
                 Some(why) => Err(Refusal::new(Reason::PasswordNotChanged, why)),
                 None => {
                     password_step::store(cx, &user, new)?;
-                    behind_password(cx, progress, user, "password, changed")
+                    Ok(proven(user, false, "password, changed"))
                 }
             }
         }
         (Dialogue::Code { password, external }, [code]) => {
-            let user = match external {
-                Some(user) => {
-                    let candidate = Candidate { user, vouched: false };
-                    cx.admit(progress, &candidate, METHOD)?;
-                    candidate.user
+            let found = match external {
+                Some(found) => {
+                    cx.admit(progress, &found, METHOD)?;
+                    found
                 }
-                None => cx.candidate(progress, METHOD)?.user,
+                None => cx.candidate(progress, METHOD)?,
             };
-            check_code(cx, &user, code)?;
-            let detail = if password { "password and code" } else { "code" };
-            Ok(proven(user, false, detail))
+            check_code(cx, &found.user, code)?;
+            let detail = if password.is_some() { "password and code" } else { "code" };
+            Ok(behind_factors(progress, found, password, detail))
         }
         (Dialogue::Password | Dialogue::NewPassword { .. } | Dialogue::Code { .. }, _) => {
             Err(Reason::NoDialogue.into())
@@ -109,19 +108,22 @@ pub(crate) fn go_on(
     }
 }
 
-/// The password is right: is there a second factor?
-fn behind_password(
-    cx: &Context<'_>,
+/// Password and code are right, as far as there are such: must the password be changed? Not before the
+/// code is right, or whoever knows the password alone could keep its owner out.
+fn behind_factors(
     progress: &mut Progress,
-    user: Arc<User>,
+    found: Candidate,
+    password: Option<Secret>,
     detail: &str,
-) -> Result<Verdict, Refusal> {
-    if user.totp.is_none() {
-        return Ok(proven(user, false, detail));
+) -> Verdict {
+    let Candidate { user, vouched } = found;
+    match password {
+        Some(old) if user.must_change_password && !vouched => {
+            ask_new(progress, old, 1, "The password must be changed.")
+        }
+        _ if vouched => proven(user, true, &format!("{detail}, vouched for from outside")),
+        _ => proven(user, false, detail),
     }
-    let is_local = cx.directory.user(cx.attempt.user).is_some();
-    let external = (!is_local).then_some(user);
-    Ok(ask(progress, Dialogue::Code { password: true, external }, Prompts::secret(CODE)))
 }
 
 /// A one-time code, or a recovery code; each counts once.
@@ -168,12 +170,7 @@ fn ask(progress: &mut Progress, dialogue: Dialogue, prompts: Prompts) -> Verdict
     Verdict::Ask(prompts)
 }
 
-fn ask_new(
-    progress: &mut Progress,
-    old: Zeroizing<Vec<u8>>,
-    tries: u32,
-    instruction: &str,
-) -> Verdict {
+fn ask_new(progress: &mut Progress, old: Secret, tries: u32, instruction: &str) -> Verdict {
     let prompt = |text: &str| (text.to_owned(), false);
     let prompts = vec![prompt("New password: "), prompt("Retype new password: ")];
     let prompts = Prompts { instruction: instruction.to_owned(), prompts };

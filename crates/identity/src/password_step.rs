@@ -51,13 +51,20 @@ pub(crate) fn check(
     if password.len() > PASSWORD_LEN_MAX {
         return Err(Reason::PasswordTooLong.into());
     }
+    if password.is_empty() {
+        // Nobody's: to a directory service an empty one may mean "anybody" (RFC 4513 §5.1.2).
+        return Err(Refusal::new(Reason::WrongPassword, "it is empty"));
+    }
     // Answers in a dialogue are a password to a program outside, too.
     let attempt = Attempt { credential: Credential::Password(password), ..*cx.attempt };
-    let candidate = cx.find(&attempt)?;
-    let vouched = candidate.as_ref().is_some_and(|found| found.vouched);
-    let hash = candidate.as_ref().and_then(|found| found.user.password.as_ref());
-    let right = vouched || cx.directory.verify_password(cx.world, attempt.user, hash, password);
-    let candidate = candidate.ok_or(Reason::UnknownUser)?;
+    let found = cx.find(&attempt);
+    let candidate = found.as_ref().ok().and_then(Option::as_ref);
+    let vouched = candidate.is_some_and(|candidate| candidate.vouched);
+    let hash = candidate.and_then(|candidate| candidate.user.password.as_ref());
+    // Also for whom the program outside denies or vouches: it must not show in the cost.
+    let fits = cx.directory.verify_password(cx.world, attempt.user, hash, password);
+    let right = vouched || fits;
+    let candidate = found?.ok_or(Reason::UnknownUser)?;
     cx.admit(progress, &candidate, method)?;
     if !right {
         return Err(Refusal::from(Reason::WrongPassword).at(candidate.user.place.as_ref()));

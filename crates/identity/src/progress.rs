@@ -55,10 +55,16 @@ impl fmt::Debug for Secret {
 pub(crate) enum Dialogue {
     Password,
     /// A password in place of the right one that was given; how often it was asked for.
-    NewPassword { old: Secret, tries: u32 },
+    NewPassword {
+        old: Secret,
+        tries: u32,
+    },
     /// A one-time code or a recovery code; `password`: what was proven in this dialogue. `external`: the
     /// user, if a program outside described it when it was asked about the password.
-    Code { password: Option<Secret>, external: Option<Candidate> },
+    Code {
+        password: Option<Secret>,
+        external: Option<Candidate>,
+    },
     Outside(Box<dyn Questions>),
 }
 

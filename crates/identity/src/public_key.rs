@@ -6,7 +6,9 @@ use sterna_ssh_crypto::{Certificate, CertificateKind, OfferedKey, PublicKey};
 use crate::authenticate::Context;
 use crate::certificate::{self, UserOptions};
 use crate::progress::{Progress, Proof};
-use crate::{KeyOptions, Method, Reason, Refusal, Restrictions, Signature, User, UserKey};
+use crate::{
+    Authority, KeyOptions, Method, Reason, Refusal, Restrictions, Signature, User, UserKey,
+};
 
 /// What a key that may log in demands.
 pub(crate) struct Grant {
@@ -14,18 +16,6 @@ pub(crate) struct Grant {
     verify_required: bool,
     touch_required: bool,
     detail: String,
-}
-
-impl Grant {
-    /// A program outside says that this key may log in the user.
-    pub(crate) fn vouched(key: &OfferedKey) -> Self {
-        Self {
-            restrictions: Restrictions::default(),
-            verify_required: false,
-            touch_required: true,
-            detail: format!("{} {}, vouched for from outside", key.type_name(), key.fingerprint()),
-        }
-    }
 }
 
 /// What can be said about the key itself, whoever the user is; it costs the same for every name.
@@ -53,11 +43,36 @@ pub(crate) fn grant(
         OfferedKey::Plain(plain) => plain_key(cx, user, key, plain)?,
         OfferedKey::Certified(certificate) => certified_key(cx, user, key, certificate)?,
     };
-    let used = |proof: &Proof| proof.key.as_ref() == Some(key.key());
-    if progress.proofs.iter().any(used) {
-        return Err(Reason::KeyAlreadyUsed.into());
-    }
+    check_unused(progress, key)?;
     Ok(grant)
+}
+
+/// The conditions of a key of which a program outside says that it may log in the user. What a
+/// certificate demands holds all the same: its authority said so (CRT-4).
+pub(crate) fn vouched(
+    cx: &Context<'_>,
+    progress: &Progress,
+    key: &OfferedKey,
+) -> Result<Grant, Refusal> {
+    check_unused(progress, key)?;
+    let detail = format!("{} {}, vouched for from outside", key.type_name(), key.fingerprint());
+    let (restrictions, verify_required) = match key.certificate() {
+        None => (Restrictions::default(), false),
+        Some(certificate) => {
+            let options = certificate::check_user_options(cx, certificate)?;
+            (options.restrictions, options.verify_required)
+        }
+    };
+    Ok(Grant { restrictions, verify_required, touch_required: true, detail })
+}
+
+/// A key is good for one step of a chain (AUT-5).
+fn check_unused(progress: &Progress, key: &OfferedKey) -> Result<(), Refusal> {
+    let used = |proof: &Proof| proof.key.as_ref() == Some(key.key());
+    match progress.proofs.iter().any(used) {
+        true => Err(Reason::KeyAlreadyUsed.into()),
+        false => Ok(()),
+    }
 }
 
 /// The proof, if the signature is good and made as the key's owner demands.
@@ -120,15 +135,12 @@ fn certified_key(
 ) -> Result<Grant, Refusal> {
     let rules = cx.directory.rules();
     let trusted = rules.user_authorities.iter().find(|ca| ca.key == certificate.ca);
-    if let Some(authority) = trusted {
-        let principal = check_principals(certificate, &user.certificate_principals())
-            .map_err(|refusal| refusal.at(user.place.as_ref()))?;
-        let options = certificate::check_user_options(cx, certificate)?;
-        let place = authority.place.as_ref();
-        let detail = format!("{} principal {principal}", certificate::described(certificate));
-        cx.trace.passed("certificate.authority", place, || detail.clone());
-        return Ok(certified(options, detail));
-    }
+    // As OpenSSH: what the authority for everybody does not let in, a line of the user still may.
+    let not_trusted = match trusted.map(|ca| by_authority(cx, user, certificate, ca)) {
+        Some(Ok(grant)) => return Ok(grant),
+        Some(Err(why)) => why,
+        None => Refusal::new(Reason::AuthorityUnknown, certificate.ca.fingerprint()),
+    };
     let is_it = |line: &UserKey| line.key.options.cert_authority && line.key.key == certificate.ca;
     let found = first_good(cx, user, offered, is_it, |cx, line| {
         let wanted = match &line.key.options.principals {
@@ -146,11 +158,24 @@ fn certified_key(
         Ok(certified(options, detail))
     });
     found.map_err(|refusal| match refusal.reason {
-        Reason::KeyNotAuthorized => {
-            Refusal::new(Reason::AuthorityUnknown, certificate.ca.fingerprint())
-        }
+        Reason::KeyNotAuthorized => not_trusted,
         _ => refusal,
     })
+}
+
+/// Whether `certificate`, by an authority for everybody, is for `user`.
+fn by_authority(
+    cx: &mut Context<'_>,
+    user: &User,
+    certificate: &Certificate,
+    authority: &Authority,
+) -> Result<Grant, Refusal> {
+    let principal = check_principals(certificate, &user.certificate_principals())
+        .map_err(|refusal| refusal.at(user.place.as_ref()))?;
+    let options = certificate::check_user_options(cx, certificate)?;
+    let detail = format!("{} principal {principal}", certificate::described(certificate));
+    cx.trace.passed("certificate.authority", authority.place.as_ref(), || detail.clone());
+    Ok(certified(options, detail))
 }
 
 fn certified(options: UserOptions, detail: String) -> Grant {

@@ -229,6 +229,13 @@ fn check(user: &User, rules: &LoginRules) -> Result<(), UserError> {
         if own_keys_only && keys > user.authorized_keys.len() {
             return Err(UserError::LacksKeys);
         }
+        let mut before_questions = steps.iter().take_while(|s| **s != Method::KeyboardInteractive);
+        let asks_for_a_code = steps.contains(&Method::KeyboardInteractive)
+            && before_questions.any(|step| *step == Method::Password);
+        let has_codes = user.totp.is_some() || !user.recovery_codes.is_empty();
+        if asks_for_a_code && !has_codes && rules.questioner.is_none() {
+            return Err(UserError::Lacks(Method::KeyboardInteractive));
+        }
         let begins_with_questions = steps.first() == Some(&Method::KeyboardInteractive);
         if begins_with_questions && user.password.is_none() && rules.questioner.is_none() {
             return Err(UserError::CodeAlone);
