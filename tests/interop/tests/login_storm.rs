@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use serde_json::Value;
 use sterna_client::{Destination, Error, Session, Zeroizing};
 use sterna_interop::binary;
 use sterna_interop::content::{compare_files, write_file};
 use sterna_interop::place::Place;
 use sterna_interop::server::listening_port;
-use sterna_state::State;
 use sterna_testkit::openssh::{KeyFile, KeyKind};
 use sterna_testkit::processes::{Process, Stream, run};
 use tokio::runtime::{Builder, Runtime};
@@ -145,15 +145,26 @@ impl Scene {
         storm
     }
 
-    /// Ends the server; returns its log and the sources that are under a penalty or were.
-    fn end(mut self) -> (String, Vec<String>) {
+    /// The sources that the running server says are under a penalty, or were.
+    fn penalties(&self) -> Vec<String> {
+        let mut list = Command::new(binary::sterna());
+        list.args(["penalties", "--json", "--config"]).arg(self.place.path().join("sterna.toml"));
+        let done = run(&mut list, b"", STEP_MAX);
+        assert!(done.success(), "{}", done.describe());
+        let text = String::from_utf8_lossy(&done.stdout);
+        let source = |line| {
+            let object: Value = serde_json::from_str(line).expect("one object a line");
+            let network = object["source"].as_str().expect("a source").to_owned();
+            network.trim_end_matches("/32").to_owned()
+        };
+        text.lines().map(source).collect()
+    }
+
+    /// Ends the server; returns its log.
+    fn end(mut self) -> String {
         self.server.signal(Signal::TERM);
         assert!(self.server.wait_exit(STEP_MAX).is_some(), "the server does not end");
-        let state = State::open(self.place.path().join("state")).expect("the state directory");
-        let penalties = state.penalties().expect("a list of penalties");
-        let sources = penalties.iter().map(|penalty| penalty.source.addr().to_string()).collect();
-        let log = String::from_utf8_lossy(&self.server.printed(Stream::Stderr)).into_owned();
-        (log, sources)
+        String::from_utf8_lossy(&self.server.printed(Stream::Stderr)).into_owned()
     }
 }
 
@@ -226,7 +237,8 @@ fn sources_of_wrong_logins_are_refused_and_nobody_else_is_harmed() {
 
     let counts = live_through_storm(&scene);
 
-    let (log, penalised) = scene.end();
+    let penalised = scene.penalties();
+    let log = scene.end();
     for (source, judged, dropped) in &counts {
         assert!(*judged > 0 && *dropped > *judged, "{source}: {judged} judged, {dropped} dropped");
         assert!(penalised.contains(source), "{source} is not among {penalised:?}");
@@ -247,7 +259,8 @@ fn a_good_user_gets_in_where_every_guess_is_judged() {
 
     let counts = live_through_storm(&scene);
 
-    let (log, penalised) = scene.end();
+    let penalised = scene.penalties();
+    let log = scene.end();
     assert!(counts.iter().all(|(_, judged, dropped)| *judged > 0 && *dropped == 0), "{counts:?}");
     assert!(penalised.is_empty(), "{penalised:?}");
     assert!(!log.contains("connections dropped"), "{log}");

@@ -56,6 +56,8 @@ recipes! {
     identity_services "identity-service"
     keys_commands "keys-command"
     policy "policy"
+    penalties "penalties"
+    new_settings "reload"
     explanations "explain"
 }
 
