@@ -213,7 +213,11 @@ fn log_refusal(user: &[u8], peer: &Peer, credential: &Credential<'_>, refusal: &
         return;
     }
     let (user, source, rule) = (user.escape_ascii(), peer.source, refusal.reason.rule());
-    tracing::info!(%user, %source, ?credential, rule, reason = %refusal, "login refused");
+    tracing::info!(
+        %user, %source, ?credential, rule, reason = %refusal,
+        client = %peer.version.escape_ascii(), after_ms = peer.connected.as_millis() as u64,
+        "login refused"
+    );
 }
 
 /// Whether a wrong attempt of this kind tries to guess something.
