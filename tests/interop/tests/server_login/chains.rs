@@ -88,8 +88,10 @@ fn every_step_of_a_chain_is_needed_and_in_its_order() {
     });
     steps.run("one key for two", || {
         let attempt = Attempt::of(&served, "two-keys").by("publickey").key(&first.private);
+        let mark = served.mark();
         let done = attempt.run("pwd\n")?;
-        check(done.code() == Some(255), || done.describe())
+        check(done.code() == Some(255), || done.describe())?;
+        served.logs(mark, &["login refused", "user=two-keys ", "already used"]).map(drop)
     });
 
     steps.finish(|| served.log());
