@@ -47,7 +47,14 @@ impl Restrictions {
                 b"-R" => self.read_only = true,
                 b"-e" | b"-h" => {}
                 b"-f" | b"-l" => drop(words.next().ok_or_else(refuse)?),
-                b"-d" => self.start_dir = Some(words.next().ok_or_else(refuse)?.to_vec()),
+                b"-d" => {
+                    let dir = words.next().ok_or_else(refuse)?;
+                    // OpenSSH would put names of its own in place of `%d` and `%u`.
+                    if dir.contains(&b'%') {
+                        return Err(refuse());
+                    }
+                    self.start_dir = Some(dir.to_vec());
+                }
                 b"-u" => {
                     let mask = words.next().and_then(|w| std::str::from_utf8(w).ok());
                     let mask = mask.and_then(|w| u32::from_str_radix(w, 8).ok());
@@ -93,6 +100,7 @@ mod tests {
             b"internal-sftp -P remove",
             b"internal-sftp -p open",
             b"internal-sftp -d",
+            b"internal-sftp -d /home/%u",
             b"internal-sftp -u 8",
             b"internal-sftp; id",
             b"internal-sftp x",
