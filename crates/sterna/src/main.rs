@@ -24,7 +24,7 @@ mod state_dir;
 mod transfer;
 mod users_file;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 
@@ -80,14 +80,18 @@ fn run(cli: Cli) -> Result<Exit> {
     }
 }
 
+/// How long the tasks of a command that is over may take to go.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 fn block_on(command: impl Future<Output = Result<Exit>>) -> Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::io("start", &error))?;
     let result = runtime.block_on(command);
-    // Whatever still blocks (a read from a terminal, say) must not hold up the end.
-    runtime.shutdown_background();
+    // Tasks are dropped, which ends commands that they started. Whatever still blocks (a read from a
+    // terminal, say) must not hold up the end.
+    runtime.shutdown_timeout(LAST_WORDS);
     result
 }
 
