@@ -120,6 +120,9 @@ impl Effective {
             return Some(place);
         }
         let [of, user, key] = path else { return None };
+        if !keys_of::<PolicyTable>().contains(&key.as_str()) {
+            return None;
+        }
         let users = self.table.get(of).filter(|_| of == "user")?.as_array()?;
         let user = users.iter().find(|u| u.get("name").and_then(Value::as_str) == Some(user))?;
         let groups = user.get("groups")?.as_array()?.iter().filter_map(Value::as_str);

@@ -1,6 +1,9 @@
 //! The real binary in temporary folders: a server of its own, and every command against it.
 
+mod config;
+mod control;
 mod exit_codes;
+mod explain;
 mod files;
 mod serve;
 mod settings;

@@ -22,6 +22,9 @@ const KEY_FILE_LEN_MAX: u64 = 64 * 1024;
 /// Rounds of questions: password, new password, code, and one more that never comes.
 const ROUNDS_MAX: usize = 4;
 
+/// Stands for the password of the user, which every hash here fits.
+const PASSWORD: &[u8] = b"assumed to be right";
+
 /// Stands for a password that the user chooses: long enough for every rule.
 const NEW_PASSWORD: &[u8] = b"assumed to be good";
 
@@ -122,7 +125,7 @@ impl Question<'_> {
                 }
                 Decision::ChangePassword { .. } => {
                     notes.push(MUST_CHANGE);
-                    let change = Credential::PasswordChange { old: b"", new: NEW_PASSWORD };
+                    let change = Credential::PasswordChange { old: PASSWORD, new: NEW_PASSWORD };
                     self.decide(&mut progress, &mut trace, change)
                 }
                 decided => {
@@ -188,7 +191,7 @@ fn credential(offer: &Offer) -> Credential<'_> {
             };
             Credential::PublicKey { key, signature }
         }
-        Offer::Password => Credential::Password(b""),
+        Offer::Password => Credential::Password(PASSWORD),
         Offer::KeyboardInteractive => Credential::KeyboardInteractive,
         Offer::HostBased { key, host, user } => Credential::HostBased(HostClaim {
             key,
