@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sterna_testkit::openssh::Login;
 use sterna_testkit::processes::Finished;
@@ -40,11 +41,14 @@ impl Sftp {
     }
 
     fn new(server: &Server, program: Vec<OsString>) -> Self {
+        // Several run at the same time: each has a batch file of its own.
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
         Self {
             program,
             login: server.login.clone(),
             extra: vec![],
-            batch: server.place.path().join("batch"),
+            batch: server.place.path().join(format!("batch-{number}")),
             home: server.place.dir("client_home"),
         }
     }
