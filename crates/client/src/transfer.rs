@@ -7,6 +7,7 @@
 
 mod command_digests;
 mod download;
+mod lanes;
 mod local;
 mod progress;
 mod ranges;
@@ -37,6 +38,7 @@ use crate::limits::{
 use crate::sftp::Sftp;
 use crate::{Error, Session};
 use command_digests::CommandDigests;
+use lanes::{Lane, Lanes};
 use local::LocalDir;
 
 /// What is done with symbolic links inside a tree. A source that is itself named is always followed.
@@ -230,8 +232,7 @@ impl Transfer {
     fn context(&self, journals: Option<Arc<LocalDir>>) -> Arc<Context> {
         let budget = 2 * self.options.window_max / BUDGET_UNIT;
         Arc::new(Context {
-            sftp: self.sftp.clone(),
-            session: self.session.clone(),
+            lanes: Lanes::new(self.sftp.clone(), self.session.clone()),
             commands_work: AtomicBool::new(true),
             command_digests: CommandDigests::new(DigestAlgorithm::Sha256),
             budget: Arc::new(Semaphore::new(budget.max(1024))),
@@ -251,8 +252,7 @@ const BUDGET_UNIT: usize = 1024;
 
 /// What all files of one transfer share.
 struct Context {
-    sftp: Sftp,
-    session: Option<Session>,
+    lanes: Lanes,
     commands_work: AtomicBool,
     command_digests: CommandDigests,
     /// Bytes in flight of all files together, in [`BUDGET_UNIT`]s.
@@ -268,9 +268,9 @@ struct Context {
 }
 
 impl Context {
-    /// The session, as long as commands on it have worked.
-    fn commands(&self) -> Option<&Session> {
-        self.session.as_ref().filter(|_| self.commands_work.load(Ordering::Relaxed))
+    /// The lane's session, as long as commands have worked.
+    fn commands<'l>(&self, lane: &'l Lane) -> Option<&'l Session> {
+        lane.session.as_ref().filter(|_| self.commands_work.load(Ordering::Relaxed))
     }
 
     fn commands_failed(&self) {

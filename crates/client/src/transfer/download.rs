@@ -10,6 +10,7 @@ use rustix::fs::{FileType, OFlags};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
+use super::lanes::Lane;
 use super::local::{self, LocalDir};
 use super::progress::{Event, FileReport};
 use super::ranges::Done;
@@ -41,10 +42,10 @@ struct Part {
 
 impl Download {
     /// Downloads, verifies, puts into place.
-    pub(super) async fn run(&self, context: &Context) -> Result<FileReport, Error> {
+    pub(super) async fn run(&self, context: &Context, lane: &Lane) -> Result<FileReport, Error> {
         let path = &self.source[..];
         context.progress.event(&Event::Start { path, bytes: self.attrs.size });
-        let opening = context.sftp.open(path, OpenOptions::new().read(true));
+        let opening = lane.sftp.open(path, OpenOptions::new().read(true));
         let (part, remote) = tokio::join!(self.open_part(context), opening);
         let (part, remote) = (part?, remote?);
 
@@ -62,16 +63,17 @@ impl Download {
                 return Err(error);
             }
         };
-        self.finish(context, part, total).await.inspect_err(|_| context.travelled(received)).map(
-            |verified| FileReport {
+        self.finish(context, lane, part, total)
+            .await
+            .inspect_err(|_| context.travelled(received))
+            .map(|verified| FileReport {
                 path: self.source.clone(),
                 bytes: total,
                 bytes_sent: received,
                 resumed_from: start,
                 verified,
                 replaced_in_two_steps: false,
-            },
-        )
+            })
     }
 
     async fn open_part(&self, context: &Context) -> Result<Part, Error> {
@@ -162,23 +164,32 @@ impl Download {
     async fn finish(
         &self,
         context: &Context,
+        lane: &Lane,
         part: Part,
         total: u64,
     ) -> Result<super::Verified, Error> {
-        let verified =
-            match verify::verify(context, &part.fd, &self.source, total, &self.source).await {
-                Err(error @ Error::VerificationFailed { .. }) => {
-                    // Wrong bytes must not be continued next time.
-                    let (dir, name, journal) = (self.dir.clone(), part.name, part.journal);
-                    let clean = move || {
-                        journal.lock().unwrap_or_else(PoisonError::into_inner).remove();
-                        let _ = dir.remove(&name);
-                    };
-                    blocking(clean).await?;
-                    return Err(error);
-                }
-                result => result?,
-            };
+        let verified = match verify::verify(
+            context,
+            lane,
+            &part.fd,
+            &self.source,
+            total,
+            &self.source,
+        )
+        .await
+        {
+            Err(error @ Error::VerificationFailed { .. }) => {
+                // Wrong bytes must not be continued next time.
+                let (dir, name, journal) = (self.dir.clone(), part.name, part.journal);
+                let clean = move || {
+                    journal.lock().unwrap_or_else(PoisonError::into_inner).remove();
+                    let _ = dir.remove(&name);
+                };
+                blocking(clean).await?;
+                return Err(error);
+            }
+            result => result?,
+        };
         let (dir, name) = (self.dir.clone(), self.name.clone());
         let (preserve, fsync) = (context.options.preserve, context.options.fsync);
         let attrs = self.attrs;

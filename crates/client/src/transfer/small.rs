@@ -8,6 +8,7 @@
 use sterna_sftp_proto::extension::Extension;
 use sterna_ssh_crypto::{DigestAlgorithm, Digester};
 
+use super::lanes::Lane;
 use super::progress::{FileReport, Verified};
 use super::upload::{Part, Source, Upload, final_attrs};
 use super::verify::{self, check_algorithms};
@@ -18,8 +19,8 @@ use crate::{Error, Refusal};
 
 /// Files below this go the short way, in bytes: one WRITE holds them, and a part of one is never
 /// resumed.
-pub(super) fn small_len_max(context: &Context) -> u64 {
-    RESUME_MIN_LEN.min(u64::from(context.sftp.limits().write_len))
+pub(super) fn small_len_max(lane: &Lane) -> u64 {
+    RESUME_MIN_LEN.min(u64::from(lane.sftp.limits().write_len))
 }
 
 /// How the content at the server is looked at while it is still open there.
@@ -48,23 +49,25 @@ impl Upload {
     pub(super) async fn run_small(
         &self,
         context: &Context,
+        lane: &Lane,
         source: &Source,
         content: Buffer,
     ) -> Result<FileReport, Error> {
         // The server compares by the handle, if it does at all, and reads through it.
-        let algorithms = check_algorithms(&context.sftp);
+        let algorithms = check_algorithms(&lane.sftp);
         let algorithm = algorithms.first().filter(|_| context.options.verify != Verify::Off);
         let mut by_handle = algorithm.copied();
-        let mut part = match self.open_part(context, source, &None, by_handle.is_some()).await {
+        let mut part = match self.open_part(context, lane, source, &None, by_handle.is_some()).await
+        {
             // A drop box: files may be put there and not be read.
             Err(Error::Refused { .. }) if by_handle.is_some() => {
                 by_handle = None;
-                self.open_part(context, source, &None, false).await?
+                self.open_part(context, lane, source, &None, false).await?
             }
             opened => opened?,
         };
         let finished = tokio::select! {
-            finished = self.fill_and_name(context, source, content, &mut part, by_handle) => {
+            finished = self.fill_and_name(context, lane, source, content, &mut part, by_handle) => {
                 finished
             }
             () = context.cancel.cancelled() => Err(Error::Cancelled),
@@ -77,7 +80,7 @@ impl Upload {
                     let path = part.path.clone();
                     // Closes it, where that did not happen yet.
                     drop(part);
-                    let _ = context.sftp.remove(&path).await;
+                    let _ = lane.sftp.remove(&path).await;
                 }
                 return Err(error);
             }
@@ -95,26 +98,28 @@ impl Upload {
     async fn fill_and_name(
         &self,
         context: &Context,
+        lane: &Lane,
         source: &Source,
         content: Buffer,
         part: &mut Part,
         by_handle: Option<DigestAlgorithm>,
     ) -> Result<(Verified, bool), Error> {
-        let answers = begin(context, source, content, part, by_handle).await?;
-        let verified = match self.take_answers(context, source, part, answers).await? {
+        let answers = begin(context, lane, source, content, part, by_handle).await?;
+        let verified = match self.take_answers(context, lane, source, part, answers).await? {
             Some(verified) => verified,
             None => {
                 let (fd, len) = (&source.fd, source.size);
-                verify::verify(context, fd, &part.path, len, &self.source).await?
+                verify::verify(context, lane, fd, &part.path, len, &self.source).await?
             }
         };
-        Ok((verified, self.put_into_place(context, &part.path).await?))
+        Ok((verified, self.put_into_place(context, lane, &part.path).await?))
     }
 
     /// Reads all answers; `None` if the comparison is still to be made.
     async fn take_answers(
         &self,
         context: &Context,
+        lane: &Lane,
         source: &Source,
         part: &Part,
         answers: Answers,
@@ -153,7 +158,7 @@ impl Upload {
         file.done(&answers.close.frame().await?, "close")?;
         if !attrs_are_set && let Some(attrs) = final_attrs(context, source, part) {
             // Servers without FSETSTAT may have SETSTAT.
-            context.sftp.set_attrs(&part.path, &attrs).await?;
+            lane.sftp.set_attrs(&part.path, &attrs).await?;
         }
         // What differs while it is open is looked at again when it is closed, before it is called bad:
         // a server may show what it has not yet stored.
@@ -164,6 +169,7 @@ impl Upload {
 /// Sends everything between OPEN and RENAME.
 async fn begin(
     context: &Context,
+    lane: &Lane,
     source: &Source,
     content: Buffer,
     part: &mut Part,
@@ -182,7 +188,7 @@ async fn begin(
         true => None,
         false => Some(file.begin_write(0, content).await?),
     };
-    let sync = match options.fsync && context.sftp.has(Extension::Fsync) {
+    let sync = match options.fsync && lane.sftp.has(Extension::Fsync) {
         true => Some(file.begin_sync().await?),
         false => None,
     };
@@ -195,7 +201,7 @@ async fn begin(
             let theirs = file.begin_check(&[algorithm], 0, 0, 0).await?;
             Comparison::Digest { algorithm, ours, theirs }
         }
-        None if options.verify == Verify::Auto && !has_digests(context) => {
+        None if options.verify == Verify::Auto && !has_digests(context, lane) => {
             Comparison::Size(file.begin_stat().await?)
         }
         None => Comparison::Later,
@@ -205,8 +211,8 @@ async fn begin(
 }
 
 /// Whether there is a way to more than the size.
-fn has_digests(context: &Context) -> bool {
-    !check_algorithms(&context.sftp).is_empty() || context.commands().is_some()
+fn has_digests(context: &Context, lane: &Lane) -> bool {
+    !check_algorithms(&lane.sftp).is_empty() || context.commands(lane).is_some()
 }
 
 /// Whether it was done; a server that lacks the operation is no error.

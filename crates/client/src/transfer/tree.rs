@@ -44,7 +44,7 @@ impl Flock {
             if context.is_stopped() {
                 return context.failed(&file.source, Error::Cancelled);
             }
-            match file.run(&context).await {
+            match file.run(&context, &context.lanes.pick()).await {
                 Ok(report) => context.done(&report),
                 Err(error) => context.failed(&file.source, error),
             }
@@ -58,7 +58,7 @@ impl Flock {
             if context.is_stopped() {
                 return context.failed(&file.source, Error::Cancelled);
             }
-            match file.run(&context).await {
+            match file.run(&context, &context.lanes.pick()).await {
                 Ok(report) => context.done(&report),
                 Err(error) => context.failed(&file.source, error),
             }
@@ -124,7 +124,7 @@ async fn get_one(
     source: &[u8],
     place: &LocalTarget,
 ) -> Result<(), Error> {
-    let attrs = context.sftp.stat(source).await?;
+    let attrs = context.lanes.pick().sftp.stat(source).await?;
     let own_name = last_component(source);
     match (FileKind::of(&attrs), place) {
         (FileKind::Dir, _) if !context.options.recursive => Err(is_directory(source)),
@@ -216,7 +216,7 @@ async fn get_dir(
         Some(name) => blocking(move || parent.make_dir(&name)).await??,
         None => parent,
     };
-    let mut listing = context.sftp.open_dir(&path).await?;
+    let mut listing = context.lanes.pick().sftp.open_dir(&path).await?;
     while let Some(batch) = listing.next_batch().await? {
         for entry in batch {
             if context.is_stopped() {
@@ -228,9 +228,9 @@ async fn get_dir(
                 || (kind == FileKind::Symlink && context.options.links == Links::Follow)
             {
                 let looked = if kind == FileKind::Unknown {
-                    context.sftp.lstat(&source).await
+                    context.lanes.pick().sftp.lstat(&source).await
                 } else {
-                    context.sftp.stat(&source).await
+                    context.lanes.pick().sftp.stat(&source).await
                 };
                 match looked {
                     Ok(found) => (kind, attrs) = (FileKind::of(&found), found),
@@ -264,7 +264,7 @@ async fn get_dir(
                 }
                 FileKind::Symlink if context.options.links == Links::Keep => {
                     let made = async {
-                        let target = context.sftp.read_link(&source).await?;
+                        let target = context.lanes.pick().sftp.read_link(&source).await?;
                         let (local, name) = (local.clone(), entry.name.clone());
                         blocking(move || local.symlink(&target, &name)).await?
                     };
@@ -308,7 +308,7 @@ pub(super) async fn put(
     sources: &[PathBuf],
     target: &[u8],
 ) -> Result<(), Error> {
-    let (into, why_not_into) = match context.sftp.stat(target).await {
+    let (into, why_not_into) = match context.lanes.pick().sftp.stat(target).await {
         Ok(attrs) => (FileKind::of(&attrs) == FileKind::Dir, "not a directory"),
         Err(error) if error.ends_channel() => return Err(error),
         Err(_) => (target.is_empty(), "no such directory"),
@@ -404,7 +404,7 @@ async fn put_tree(
         for (path, attrs) in made.iter().rev().filter(|(_, attrs)| late(attrs)) {
             let attrs =
                 if context.options.preserve { *attrs } else { Attrs { times: None, ..*attrs } };
-            context.sftp.set_attrs(path, &attrs).await?;
+            context.lanes.pick().sftp.set_attrs(path, &attrs).await?;
         }
     }
     Ok(())
@@ -427,7 +427,7 @@ async fn put_dir(
     })
     .await??;
     let mode = stat.st_mode & 0o777;
-    context.sftp.ensure_dir(&target, Some(mode | 0o700)).await?;
+    context.lanes.pick().sftp.ensure_dir(&target, Some(mode | 0o700)).await?;
     for entry in entries {
         let (entry_source, entry_target) =
             (joined(&source, &entry.name), joined(&target, &entry.name));
@@ -507,12 +507,12 @@ async fn put_link(
 ) -> Result<(), Error> {
     let (dir, name) = (local.clone(), name.to_vec());
     let says = blocking(move || dir.read_link(&name)).await??;
-    let Err(error) = context.sftp.symlink(&says, target).await else { return Ok(()) };
-    match context.sftp.read_link(target).await {
+    let Err(error) = context.lanes.pick().sftp.symlink(&says, target).await else { return Ok(()) };
+    match context.lanes.pick().sftp.read_link(target).await {
         Ok(there) if there == says => Ok(()),
         Ok(_) => {
-            context.sftp.remove(target).await?;
-            context.sftp.symlink(&says, target).await
+            context.lanes.pick().sftp.remove(target).await?;
+            context.lanes.pick().sftp.symlink(&says, target).await
         }
         Err(_) => Err(error),
     }

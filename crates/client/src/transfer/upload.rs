@@ -12,6 +12,7 @@ use sterna_sftp_proto::extension::Extension;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 
+use super::lanes::Lane;
 use super::local::{self, LocalDir};
 use super::progress::{Event, FileReport, Verified};
 use super::ranges::Done;
@@ -59,21 +60,21 @@ pub(super) struct Part {
 
 impl Upload {
     /// Uploads, verifies, puts into place.
-    pub(super) async fn run(&self, context: &Context) -> Result<FileReport, Error> {
-        let mut source = self.open_source(context).await?;
+    pub(super) async fn run(&self, context: &Context, lane: &Lane) -> Result<FileReport, Error> {
+        let mut source = self.open_source(context, lane).await?;
         context.progress.event(&Event::Start { path: &self.source, bytes: Some(source.size) });
         if let Some(content) = source.content.take() {
-            return self.run_small(context, &source, content).await;
+            return self.run_small(context, lane, &source, content).await;
         }
-        let mut journal = self.journal(context, &source);
-        let part = self.open_part(context, &source, &journal, false).await?;
+        let mut journal = self.journal(context, lane, &source);
+        let part = self.open_part(context, lane, &source, &journal, false).await?;
 
         let mut pump = Pump::new(context, &source, &part);
         let result = pump.run(&self.source, &mut journal).await;
         let (sent, contiguous) = (pump.sent, pump.done.contiguous());
         drop(pump);
         let finished = match result {
-            Ok(()) => self.finish(context, &source, part).await,
+            Ok(()) => self.finish(context, lane, &source, part).await,
             Err(error) => {
                 self.keep_part(part, contiguous, journal.take(), &error).await;
                 Err(error)
@@ -93,10 +94,10 @@ impl Upload {
         })
     }
 
-    async fn open_source(&self, context: &Context) -> Result<Source, Error> {
+    async fn open_source(&self, context: &Context, lane: &Lane) -> Result<Source, Error> {
         let (dir, name, follow) = (self.dir.clone(), self.name.clone(), self.follow);
-        let small_max = if context.options.direct { 0 } else { small_len_max(context) };
-        let (pool, source) = (context.sftp.pool().clone(), self.source.clone());
+        let small_max = if context.options.direct { 0 } else { small_len_max(lane) };
+        let (pool, source) = (lane.sftp.pool().clone(), self.source.clone());
         blocking(move || {
             let failed = |e: rustix::io::Errno| Error::local("open", dir.path_of(&name), e);
             let fd = if follow {
@@ -141,45 +142,42 @@ impl Upload {
     }
 
     /// The journal of this source and target; small files need none.
-    fn journal(&self, context: &Context, source: &Source) -> Option<Journal> {
+    fn journal(&self, context: &Context, lane: &Lane, source: &Source) -> Option<Journal> {
         let dir = context
             .journals
             .clone()
             .filter(|_| !context.options.direct && source.size >= RESUME_MIN_LEN)?;
-        let host = context
-            .session
-            .as_ref()
-            .map(|s| format!("{}@{}", s.user(), s.host()))
-            .unwrap_or_default();
+        let host =
+            lane.session.as_ref().map(|s| format!("{}@{}", s.user(), s.host())).unwrap_or_default();
         let key = [host.as_bytes(), &self.source, &self.target].join(&0);
         let name = format!("{}.sterna-journal", short_digest(&key)).into_bytes();
         let state = SourceState { size: source.size, modified: source.stat.st_mtime };
         Some(Journal::new(dir, name, state))
     }
 
-    /// `reads`: opened for reading too.
     /// Opens the part, new or to go on with. `reads`: the server may be asked to read through it.
     pub(super) async fn open_part(
         &self,
         context: &Context,
+        lane: &Lane,
         source: &Source,
         journal: &Option<Journal>,
         reads: bool,
     ) -> Result<Part, Error> {
         // Side by side: no round trip more.
         let (part, replaced_mode) = tokio::join!(
-            self.open_new_or_old(context, source, journal, reads),
-            self.mode_to_keep(context)
+            self.open_new_or_old(context, lane, source, journal, reads),
+            self.mode_to_keep(context, lane)
         );
         Ok(Part { replaced_mode, ..part? })
     }
 
     /// Who replaces a file leaves to it who may read it, unless modes are to be those of the source.
-    async fn mode_to_keep(&self, context: &Context) -> Option<u32> {
+    async fn mode_to_keep(&self, context: &Context, lane: &Lane) -> Option<u32> {
         if context.options.preserve || context.options.direct {
             return None;
         }
-        let there = context.sftp.lstat(&self.target).await.ok()?;
+        let there = lane.sftp.lstat(&self.target).await.ok()?;
         let mode = there.permissions.filter(|_| FileKind::of(&there) == FileKind::File)?;
         Some(mode & 0o777)
     }
@@ -187,11 +185,12 @@ impl Upload {
     async fn open_new_or_old(
         &self,
         context: &Context,
+        lane: &Lane,
         source: &Source,
         journal: &Option<Journal>,
         reads: bool,
     ) -> Result<Part, Error> {
-        let sftp = &context.sftp;
+        let sftp = &lane.sftp;
         // Whatever its mode will be, we must be able to open it again.
         let mode = (source.stat.st_mode & 0o777) | 0o600;
         let options = OpenOptions::new().read(reads).write(true).create(true).permissions(mode);
@@ -212,7 +211,7 @@ impl Upload {
         };
         if FileKind::of(&there) == FileKind::File {
             let start = match context.options.resume {
-                true => self.proven(context, source, &path, &there, journal).await?,
+                true => self.proven(context, lane, source, &path, &there, journal).await?,
                 false => 0,
             };
             if start > 0 {
@@ -229,6 +228,7 @@ impl Upload {
     async fn proven(
         &self,
         context: &Context,
+        lane: &Lane,
         source: &Source,
         path: &[u8],
         there: &Attrs,
@@ -239,7 +239,7 @@ impl Upload {
             return Ok(0);
         }
         let noted = journal.as_ref().and_then(Journal::read);
-        let proven = match context.sftp.open(path, OpenOptions::new().read(true)).await {
+        let proven = match lane.sftp.open(path, OpenOptions::new().read(true)).await {
             Ok(file) => proven_len(&source.fd, &file, usable, noted).await?,
             Err(error) if error.ends_channel() => return Err(error),
             Err(_) => 0,
@@ -271,6 +271,7 @@ impl Upload {
     async fn finish(
         &self,
         context: &Context,
+        lane: &Lane,
         source: &Source,
         part: Part,
     ) -> Result<(u64, Verified, bool), Error> {
@@ -282,40 +283,39 @@ impl Upload {
             return Err(Error::SourceChanged { path: self.source.clone() });
         }
         let options = &context.options;
-        if options.fsync && context.sftp.has(Extension::Fsync) {
+        if options.fsync && lane.sftp.has(Extension::Fsync) {
             match part.file.sync().await {
                 // Announced, but not for this file system: it is as safe as it gets.
                 Err(error) if error.refusal_code() == Some(Refusal::OP_UNSUPPORTED) => {}
                 result => result?,
             }
         }
-        self.set_attrs(context, source, &part).await?;
+        self.set_attrs(context, lane, source, &part).await?;
         part.file.close().await?;
-        let verified = match verify::verify(
-            context,
-            &source.fd,
-            &part.path,
-            source.size,
-            &self.source,
-        )
-        .await
-        {
-            Err(error @ Error::VerificationFailed { .. }) => {
-                if !options.direct {
-                    let _ = context.sftp.remove(&part.path).await;
+        let verified =
+            match verify::verify(context, lane, &source.fd, &part.path, source.size, &self.source)
+                .await
+            {
+                Err(error @ Error::VerificationFailed { .. }) => {
+                    if !options.direct {
+                        let _ = lane.sftp.remove(&part.path).await;
+                    }
+                    return Err(error);
                 }
-                return Err(error);
-            }
-            result => result?,
+                result => result?,
+            };
+        let in_two_steps = if options.direct {
+            false
+        } else {
+            self.put_into_place(context, lane, &part.path).await?
         };
-        let in_two_steps =
-            if options.direct { false } else { self.put_into_place(context, &part.path).await? };
         Ok((part.start, verified, in_two_steps))
     }
 
     async fn set_attrs(
         &self,
         context: &Context,
+        lane: &Lane,
         source: &Source,
         part: &Part,
     ) -> Result<(), Error> {
@@ -323,7 +323,7 @@ impl Upload {
         let set = match part.file.set_attrs(&attrs).await {
             // Servers without FSETSTAT may have SETSTAT.
             Err(error) if error.refusal_code() == Some(Refusal::OP_UNSUPPORTED) => {
-                context.sftp.set_attrs(&part.path, &attrs).await
+                lane.sftp.set_attrs(&part.path, &attrs).await
             }
             result => result,
         };
@@ -338,24 +338,25 @@ impl Upload {
     pub(super) async fn put_into_place(
         &self,
         context: &Context,
+        lane: &Lane,
         part_path: &[u8],
     ) -> Result<bool, Error> {
-        let error = match context.sftp.rename(part_path, &self.target).await {
+        let error = match lane.sftp.rename(part_path, &self.target).await {
             Ok(RenameOutcome::Atomic | RenameOutcome::Plain) => return Ok(false),
             Err(error @ Error::Refused { .. }) => error,
             Err(error) => return Err(error),
         };
-        if context.sftp.has(Extension::PosixRename) || !context.options.replace_in_two_steps {
+        if lane.sftp.has(Extension::PosixRename) || !context.options.replace_in_two_steps {
             return Err(error);
         }
-        let there = context.sftp.lstat(&self.target).await;
+        let there = lane.sftp.lstat(&self.target).await;
         if !there
             .is_ok_and(|attrs| matches!(FileKind::of(&attrs), FileKind::File | FileKind::Symlink))
         {
             return Err(error);
         }
-        context.sftp.remove(&self.target).await?;
-        context.sftp.rename_plain(part_path, &self.target).await?;
+        lane.sftp.remove(&self.target).await?;
+        lane.sftp.rename_plain(part_path, &self.target).await?;
         Ok(true)
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sterna_ssh_crypto::{DigestAlgorithm, Digester};
 
 use super::command_digests::digests;
+use super::lanes::Lane;
 use super::{Context, Verified, Verify, local};
 use crate::sftp::Sftp;
 use crate::{Error, Session, display_name};
@@ -88,6 +89,7 @@ pub(super) async fn digest_local(
 /// [`Error::Cancelled`], and both stay as they are.
 pub(super) async fn verify(
     context: &Context,
+    lane: &Lane,
     local: &Arc<OwnedFd>,
     remote_path: &[u8],
     len: u64,
@@ -95,13 +97,14 @@ pub(super) async fn verify(
 ) -> Result<Verified, Error> {
     // Digests of a large file take minutes; who asks to stop is not kept waiting.
     tokio::select! {
-        result = compare_both(context, local, remote_path, len, path) => result,
+        result = compare_both(context, lane, local, remote_path, len, path) => result,
         () = context.cancel.cancelled() => Err(Error::Cancelled),
     }
 }
 
 async fn compare_both(
     context: &Context,
+    lane: &Lane,
     local: &Arc<OwnedFd>,
     remote_path: &[u8],
     len: u64,
@@ -110,11 +113,11 @@ async fn compare_both(
     if context.options.verify == Verify::Off {
         return Ok(Verified::None);
     }
-    if let Some(algorithm) = check_algorithms(&context.sftp).first().copied() {
+    if let Some(algorithm) = check_algorithms(&lane.sftp).first().copied() {
         let algorithms = [algorithm];
         let (ours, theirs) = tokio::join!(
             digest_local(local.clone(), algorithm),
-            context.sftp.check_file(remote_path, &algorithms, 0, 0, 0)
+            lane.sftp.check_file(remote_path, &algorithms, 0, 0, 0)
         );
         match theirs {
             Ok(theirs) => return compare(&ours?, theirs.digests.first(), algorithm, path),
@@ -122,7 +125,7 @@ async fn compare_both(
             Err(error) => return Err(error),
         }
     }
-    if let Some(session) = context.commands() {
+    if let Some(session) = context.commands(lane) {
         let algorithm = context.command_digests.algorithm();
         match context.command_digests.of(session, remote_path).await {
             Ok(theirs) => {
@@ -134,7 +137,7 @@ async fn compare_both(
             Err(error) => return Err(error),
         }
     }
-    let there = context.sftp.stat(remote_path).await?.size;
+    let there = lane.sftp.stat(remote_path).await?.size;
     match there {
         Some(there) if there != len => {
             let why = format!("{len} bytes were expected, the server has {there}");
