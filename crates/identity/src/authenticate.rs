@@ -171,8 +171,8 @@ impl<'a> Context<'a> {
         let failed = |why| Refusal::new(Reason::HookFailed, why);
         let candidate = match external.ask(attempt).map_err(failed)? {
             ExternalAnswer::Deny => return Err(Reason::HookDenied.into()),
-            ExternalAnswer::Allow(user) => Candidate { user, vouched: true },
-            ExternalAnswer::Judge(user) => Candidate { user, vouched: false },
+            ExternalAnswer::Allow(user) => Candidate { user: external_user(user), vouched: true },
+            ExternalAnswer::Judge(user) => Candidate { user: external_user(user), vouched: false },
         };
         if candidate.user.name.as_bytes() != attempt.user {
             return Err(failed("it answered about another user".to_owned()));
@@ -216,6 +216,14 @@ impl<'a> Context<'a> {
         }
         chains
     }
+}
+
+/// Marks who came from outside; an answer may have said so already.
+fn external_user(user: Arc<User>) -> Arc<User> {
+    if user.is_external {
+        return user;
+    }
+    Arc::new(User { is_external: true, ..Arc::unwrap_or_clone(user) })
 }
 
 /// What may be proven next, in the order of [`Method::ALL`]; `None` once a chain is complete.

@@ -45,6 +45,8 @@ pub struct User {
     pub read_only: bool,
     /// `false`: refused whatever is proven.
     pub enabled: bool,
+    /// The settings do not know the user; a program or service outside does.
+    pub is_external: bool,
 }
 
 /// A key of a user, and where it stands.
@@ -93,6 +95,7 @@ impl User {
             expires: None,
             read_only: false,
             enabled: true,
+            is_external: false,
         }
     }
 

@@ -27,6 +27,13 @@ pub trait Authenticator: Send + Sync + 'static {
     /// Judges one attempt. May block.
     fn authenticate(&self, progress: &mut Progress, attempt: &Attempt<'_>) -> Decision;
 
+    /// Whether a user who was let in may be here now. Asked once more when the session is among
+    /// [`sessions`](Self::sessions): the rules may have changed since the attempt was judged. Must not
+    /// block.
+    fn may_stay(&self, _user: &User) -> bool {
+        true
+    }
+
     /// Where the sessions of those who logged in are to be kept.
     fn sessions(&self) -> Arc<Sessions> {
         Arc::default()
@@ -59,14 +66,8 @@ impl Users {
     /// are gone or disabled; returns how many of these were told to end.
     pub fn replace(&self, directory: Directory) -> usize {
         let new = Arc::new(directory);
-        let mut place = self.directory.write().unwrap_or_else(PoisonError::into_inner);
-        let old = std::mem::replace(&mut *place, Arc::clone(&new));
-        drop(place);
-        self.sessions.end_unless(|user| match new.user(user.name.as_bytes()) {
-            Some(user) => user.enabled,
-            // Users that a program outside vouched for are not in the settings.
-            None => old.user(user.name.as_bytes()).is_none(),
-        })
+        *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&new);
+        self.sessions.end_unless(|user| may_stay(&new, user))
     }
 
     /// The users of this moment.
@@ -80,14 +81,31 @@ impl Authenticator for Users {
         authenticate(&self.directory(), &*self.world, progress, attempt, &mut Trace::off())
     }
 
+    fn may_stay(&self, user: &User) -> bool {
+        may_stay(&self.directory(), user)
+    }
+
     fn sessions(&self) -> Arc<Sessions> {
         Arc::clone(&self.sessions)
+    }
+}
+
+/// Whether sessions of `user` go on under these users and rules.
+fn may_stay(directory: &Directory, user: &User) -> bool {
+    match directory.user(user.name.as_bytes()) {
+        Some(now) => now.enabled,
+        // Who is known outside is not in the settings, and does not leave with them.
+        None => user.is_external,
     }
 }
 
 impl<A: Authenticator> Authenticator for Arc<A> {
     fn authenticate(&self, progress: &mut Progress, attempt: &Attempt<'_>) -> Decision {
         (**self).authenticate(progress, attempt)
+    }
+
+    fn may_stay(&self, user: &User) -> bool {
+        (**self).may_stay(user)
     }
 
     fn sessions(&self) -> Arc<Sessions> {
@@ -111,6 +129,18 @@ pub(crate) struct Judgement {
     pub(crate) account: Option<Account>,
     /// The attempt was a guess, and wrong: whether even the name was.
     pub(crate) failed: Option<InvalidUser>,
+}
+
+impl Judgement {
+    /// Nothing is proven and nothing is offered.
+    pub(crate) fn refusal() -> Self {
+        Self {
+            progress: Progress::default(),
+            answer: AuthAnswer::Reject { methods: Vec::new() },
+            account: None,
+            failed: None,
+        }
+    }
 }
 
 /// Whether nobody has the name that was tried.

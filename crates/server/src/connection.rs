@@ -132,17 +132,18 @@ impl ServerConnection {
         link: &mut Link<'_>,
     ) -> Result<(), Error> {
         // A judgement that panicked is a refusal; what was proven before is forgotten.
-        let judgement = judgement.unwrap_or_else(|| Judgement {
-            progress: Progress::default(),
-            answer: AuthAnswer::Reject { methods: Vec::new() },
-            account: None,
-            failed: None,
-        });
+        let mut judgement = judgement.unwrap_or_else(Judgement::refusal);
+        if let Some(account) = &judgement.account {
+            self.session = Some(self.shared.sessions.enter(Arc::clone(&account.user)));
+            // From here on a reload ends the session; one that came since it was judged did not see it.
+            if !self.shared.authenticator.may_stay(&account.user) {
+                let (user, source) = (&account.user.name, self.source);
+                tracing::info!(user, %source, "login refused: the account was taken away meanwhile");
+                self.session = None;
+                judgement = Judgement::refusal();
+            }
+        }
         self.progress = Some(judgement.progress);
-        self.session = judgement
-            .account
-            .as_ref()
-            .map(|account| self.shared.sessions.enter(Arc::clone(&account.user)));
         self.account = judgement.account;
         if let (Some(InvalidUser(invalid)), Some(admission)) =
             (judgement.failed, &self.unauthenticated)

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use sterna_identity::{Directory, User, parse_authorized_keys};
-use sterna_server::{HostKeys, Server};
+use sterna_identity::{Attempt, Decision, Directory, Progress, User, parse_authorized_keys};
+use sterna_server::{Authenticator, HostKeys, Server, Sessions, Users};
 use sterna_ssh_crypto::{KeyType, PrivateKey, SystemRandom};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
@@ -30,6 +31,15 @@ impl Stage {
         host_key: KeyType,
         patience: Duration,
     ) -> Self {
+        Self::judged_by(Users::new, change, host_key, patience).await
+    }
+
+    async fn judged_by<A: Authenticator>(
+        authenticator: impl FnOnce(Directory) -> A,
+        change: impl FnOnce(&mut User),
+        host_key: KeyType,
+        patience: Duration,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let key = PrivateKey::generate(KeyType::Ed25519, &mut SystemRandom).unwrap();
         let path = dir.path().join("id");
@@ -47,7 +57,7 @@ impl Stage {
         let server = Server::builder()
             .listen("127.0.0.1:0".parse().unwrap())
             .host_keys(HostKeys::new([host_key]))
-            .users(Directory::new([user]).unwrap())
+            .authenticator(authenticator(Directory::new([user]).unwrap()))
             .bind()
             .unwrap();
         let port = server.local_addrs()[0].port();
@@ -228,6 +238,40 @@ async fn a_wrong_key_and_an_unknown_user_are_refused_alike() {
     }
     assert_eq!(texts[0], texts[1]);
     assert!(texts[0].contains("Permission denied"), "{}", texts[0]);
+}
+
+/// Takes everybody's account away between the judgement that lets them in and their session.
+struct ReloadAtTheWrongMoment(Users);
+
+impl Authenticator for ReloadAtTheWrongMoment {
+    fn authenticate(&self, progress: &mut Progress, attempt: &Attempt<'_>) -> Decision {
+        let decision = self.0.authenticate(progress, attempt);
+        if matches!(decision, Decision::Accept(_)) {
+            assert_eq!(self.0.replace(Directory::new([]).unwrap()), 0, "no session is there yet");
+        }
+        decision
+    }
+
+    fn may_stay(&self, user: &User) -> bool {
+        self.0.may_stay(user)
+    }
+
+    fn sessions(&self) -> Arc<Sessions> {
+        self.0.sessions()
+    }
+}
+
+#[tokio::test]
+async fn who_is_taken_away_while_the_login_is_judged_does_not_get_in() {
+    let authenticator = |directory| ReloadAtTheWrongMoment(Users::new(directory));
+    let stage =
+        Stage::judged_by(authenticator, |_| {}, KeyType::Ed25519, Duration::from_secs(20)).await;
+
+    let done = stage.sftp("pwd\n").await;
+
+    assert!(!done.status.success());
+    let text = String::from_utf8_lossy(&done.stderr);
+    assert!(text.contains("Permission denied"), "{text}");
 }
 
 #[tokio::test]
