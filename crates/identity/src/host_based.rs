@@ -1,5 +1,5 @@
-//! Whether a client's host may speak for its user (RFC 4252 §9; HBA-2): name, address, user, host key,
-//! signature, in this order, and all of them.
+//! Whether a client's host may speak for its user (RFC 4252 §9; HBA-2): name, signature, host key, address,
+//! user, in this order, and all of them; the key once more, for this user.
 
 use sterna_ssh_crypto::{Certificate, CertificateKind, OfferedKey};
 use sterna_ssh_files::pattern::wildcard_match;
@@ -25,7 +25,16 @@ pub(crate) fn check_claim(cx: &mut Context<'_>, claim: &HostClaim<'_>) -> Result
         certificate::check_signed(cx, certificate, CertificateKind::Host)?;
     }
     if let Some(rules) = &cx.directory.rules().host_based {
-        // Here already: asking for names takes time, and it must not show who exists.
+        // Here already: asking for names takes time, and it must not show who exists. It is asked for hosts
+        // only whose key somebody has listed: strangers do not choose what we look up.
+        if !claim.signature_valid {
+            return Err(Reason::BadSignature.into());
+        }
+        let lists: Vec<&KnownHosts> = cx.directory.host_key_lists().collect();
+        if listed(&lists, claim.key, &host)?.is_none() {
+            refuse_revoked(&lists, claim.key, &host)?;
+            return Err(unknown_key(claim.key, &host));
+        }
         check_address(cx, rules, &host)?;
     }
     Ok(host)
@@ -41,9 +50,6 @@ pub(crate) fn prove(
 ) -> Result<Proof, Refusal> {
     check_user(cx, user, claim, host)?;
     check_host_key(cx, user, rules, claim.key, host)?;
-    if !claim.signature_valid {
-        return Err(Reason::BadSignature.into());
-    }
     let key = match claim.key.certificate() {
         Some(certificate) => certificate::described(certificate),
         None => format!("{} {}", claim.key.type_name(), claim.key.fingerprint()),
@@ -126,29 +132,40 @@ fn check_host_key(
 ) -> Result<(), Refusal> {
     let lists: Vec<&KnownHosts> =
         user.known_hosts.iter().map(|own| &**own).chain([&*rules.known_hosts]).collect();
-    for list in &lists {
-        let authority = key.certificate().map(|certificate| &certificate.ca);
-        for key in [Some(key.key()), authority].into_iter().flatten() {
-            if let Some(place) = list.is_revoked(&[host], key) {
-                return Err(Refusal::from(Reason::HostKeyRevoked).at(Some(&place)));
-            }
-        }
-    }
-    let place = match key {
-        OfferedKey::Plain(plain) => {
-            lists.iter().find_map(|list| match list.lookup(&[host], plain) {
-                Lookup::Known(place) => Some(place),
-                _ => None,
-            })
-        }
-        OfferedKey::Certified(certificate) => authority_of(&lists, certificate, host)?,
-    };
-    let unknown = || Refusal::new(Reason::HostKeyUnknown, format!("{host} {}", key.fingerprint()));
-    let place = place.ok_or_else(unknown)?;
+    refuse_revoked(&lists, key, host)?;
+    let place = listed(&lists, key, host)?.ok_or_else(|| unknown_key(key, host))?;
     cx.trace.passed("host_based.known_hosts_file", Some(&place), || {
         format!("{} is listed for {host}", key.fingerprint())
     });
     Ok(())
+}
+
+/// The key, and the authority that certifies it, must not be revoked for this host.
+fn refuse_revoked(lists: &[&KnownHosts], key: &OfferedKey, host: &str) -> Result<(), Refusal> {
+    let authority = key.certificate().map(|certificate| &certificate.ca);
+    for key in [Some(key.key()), authority].into_iter().flatten() {
+        if let Some(place) = lists.iter().find_map(|list| list.is_revoked(&[host], key)) {
+            return Err(Refusal::from(Reason::HostKeyRevoked).at(Some(&place)));
+        }
+    }
+    Ok(())
+}
+
+/// The line that lists the key, or its authority, for this host.
+fn listed(lists: &[&KnownHosts], key: &OfferedKey, host: &str) -> Result<Option<Place>, Refusal> {
+    match key {
+        OfferedKey::Plain(plain) => {
+            Ok(lists.iter().find_map(|list| match list.lookup(&[host], plain) {
+                Lookup::Known(place) => Some(place),
+                _ => None,
+            }))
+        }
+        OfferedKey::Certified(certificate) => authority_of(lists, certificate, host),
+    }
+}
+
+fn unknown_key(key: &OfferedKey, host: &str) -> Refusal {
+    Refusal::new(Reason::HostKeyUnknown, format!("{host} {}", key.fingerprint()))
 }
 
 /// The line whose authority certifies this host; the certificate must name it (CRT-6).

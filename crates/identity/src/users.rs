@@ -5,6 +5,8 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use sterna_ssh_files::KnownHosts;
+
 use crate::limits::{
     CHAINS_MAX, HOST_USERS_MAX, RECOVERY_CODES_MAX, USER_KEYS_MAX, USER_NAME_LEN_MAX,
     USER_PRINCIPALS_MAX,
@@ -28,6 +30,7 @@ pub struct Directory {
     /// Gives an unknown name the same decoy each time, and nobody outside can tell which.
     seed: RandomState,
     offered: Vec<Method>,
+    host_key_lists: Vec<Arc<KnownHosts>>,
 }
 
 /// Users that do not fit together; the whole directory is refused.
@@ -117,8 +120,19 @@ impl Directory {
         if decoys.is_empty() {
             decoys.extend(DECOY.parse());
         }
-        let mut directory =
-            Self { users: all, rules, decoys, seed: RandomState::new(), offered: Vec::new() };
+        let own_lists = all.values().filter_map(|user| user.known_hosts.clone());
+        let common = rules.host_based.iter().map(|rules| Arc::clone(&rules.known_hosts));
+        let mut host_key_lists: Vec<_> = common.chain(own_lists).collect();
+        host_key_lists.sort_by_key(Arc::as_ptr);
+        host_key_lists.dedup_by_key(|list| Arc::as_ptr(list));
+        let mut directory = Self {
+            users: all,
+            rules,
+            decoys,
+            seed: RandomState::new(),
+            offered: Vec::new(),
+            host_key_lists,
+        };
         let chains = directory.users.values().flat_map(|user| directory.chains(user));
         let mut first: BTreeSet<Method> =
             chains.filter_map(|chain| chain.steps().first().copied()).collect();
@@ -128,6 +142,11 @@ impl Directory {
         }
         directory.offered = first.into_iter().collect();
         Ok(directory)
+    }
+
+    /// Every list of host keys that speaks for some user, each once.
+    pub(crate) fn host_key_lists(&self) -> impl Iterator<Item = &KnownHosts> {
+        self.host_key_lists.iter().map(|list| &**list)
     }
 
     /// What holds for the logins of all users.

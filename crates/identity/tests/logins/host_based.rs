@@ -61,7 +61,7 @@ fn name_address_user_and_key_must_all_fit() {
         ("::ffff:192.0.2.7", &key, "batch.example.com", "job", "accept"),
         ("192.0.2.8", &key, "batch.example.com", "job", "HostAddress"),
         ("2001:db8::1", &key, "batch.example.com", "job", "HostAddress"),
-        ("192.0.2.7", &key, "nowhere.example.com", "job", "HostAddress"),
+        ("192.0.2.7", &key, "nowhere.example.com", "job", "HostKeyUnknown"),
         ("192.0.2.7", &other, "other.example.com", "job", "HostAddress"),
         ("192.0.2.99", &other, "other.example.com", "job", "HostUserNotListed"),
         ("192.0.2.7", &key, "batch.example.com", "root", "HostUserNotListed"),
@@ -70,7 +70,7 @@ fn name_address_user_and_key_must_all_fit() {
         ("192.0.2.7", &other, "batch.example.com", "job", "HostKeyUnknown"),
         ("192.0.2.7", &offered(9), "batch.example.com", "job", "HostKeyUnknown"),
         ("192.0.2.7", &key, "", "job", "HostName"),
-        ("192.0.2.7", &key, "batch.example.com..", "job", "HostAddress"),
+        ("192.0.2.7", &key, "batch.example.com..", "job", "HostKeyUnknown"),
         ("192.0.2.7", &key, "*", "job", "HostName"),
         ("192.0.2.7", &key, "batch.example.com,other.example.com", "job", "HostName"),
         ("192.0.2.7", &key, "[batch.example.com]:22", "job", "HostName"),
@@ -87,7 +87,8 @@ fn without_the_address_check_everything_else_still_counts() {
     let by = |key, host, user| says(&directory, "203.0.113.1", host_claim(key, host, user));
     assert_eq!(by(&key, "batch.example.com", "job"), "accept");
     assert_eq!(by(&other, "batch.example.com", "job"), "HostKeyUnknown");
-    assert_eq!(by(&key, "other.example.com", "job"), "HostUserNotListed");
+    assert_eq!(by(&key, "other.example.com", "job"), "HostKeyUnknown");
+    assert_eq!(by(&other, "other.example.com", "job"), "HostUserNotListed");
     assert_eq!(by(&key, "batch.example.com", "root"), "HostUserNotListed");
 }
 
@@ -102,6 +103,33 @@ fn the_signature_must_be_right() {
         signature_valid: false,
     };
     assert_eq!(says(&directory, "192.0.2.7", Credential::HostBased(claim)), "BadSignature");
+}
+
+/// Goal: a stranger cannot make us look up names of his choice.
+#[test]
+fn a_name_is_looked_up_only_when_its_host_has_signed_with_a_listed_key() {
+    let list =
+        format!("batch.example.com {}\n@revoked batch.example.com {}\n", line(HOST), line(9));
+    let bob = User { known_hosts: Some(known(&batch())), ..User::new("bob", "/srv") };
+    let directory = with_rules([alice(), bob], rules(&list, true));
+    let (key, other) = (offered(HOST), offered(OTHER_HOST));
+    for (key, host, signature_valid, said, lookups) in [
+        (&key, "batch.example.com", true, "accept", 1),
+        (&key, "batch.example.com", false, "BadSignature", 0),
+        (&key, "slow.example.net", true, "HostKeyUnknown", 0),
+        (&offered(8), "batch.example.com", true, "HostKeyUnknown", 0),
+        (&offered(9), "batch.example.com", true, "HostKeyRevoked", 0),
+        // In bob's own list: whoever is named, it costs the same.
+        (&other, "other.example.com", true, "HostAddress", 1),
+    ] {
+        let world = world();
+        let claim =
+            HostClaim { key, client_host: host.as_bytes(), client_user: b"job", signature_valid };
+        let mut alice = Connection::new(&directory, &world, "alice").from("192.0.2.7");
+
+        assert_eq!(alice.says(Credential::HostBased(claim)), said, "{host}");
+        assert_eq!(world.name_lookups.into_inner(), lookups, "{host} {said}");
+    }
 }
 
 #[test]
