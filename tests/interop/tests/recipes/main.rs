@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use sterna_client::ssh_config::{Effect, KEYWORDS, Keyword};
 use sterna_identity::Reason;
 use sterna_interop::binary;
 use sterna_interop::place::Place;
@@ -96,6 +97,19 @@ fn every_recipe_is_tested_and_shows_what_works_and_what_is_refused() {
         };
         assert!(demands(|d| matches!(d, Demand::Prints("hello.txt"))), "{name} shows no success");
         assert!(demands(|d| matches!(d, Demand::Exit(1..))), "{name} shows no refusal");
+    }
+}
+
+/// Goal: the tables of what ssh_config(5) has and we do not are whole, and say the reasons of the code.
+#[test]
+fn the_document_lists_every_keyword_without_effect() {
+    let text = text();
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| `")).collect();
+    for Keyword { name, effect } in KEYWORDS {
+        let (Effect::NoMeaning(why) | Effect::NotHonoured(why)) = effect else { continue };
+        let (cell, reason) = (format!("`{name}`"), format!("| {why} |"));
+        let listed = rows.iter().any(|row| row.contains(&cell) && row.ends_with(&reason));
+        assert!(listed, "no row says of {name}: {why}");
     }
 }
 
