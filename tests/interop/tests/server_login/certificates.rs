@@ -49,6 +49,41 @@ fn a_certificate_of_every_kind_of_key_lets_in() {
     steps.finish(|| served.log());
 }
 
+/// Goal: the log tells who came, by what, from where, with which client, and after how long; let in or not.
+#[test]
+fn the_log_line_of_a_login_says_everything_about_it() {
+    let Some((mut scene, authority)) = trusting() else { return };
+    scene.user(USER, "");
+    let served = scene.start();
+    let good = authority.certified("good", KeyKind::Ed25519, &["-n", USER]);
+    let bad = authority.certified("bad", KeyKind::Ed25519, &["-n", "somebody"]);
+    let fingerprint = |public: &std::path::Path| -> String {
+        let done = must_run(Command::new("ssh-keygen").arg("-lf").arg(public));
+        let line = String::from_utf8_lossy(&done.stdout).into_owned();
+        line.split(' ').nth(1).expect("a fingerprint").to_owned()
+    };
+    let (key, ca) = (fingerprint(&good.public), fingerprint(&authority.key.public));
+    let mut steps = Steps::new("log lines");
+
+    steps.run("let in", || {
+        let mark = served.mark();
+        by_certificate(Attempt::of(&served, USER), &good).succeeds()?;
+        let (by, ca) = ("by=\"publickey ", format!("CA {ca}"));
+        let parts = ["logged in", "user=\"tern\"", by, &key, &ca, "principal tern"];
+        let more = ["source=127.0.0.1:", "client=", "OpenSSH_", "after_ms="];
+        served.logs(mark, &[&parts[..], &more[..]].concat()).map(drop)
+    });
+    steps.run("refused", || {
+        let mark = served.mark();
+        by_certificate(Attempt::of(&served, USER), &bad).is_refused("certificate.principals")?;
+        let parts = ["login refused", "user=tern", "source=127.0.0.1:", "client=", "OpenSSH_"];
+        let more = ["after_ms=", "rule=\"certificate.principals\""];
+        served.logs(mark, &[&parts[..], &more[..]].concat()).map(drop)
+    });
+
+    steps.finish(|| served.log());
+}
+
 #[test]
 fn what_a_certificate_says_holds() {
     let rows: [(&str, &[&str], Expect); 14] = [
