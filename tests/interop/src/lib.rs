@@ -20,4 +20,5 @@ pub mod scenario;
 pub mod server;
 pub mod steps;
 pub mod terminal;
+pub mod token;
 pub mod trees;

@@ -7,3 +7,4 @@ mod chains;
 mod host_based;
 mod key_files;
 mod questions;
+mod security_keys;

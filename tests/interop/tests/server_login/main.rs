@@ -17,3 +17,4 @@ mod passwords;
 mod policy;
 mod python;
 mod scene;
+mod security_keys;
