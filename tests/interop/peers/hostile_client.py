@@ -56,7 +56,7 @@ def channel_before_login(transport: Transport) -> None:
     try:
         transport.open_session(timeout=REACTION_MAX)
     except (paramiko.SSHException, EOFError):
-        return
+        return wait_until_closed(transport)
     raise AssertionError("a channel was opened without a login")
 
 

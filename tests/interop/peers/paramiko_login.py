@@ -7,9 +7,10 @@
                       ["keyboard-interactive", {PART OF A QUESTION: ANSWER}]
                       An answer {"totp": SECRET} is the code of the step behind this one.
                       A third item is another user name.
+                      ["channel", null] opens a session, which only a login may.
 
-Lists the start directory. Ends with 0 when it got in, 5 when it was refused, 6 when the connection
-was ended, 1 when anything else went wrong.
+Lists the start directory. Ends with 0 when it got in, 5 when it was refused, 6 when the server ended
+the connection, 1 when anything else went wrong.
 """
 
 import base64
@@ -22,6 +23,9 @@ import sys
 import time
 
 import paramiko
+
+# Longest wait for a reaction, in seconds.
+REACTION_MAX = 30
 
 
 def totp(secret: str) -> str:
@@ -52,6 +56,9 @@ def log_in(transport: paramiko.Transport, user: str, method: str, proof, other=N
         transport.auth_publickey(user, paramiko.PKey.from_path(proof))
     elif method == "password":
         transport.auth_password(user, proof, fallback=False)
+    elif method == "channel":
+        transport.open_session(timeout=REACTION_MAX)
+        raise ValueError("a channel was opened before the login was complete")
     else:
         transport.auth_interactive(user, answers(proof))
 
@@ -74,7 +81,8 @@ def main(attempt: dict) -> None:
         sys.exit(6 if ended else 5)
     except (paramiko.SSHException, EOFError) as broken:
         print(type(broken).__name__, broken, file=sys.stderr)
-        sys.exit(6)
+        transport.join(REACTION_MAX)
+        sys.exit(1 if transport.is_active() else 6)
     finally:
         transport.close()
 

@@ -7,6 +7,7 @@ mod authority;
 mod certificates;
 mod chains;
 mod external;
+mod forged;
 mod host_based;
 mod host_certificates;
 mod keyboard;

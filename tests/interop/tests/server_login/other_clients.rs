@@ -305,8 +305,14 @@ fn paramiko_logs_in_in_several_steps_as_one_user() {
     steps.run("key, and the password as somebody else", || {
         let attempt = json!({"steps": [by_key, ["password", PASSWORD, "other"]]});
         let tried = paramiko(&served, "tern", attempt)?;
-        tried.expect_end(&served, "user")?;
+        tried.expect_end(&served, "change of user or service")?;
         served.logs(0, &["login step passed", "user=tern "]).map(drop)
+    });
+    steps.run("key, and a channel before the password", || {
+        let mark = served.mark();
+        let tried = paramiko(&served, "tern", json!({"steps": [by_key, ["channel", null]]}))?;
+        tried.expect_end(&served, "message 90 is not allowed in this phase")?;
+        served.logs(mark, &["login step passed", "user=tern "]).map(drop)
     });
 
     steps.finish(|| served.log());

@@ -55,6 +55,11 @@ pub fn paramiko(served: &Served, user: &str, attempt: Value) -> Outcome<Tried> {
     log_in("paramiko_login.py", served, user, attempt)
 }
 
+/// AsyncSSH with signatures that are wrong; `attempt` is what `peers/forged_login.py` describes.
+pub fn forged(served: &Served, user: &str, attempt: Value) -> Outcome<Tried> {
+    log_in("forged_login.py", served, user, attempt)
+}
+
 fn log_in(script: &str, served: &Served, user: &str, mut attempt: Value) -> Outcome<Tried> {
     let Some(python) = python() else { return Err(Failure::Cannot("it is not installed")) };
     attempt["port"] = served.port.into();
