@@ -7,6 +7,7 @@ pub mod clock;
 pub mod link;
 pub mod openssh;
 pub mod pair;
+pub mod pam;
 pub mod processes;
 pub mod seed;
 

@@ -10,8 +10,10 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::pam::Pam;
 use crate::processes::{Process, Stream, find_program, free_port, run};
 
 /// The only user of every server that the tests start.
@@ -225,13 +227,20 @@ pub struct SshdSettings {
     pub host_keys: Vec<KeyKind>,
     /// What `Subsystem sftp` names: `internal-sftp` or a command line.
     pub sftp: String,
+    /// Whom it asks about passwords and keyboard-interactive; `None`: the user table, and nobody.
+    pub pam: Option<Arc<Pam>>,
     /// Further lines of `sshd_config`.
     pub lines: Vec<String>,
 }
 
 impl Default for SshdSettings {
     fn default() -> Self {
-        Self { host_keys: vec![KeyKind::Ed25519], sftp: "internal-sftp".to_owned(), lines: vec![] }
+        Self {
+            host_keys: vec![KeyKind::Ed25519],
+            sftp: "internal-sftp".to_owned(),
+            pam: None,
+            lines: vec![],
+        }
     }
 }
 
@@ -252,6 +261,9 @@ impl Sshd {
                 .expect("write sshd_config");
             let mut sshd = Command::new(&program);
             account.apply(&mut sshd);
+            if let Some(pam) = &settings.pam {
+                pam.apply(&mut sshd);
+            }
             let mut process = Process::start("sshd", sshd.args(["-D", "-e", "-f"]).arg(&config))
                 .map_err(|e| e.to_string())?;
             process.wait_for_line(Stream::Stderr, "Server listening on")?;
@@ -294,7 +306,7 @@ fn sshd_config(port: u16, key: &KeyFile, host_keys: &[KeyFile], more: &SshdSetti
         format!("Port {port}"),
         "ListenAddress 127.0.0.1".to_owned(),
         "PidFile none".to_owned(),
-        "UsePAM no".to_owned(),
+        format!("UsePAM {}", if more.pam.is_some() { "yes" } else { "no" }),
         "UseDNS no".to_owned(),
         "StrictModes no".to_owned(),
         "PermitRootLogin yes".to_owned(),

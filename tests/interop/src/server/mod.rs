@@ -19,7 +19,7 @@ use crate::place::Place;
 
 pub use asyncssh::asyncssh;
 pub use dropbear::dropbear;
-pub use openssh::{openssh, openssh_with, openssh_with_our_sftp_server};
+pub use openssh::{openssh, openssh_with, openssh_with_our_sftp_server, openssh_with_pam};
 pub use proftpd::proftpd;
 pub use rclone::rclone;
 pub use sterna::{listening_port, sterna, sterna_with};

@@ -1,6 +1,9 @@
 //! OpenSSH's `sshd`, with its own SFTP server or with `sterna sftp-server`.
 
+use std::sync::Arc;
+
 use sterna_testkit::openssh::{KeyKind, Sshd, SshdSettings};
+use sterna_testkit::pam::Pam;
 
 use super::Server;
 use crate::binary;
@@ -19,6 +22,16 @@ pub fn openssh_with(host_keys: &[KeyKind], lines: &[&str]) -> Server {
         ..SshdSettings::default()
     };
     start("OpenSSH sshd", &settings)
+}
+
+/// `sshd` that leaves passwords and keyboard-interactive to PAM.
+pub fn openssh_with_pam(pam: &Arc<Pam>, lines: &[&str]) -> Server {
+    let settings = SshdSettings {
+        pam: Some(Arc::clone(pam)),
+        lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+        ..SshdSettings::default()
+    };
+    start("OpenSSH sshd with PAM", &settings)
 }
 
 /// `sshd` that runs `sterna sftp-server` as its SFTP subsystem.

@@ -6,5 +6,6 @@ mod certificates;
 mod chains;
 mod host_based;
 mod key_files;
+mod pam;
 mod questions;
 mod security_keys;
