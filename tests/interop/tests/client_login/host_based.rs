@@ -12,10 +12,13 @@ use sterna_interop::machine::{self, NOBODY, Turn, open};
 use sterna_interop::place::Place;
 use sterna_interop::server::{self, Server};
 use sterna_interop::steps::{Outcome, Steps, check};
-use sterna_testkit::openssh::KeyKind;
+use sterna_testkit::openssh::{KeyFile, KeyKind};
 use sterna_testkit::processes::{find_program, run};
 
-use crate::attempt::{Attempt, is_in, is_refused};
+use crate::attempt::{Attempt, is_in, is_refused, must_run};
+
+/// A host that this machine is not.
+const ELSEWHERE: &str = "elsewhere.example.com";
 
 /// A server that lets in by nothing else, and the files in which it says whom.
 struct Trusting {
@@ -54,11 +57,18 @@ impl Trusting {
     }
 
     fn trusts(&self, user: &str) {
-        fs::write(&self.shosts, format!("{} {user}\n", self.name)).expect("write .shosts");
+        self.trusts_at(&self.name, user);
+    }
+
+    fn trusts_at(&self, host: &str, user: &str) {
+        fs::write(&self.shosts, format!("{host} {user}\n")).expect("write .shosts");
     }
 
     fn knows(&self, the_keys: bool) {
-        let lines = if the_keys { &self.known } else { "" };
+        self.knows_lines(if the_keys { &self.known } else { "" });
+    }
+
+    fn knows_lines(&self, lines: &str) {
         fs::write(&self.known_hosts, lines).expect("write known_hosts");
     }
 
@@ -99,7 +109,12 @@ fn root_vouches_by_the_host_keys_and_only_where_the_server_trusts() {
     steps.run("not wanted", || Attempt::at(&trusting.server).is_refused());
     trusting.trusts("somebody");
     steps.run("another user", || attempt.is_refused());
+    trusting.trusts_at(ELSEWHERE, "root");
+    steps.run("the same user of another host", || attempt.is_refused());
     trusting.trusts("root");
+    steps.run("that user of this host", || attempt.succeeds());
+    trusting.knows_lines(&trusting.known.replace(&trusting.name, ELSEWHERE));
+    steps.run("the keys as another host's", || attempt.is_refused_with("host key"));
     trusting.knows(false);
     steps.run("unknown host keys", || attempt.is_refused_with("host key"));
 
@@ -140,14 +155,24 @@ impl AsNobody {
     }
 }
 
+/// Whether OpenSSH's helper can be tried; says so if not.
+fn has_keysign() -> bool {
+    let found =
+        find_program("setpriv").is_some() && Path::new("/usr/lib/openssh/ssh-keysign").exists();
+    if !found {
+        binary::miss("setpriv or OpenSSH's ssh-keysign is not installed");
+    }
+    found
+}
+
 #[test]
 fn somebody_without_rights_vouches_through_ssh_keysign() {
     let keys = match machine::host_keys() {
         Ok(keys) => keys,
         Err(why) => return binary::miss(&why),
     };
-    if find_program("setpriv").is_none() || !Path::new("/usr/lib/openssh/ssh-keysign").exists() {
-        return binary::miss("setpriv or OpenSSH's ssh-keysign is not installed");
+    if !has_keysign() {
+        return;
     }
     let turn = Turn::wait();
     let trusting = Trusting::start(&keys, "*");
@@ -173,6 +198,71 @@ fn somebody_without_rights_vouches_through_ssh_keysign() {
     }
     trusting.trusts("root");
     steps.run("another user", || is_refused(&nobody.run(&attempt)));
+    drop(enabled);
+
+    steps.finish(|| trusting.server.process.log());
+}
+
+/// Certifies this public line as a host's; the certificate as text.
+fn certified(authority: &KeyFile, files: &Place, public: &str, arguments: &[&str]) -> String {
+    let file = files.path().join("host.pub");
+    fs::write(&file, public).expect("write a public key");
+    let mut keygen = Command::new("ssh-keygen");
+    keygen.args(["-q", "-h", "-I", "interop", "-s"]).arg(&authority.private);
+    must_run(keygen.args(arguments).arg(&file));
+    fs::read_to_string(files.path().join("host-cert.pub")).expect("a certificate")
+}
+
+/// Goal: a host whose key nobody has written down vouches by what an authority says of it.
+/// Method: an `sshd` that knows the authority and no key. Root signs with the machine's key, somebody
+/// without rights through `ssh-keysign`; the same without the certificate is refused.
+#[test]
+fn a_certificate_of_this_host_vouches_where_its_authority_is_trusted() {
+    if let Err(why) = machine::host_keys() {
+        return binary::miss(&why);
+    }
+    if !has_keysign() {
+        return;
+    }
+    let turn = Turn::wait();
+    let enabled = match turn.enable_keysign() {
+        Ok(enabled) => enabled,
+        Err(why) => return binary::miss(&why),
+    };
+    let files = Place::new();
+    let authority = KeyFile::generate(&files.path().join("authority"), KeyKind::Ed25519);
+    let trusting = Trusting::start(&[], "*");
+    let name = trusting.name.as_str();
+    let nobody = AsNobody::new(&trusting.server);
+    let attempt = trusting.attempt();
+    let trusted = format!("@cert-authority {name} {}\n", authority.public_line);
+    let elsewhere = format!("@cert-authority {ELSEWHERE} {}\n", authority.public_line);
+    let revoked = format!("{trusted}@revoked * {}\n", authority.public_line);
+    let mut steps = Steps::new("host-based by a certificate");
+
+    for (what, arguments, known, is_good) in [
+        ("good", &["-n", name][..], &trusted, true),
+        ("one of several names", &["-n", &format!("{ELSEWHERE},{name}")], &trusted, true),
+        ("the name of another host", &["-n", ELSEWHERE], &trusted, false),
+        ("expired", &["-n", name, "-V", "20200101:20210101"], &trusted, false),
+        ("an authority of other hosts", &["-n", name], &elsewhere, false),
+        ("a revoked authority", &["-n", name], &revoked, false),
+    ] {
+        trusting.knows_lines(known);
+        let certificate =
+            turn.certify_host_key(|public| certified(&authority, &files, public, arguments));
+        let certificate = match certificate {
+            Ok(certificate) => certificate,
+            Err(why) => return binary::miss(&why),
+        };
+        let judge = |done| if is_good { is_in(&done) } else { is_refused(&done) };
+        trusting.trusts("root");
+        steps.run(format!("{what}, as root"), || judge(attempt.run()));
+        trusting.trusts(NOBODY.0);
+        steps.run(format!("{what}, as nobody"), || judge(nobody.run(&attempt)));
+        drop(certificate);
+        steps.run(format!("{what}, without it"), || is_refused(&nobody.run(&attempt)));
+    }
     drop(enabled);
 
     steps.finish(|| trusting.server.process.log());
