@@ -44,6 +44,14 @@ impl Scene {
         Self { place, key, sshd }
     }
 
+    /// An `sshd` with a host key of each of these kinds; `key` is the first.
+    fn with_keys(kinds: &[KeyKind]) -> Self {
+        let place = Place::new();
+        let settings = SshdSettings { host_keys: kinds.to_vec(), ..SshdSettings::default() };
+        let sshd = Sshd::start(place.path(), &place.dir("home"), &settings);
+        Self { place, key: sshd.host_keys[0].clone(), sshd }
+    }
+
     fn name(&self) -> String {
         format!("[127.0.0.1]:{}", self.sshd.login.port)
     }
@@ -111,6 +119,25 @@ fn records_of_every_form_are_found() {
     }
     let option = format!("RevokedHostKeys={}", other.public.display());
     scene.expect(&known, &[&option], DONE);
+}
+
+/// Goal: of several host keys the server shows the one that we know.
+/// Method: an `sshd` with three, of which one is recorded, each in turn; then one is wanted that is
+/// not recorded, which the server has too.
+#[test]
+fn the_host_key_that_is_recorded_is_the_one_that_is_asked_for() {
+    let scene = Scene::with_keys(&[KeyKind::Ed25519, KeyKind::EcdsaP256, KeyKind::Rsa3072]);
+    let algorithms = ["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512"];
+
+    for (recorded, algorithm) in scene.sshd.host_keys.iter().zip(algorithms) {
+        let line = format!("{} {}\n", scene.name(), recorded.public_line);
+        scene.expect(&line, &["StrictHostKeyChecking=yes"], DONE);
+        for wanted in algorithms {
+            let option = format!("HostKeyAlgorithms={wanted}");
+            let code = if wanted == algorithm { DONE } else { NOT_TRUSTED };
+            scene.expect(&line, &[&option], code);
+        }
+    }
 }
 
 #[test]
