@@ -73,7 +73,8 @@ pub trait Backend: Send + Sync + 'static {
     }
 }
 
-/// An open regular file. Closed when dropped; [`File::close`] reports what dropping would swallow.
+/// An open regular file. Closed when dropped; [`File::close`] reports what dropping would swallow, and is
+/// how a file that was written says that it is complete: a layer may keep others from seeing it before.
 pub trait File: Send + Sync {
     /// Reads at `offset` into `buffers` one after the other; as much as there is, `0` only at or
     /// past the end.

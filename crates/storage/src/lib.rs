@@ -9,6 +9,7 @@ mod error;
 pub mod limits;
 mod local;
 mod memory;
+mod on_close;
 mod read_only;
 
 pub use backend::{
@@ -17,4 +18,5 @@ pub use backend::{
 pub use error::{Error, ErrorKind, Result};
 pub use local::{Local, Resolver};
 pub use memory::Memory;
+pub use on_close::{Folder, OnClose, Uploads};
 pub use read_only::ReadOnly;

@@ -27,6 +27,19 @@ pub(crate) const BUFFERS_MAX: usize = 1024;
 /// Names that one `Dir::next_entries` call appends, whatever its caller asks for.
 pub(crate) const ENTRIES_MAX: usize = 4096;
 
+/// Uploads of one name by one user at a time, where uploads are published on close.
+pub const STAGED_SLOTS_MAX: usize = 4;
+
+/// Bytes of a file that is copied to be changed in place where uploads are published on close. The
+/// first WRITE waits for it, on file systems that cannot share blocks for a second or so.
+pub const IN_PLACE_LEN_MAX: u64 = 1 << 30;
+
+/// Bytes that are read at a time where the backend cannot copy by itself.
+pub(crate) const COPY_BUFFER_LEN: usize = 256 << 10;
+
+/// Staged parts of one folder that one sweep looks at: a second's work.
+pub const SWEEP_ENTRIES_MAX: usize = 100_000;
+
 /// Bytes that all files of one `Memory` may hold together unless set: a test or an embedded
 /// example needs less, and a stray `setstat` of a tebibyte must not take the machine down.
 pub const MEMORY_LEN_DEFAULT: u64 = 256 << 20;

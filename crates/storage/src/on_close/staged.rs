@@ -1,0 +1,179 @@
+//! An open file whose changes go to a part, which closing publishes.
+
+use std::any::Any;
+use std::io::IoSliceMut;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::Shared;
+use super::uploads::Claim;
+use crate::{Attrs, Error, ErrorKind, File, OpenHow, Result, SetAttrs};
+
+/// See [`OnClose`](super::OnClose).
+pub(super) struct StagedFile {
+    layer: Arc<Shared>,
+    /// The canonical path that the part will have.
+    target: Vec<u8>,
+    how: OpenHow,
+    /// The file of that name, until the first change of it.
+    published: Option<Box<dyn File>>,
+    staged: OnceLock<Part>,
+    /// Held while the part is made.
+    staging: Mutex<()>,
+}
+
+/// A part that is open for writing.
+pub(super) struct Part {
+    file: SyncedOnDrop,
+    pub path: Vec<u8>,
+    claim: Claim,
+}
+
+/// Syncs a file that is dropped: whoever goes on with it reads its size and believes it, also after a
+/// power cut.
+struct SyncedOnDrop(Option<Box<dyn File>>);
+
+impl Part {
+    pub fn new(file: Box<dyn File>, path: Vec<u8>, claim: Claim) -> Self {
+        Self { file: SyncedOnDrop(Some(file)), path, claim }
+    }
+
+    /// The same part through another handle.
+    pub fn with_file(self, file: Box<dyn File>) -> Self {
+        Self { file: SyncedOnDrop(Some(file)), ..self }
+    }
+
+    pub fn file(&self) -> Result<&dyn File> {
+        self.file.0.as_deref().ok_or(Error::new(ErrorKind::Other, "closed"))
+    }
+}
+
+impl Drop for SyncedOnDrop {
+    fn drop(&mut self) {
+        if let Some(file) = self.0.take() {
+            let _ = file.sync();
+        }
+    }
+}
+
+impl StagedFile {
+    /// Writes go to `part`.
+    pub fn staged(layer: &Arc<Shared>, target: Vec<u8>, how: &OpenHow, part: Part) -> Self {
+        Self {
+            layer: Arc::clone(layer),
+            target,
+            how: *how,
+            published: None,
+            staged: OnceLock::from(part),
+            staging: Mutex::new(()),
+        }
+    }
+
+    /// `file` has the name `target`; the first change makes a part of it.
+    pub fn published(
+        layer: &Arc<Shared>,
+        target: Vec<u8>,
+        how: &OpenHow,
+        file: Box<dyn File>,
+    ) -> Self {
+        Self {
+            layer: Arc::clone(layer),
+            target,
+            how: *how,
+            published: Some(file),
+            staged: OnceLock::new(),
+            staging: Mutex::new(()),
+        }
+    }
+
+    /// What this handle reads.
+    fn current(&self) -> Result<&dyn File> {
+        match (self.staged.get(), &self.published) {
+            (Some(part), _) => part.file(),
+            (None, Some(file)) => Ok(&**file),
+            (None, None) => Err(Error::new(ErrorKind::Other, "closed")),
+        }
+    }
+
+    /// What this handle changes.
+    fn part(&self) -> Result<&Part> {
+        if let Some(part) = self.staged.get() {
+            return Ok(part);
+        }
+        let _alone = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        match (self.staged.get(), &self.published) {
+            (Some(part), _) => Ok(part),
+            (None, None) => Err(Error::new(ErrorKind::Other, "closed")),
+            (None, Some(file)) => {
+                let part = self.layer.copy(&**file, &self.target, &self.how)?;
+                Ok(self.staged.get_or_init(|| part))
+            }
+        }
+    }
+}
+
+impl File for StagedFile {
+    fn read_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> Result<usize> {
+        self.current()?.read_at(buffers, offset)
+    }
+
+    fn try_read_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> Option<Result<usize>> {
+        self.current().ok()?.try_read_at(buffers, offset)
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> Result<()> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        let part = self.part()?;
+        let _turn = part.claim.turn("write")?;
+        part.file()?.write_at(data, offset)
+    }
+
+    fn stat(&self) -> Result<Attrs> {
+        self.current()?.stat()
+    }
+
+    /// Mode and times of a file that was not changed are set where they are: it has no part.
+    fn set_attrs(&self, attrs: &SetAttrs) -> Result<()> {
+        if attrs.size.is_none() && self.staged.get().is_none() {
+            return self.current()?.set_attrs(attrs);
+        }
+        let part = self.part()?;
+        let _turn = part.claim.turn("fsetstat")?;
+        part.file()?.set_attrs(attrs)
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.current()?.sync()
+    }
+
+    fn copy_to(&self, from: u64, len: u64, target: &dyn File, to: u64) -> Option<Result<u64>> {
+        self.current().ok()?.copy_to(from, len, target, to)
+    }
+
+    /// The part's own type, so that the backend below copies into it by itself; this one's while there is
+    /// no part, or not for this handle any more, so that it does not.
+    fn as_any(&self) -> &dyn Any {
+        match self.staged.get() {
+            Some(part) if part.claim.is_held() => part.file().map_or(self, |file| file.as_any()),
+            _ => self,
+        }
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        let Self { layer, target, how, published, staged, .. } = *self;
+        let Some(Part { mut file, path, claim }) = staged.into_inner() else {
+            return published.map_or(Ok(()), |file| file.close());
+        };
+        drop(claim.turn("close")?);
+        // On stable storage before anybody sees it; a part that cannot be stays a part.
+        if let Some(file) = file.0.take() {
+            match file.sync() {
+                Err(error) if error.kind != ErrorKind::Unsupported => return Err(error),
+                _ => file.close()?,
+            }
+        }
+        let replace = !(how.create && how.exclusive);
+        claim.close(|| layer.publish(&path, &target, replace))
+    }
+}
