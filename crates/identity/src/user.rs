@@ -43,10 +43,32 @@ pub struct User {
     /// The first second, since 1970, at which the account is over.
     pub expires: Option<u64>,
     pub read_only: bool,
+    /// When others see what the user uploads.
+    pub publish: Publish,
+    /// Directories in which other rules hold; that with the longest path decides.
+    pub folders: Vec<FolderRules>,
     /// `false`: refused whatever is proven.
     pub enabled: bool,
     /// The settings do not know the user; a program or service outside does.
     pub is_external: bool,
+}
+
+/// When an upload becomes visible under its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Publish {
+    /// While it grows.
+    #[default]
+    Direct,
+    /// When it is complete, synced and closed.
+    OnClose,
+}
+
+/// What holds in one directory and everything in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FolderRules {
+    /// Absolute, as the user sees it.
+    pub path: String,
+    pub publish: Publish,
 }
 
 /// A key of a user, and where it stands.
@@ -94,6 +116,8 @@ impl User {
             hours: None,
             expires: None,
             read_only: false,
+            publish: Publish::Direct,
+            folders: Vec::new(),
             enabled: true,
             is_external: false,
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use sterna_identity::{Directory, User};
 use sterna_ssh_crypto::SystemRandom;
 use sterna_ssh_proto::ServerConfig;
-use sterna_storage::{Backend, Error as StorageError, Local};
+use sterna_storage::{Backend, Error as StorageError};
 use tokio::net::TcpListener;
 
 use crate::authenticate::{Authenticator, StorageOf, Users};
@@ -21,6 +21,7 @@ use crate::io_pool::IoPool;
 use crate::limits::CONNECTIONS_MAX;
 use crate::listener::Server;
 use crate::login_delay::LoginDelay;
+use crate::roots::Roots;
 use crate::sftp::{Resources, SessionPolicy};
 
 /// Threads that judge logins. They mostly wait: for programs outside, for names of hosts, and for
@@ -84,7 +85,7 @@ impl Default for Builder {
             listen: Vec::new(),
             host_keys: None,
             authenticator: None,
-            storage_of: Box::new(local_root),
+            storage_of: Box::new(local_roots()),
             resources: None,
             connections_max: CONNECTIONS_MAX,
             defence: None,
@@ -96,8 +97,10 @@ impl Default for Builder {
 }
 
 /// The directory that a user's record names, as `/`.
-fn local_root(user: &User) -> Result<(Arc<dyn Backend>, SessionPolicy), StorageError> {
-    Ok((Arc::new(Local::open(&user.root)?), SessionPolicy::of_user(user)))
+fn local_roots()
+-> impl Fn(&User) -> Result<(Arc<dyn Backend>, SessionPolicy), StorageError> + Send + Sync {
+    let roots = Roots::new();
+    move |user| Ok((roots.open(user)?, SessionPolicy::of_user(user)))
 }
 
 impl Builder {

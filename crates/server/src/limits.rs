@@ -87,6 +87,10 @@ pub const COMMAND_FILES_MAX: usize = 256;
 /// Output of one command that waits for the peer, in bytes.
 pub const COMMAND_OUTPUT_MAX: usize = 256 * 1024;
 
+/// Users whose unfinished uploads are swept; those of users beyond it stay until their next upload of
+/// the same name.
+pub const SWEPT_ROOTS_MAX: usize = 100_000;
+
 /// Connections at a time when nothing is configured.
 pub const CONNECTIONS_MAX: usize = 10_000;
 

@@ -16,13 +16,13 @@ use clap::Args;
 use ipnet::IpNet;
 use sterna_identity::{Directory, PasswordHash, User, UserKey};
 use sterna_server::{
-    Banner, BuildError, HostKeys, Server, SystemWorld, Users,
+    Banner, BuildError, HostKeys, Roots, Server, SystemWorld, Users,
     defence::{Defence, DefenceSettings},
     sftp::{Names, SessionPolicy, SystemNames},
 };
 use sterna_ssh_crypto::{Random, SystemRandom};
 use sterna_state::State;
-use sterna_storage::{Backend, Local};
+use sterna_storage::Backend;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use self::answer::unban;
@@ -47,6 +47,9 @@ Examples:
 
 /// How long sessions may take to finish what they do when the server is asked to end.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// Time between two looks for unfinished uploads that are too old.
+const SWEEP_PAUSE: Duration = Duration::from_secs(3600);
 
 /// Share a directory, or run a server from a settings file
 #[derive(Debug, Args)]
@@ -140,6 +143,7 @@ impl ServeArgs {
             legacy: Legacy::default(),
             defence: DefenceSettings { exempt: loopback(), ..DefenceSettings::default() },
             users,
+            keep_unfinished: settings::KEEP_UNFINISHED_DEFAULT,
             warnings: Vec::new(),
         };
         let share = Share { root, user: name, made_password, read_only: self.read_only };
@@ -186,7 +190,7 @@ impl Plan {
             None => None,
         };
         let control_dir = state_dir_of(&settings);
-        let Settings { listen, banner, legacy, defence, users, .. } = settings;
+        let Settings { listen, banner, legacy, defence, users, keep_unfinished, .. } = settings;
         let defence = start_defence(defence, state.as_ref())?;
         let mut world = SystemWorld::new();
         if let Some(state) = state {
@@ -199,15 +203,17 @@ impl Plan {
         }
         let users = Arc::new(Users::with_world(users, world));
         let banner = Banner::new(banner);
+        let roots = Arc::new(Roots::new());
         let builder = Server::builder()
             .host_keys(host_keys)
             .authenticator(Arc::clone(&users))
             .defence(Arc::clone(&defence))
             .banner(banner.clone())
             .ssh(move |config| legacy.allow_in(&mut config.common.algorithms))
-            .storage(storage_of(SystemNames::load()));
+            .storage(storage_of(Arc::clone(&roots), SystemNames::load()));
         let builder = listen.iter().fold(builder, |builder, at| builder.listen(*at));
         let server = builder.bind().map_err(cannot_start)?;
+        tokio::spawn(sweep_hourly(roots, Arc::clone(&users), keep_unfinished));
         let live = reloads.map(|(file, effective)| {
             let defence = Arc::clone(&defence);
             Arc::new(Reloader::new(file, fixed, users, defence, banner, effective))
@@ -324,13 +330,29 @@ fn cannot_start(error: BuildError) -> Failure {
     }
 }
 
+/// Removes what was left unfinished for too long, now and every hour.
+async fn sweep_hourly(roots: Arc<Roots>, users: Arc<Users>, keep: Duration) {
+    let mut hours = tokio::time::interval(SWEEP_PAUSE);
+    loop {
+        hours.tick().await;
+        let (roots, users) = (Arc::clone(&roots), Arc::clone(&users));
+        // A sweep that panicked has said so; the next one may do better.
+        let _ = tokio::task::spawn_blocking(move || {
+            roots.expect(users.directory().users().map(|user| &**user));
+            roots.sweep(keep)
+        })
+        .await;
+    }
+}
+
 /// Opens a user's directory at login, so that one that vanished concerns its user only.
 fn storage_of(
+    roots: Arc<Roots>,
     names: SystemNames,
 ) -> impl Fn(&User) -> sterna_storage::Result<(Arc<dyn Backend>, SessionPolicy)> + Send + Sync {
     let names: Arc<dyn Names> = Arc::new(names);
     move |user| {
-        let backend: Arc<dyn Backend> = Arc::new(Local::open(&user.root)?);
+        let backend = roots.open(user)?;
         Ok((backend, SessionPolicy { names: Arc::clone(&names), ..SessionPolicy::of_user(user) }))
     }
 }

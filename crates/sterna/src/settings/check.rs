@@ -16,6 +16,7 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use sterna_identity::{
@@ -46,6 +47,12 @@ const BANNER_LEN_MAX: usize = 8 * 1024;
 /// Bytes of a file with a host certificate.
 const CERTIFICATE_LEN_MAX: u64 = 64 * 1024;
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Long enough for a weekend and the holiday behind it.
+pub const KEEP_UNFINISHED_DEFAULT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Ten years.
+const KEEP_UNFINISHED_DAYS_MAX: u64 = 3650;
+
 /// Settings that make sense.
 #[derive(Debug)]
 pub struct Settings {
@@ -60,6 +67,8 @@ pub struct Settings {
     pub banner: Option<String>,
     pub legacy: Legacy,
     pub defence: DefenceSettings,
+    /// How long unfinished uploads stay where they are published on close.
+    pub keep_unfinished: Duration,
     /// Users, and the rules that hold for all of them.
     pub users: Directory,
     /// What was left out although the settings stand, to be logged.
@@ -242,6 +251,7 @@ impl<'f> Check<'f> {
                 return None;
             }
         };
+        let keep_unfinished = self.keep_unfinished(source, top.keep_unfinished_days.as_ref());
         let state_dir = tables.top.state_dir.map(|dir| source.resolve(dir.get_ref()));
         Some(Settings {
             listen,
@@ -251,6 +261,7 @@ impl<'f> Check<'f> {
             banner,
             legacy,
             defence,
+            keep_unfinished,
             users,
             warnings: Vec::new(),
         })
@@ -304,6 +315,15 @@ impl<'f> Check<'f> {
             }
         }
         listen
+    }
+
+    fn keep_unfinished(&mut self, source: &Source, days: Option<&Spanned<u64>>) -> Duration {
+        let Some(days) = days else { return KEEP_UNFINISHED_DEFAULT };
+        if !(1..=KEEP_UNFINISHED_DAYS_MAX).contains(days.get_ref()) {
+            let why = format!("not between 1 and {KEEP_UNFINISHED_DAYS_MAX}");
+            self.errors.push(source.error(days.span(), "keep_unfinished_days", why));
+        }
+        DAY.saturating_mul((*days.get_ref()).try_into().unwrap_or(u32::MAX))
     }
 
     /// The path of a file that must exist.

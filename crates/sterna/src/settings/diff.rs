@@ -10,7 +10,7 @@ use crate::output::display_name;
 
 /// Keys at the top whose new values need a restart.
 pub const NEEDS_RESTART: &[&str] =
-    &["listen", "state_dir", "host_keys", "host_certificates", "legacy"];
+    &["listen", "state_dir", "host_keys", "host_certificates", "legacy", "keep_unfinished_days"];
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,7 +127,9 @@ fn flat(table: &Table) -> BTreeMap<String, &Value> {
         for (key, value) in table {
             match value {
                 Value::Table(inner) => open.push((format!("{prefix}{key}."), inner)),
-                Value::Array(items) if items.iter().any(Value::is_table) => {}
+                // They have lines of their own.
+                Value::Array(_)
+                    if prefix.is_empty() && matches!(key.as_str(), "user" | "group") => {}
                 other => drop(all.insert(format!("{prefix}{key}"), other)),
             }
         }

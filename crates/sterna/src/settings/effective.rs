@@ -18,8 +18,8 @@ use super::{
     files::Files,
     places::Places,
     schema::{
-        DefenceTable, GroupTable, HookTable, HostBasedTable, PenaltiesTable, PolicyTable, SECRETS,
-        TABLES, TopTable, UserTable, keys_of,
+        DefenceTable, FolderTable, GroupTable, HookTable, HostBasedTable, PenaltiesTable,
+        PolicyTable, SECRETS, TABLES, TopTable, UserTable, keys_of,
     },
     source::{SettingsError, Source},
 };
@@ -228,6 +228,8 @@ fn add_defaults(table: &mut Table, settings: &Settings) {
     }
     add("ca_signature_algorithms", settings.users.rules().ca_signature_algorithms.clone().into());
     add("legacy", Vec::<String>::new().into());
+    let days = settings.keep_unfinished.as_secs() / (24 * 3600);
+    add("keep_unfinished_days", i64::try_from(days).unwrap_or(i64::MAX).into());
     if let Some(Value::Table(host_based)) = table.get_mut("host_based") {
         host_based.entry("check_address").or_insert(true.into());
     }
@@ -332,6 +334,7 @@ pub fn keys_in(table: &str) -> Vec<&'static str> {
         "defence.penalties" => keys_of::<PenaltiesTable>().to_vec(),
         "group" => [keys_of::<GroupTable>(), keys_of::<PolicyTable>()].concat(),
         "user" => [keys_of::<UserTable>(), keys_of::<PolicyTable>()].concat(),
+        "user.folder" | "group.folder" => keys_of::<FolderTable>().to_vec(),
         _ => Vec::new(),
     }
 }
@@ -357,7 +360,8 @@ fn fill(
                 let mut tables = ArrayOfTables::new();
                 for table in items.iter().filter_map(Value::as_table) {
                     let mut filled = toml_edit::Table::new();
-                    let name = table.get("name").and_then(Value::as_str).unwrap_or_default();
+                    let name = table.get("name").or_else(|| table.get("path"));
+                    let name = name.and_then(Value::as_str).unwrap_or_default();
                     let path = [&path[..], &[name.to_owned()]].concat();
                     fill(&mut filled, table, &inner, &path, place);
                     tables.push(filled);

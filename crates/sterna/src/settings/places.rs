@@ -7,7 +7,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::{check::USERS_MAX, files::Files, source::Source};
 
-/// Keys from the outermost to the value's own; users and groups by their names.
+/// Keys from the outermost to the value's own; users and groups by their names, folders by their
+/// paths.
 pub type KeyPath = Vec<String>;
 
 /// The place of every value that is written down.
@@ -55,7 +56,8 @@ impl Places {
                 DeValue::Array(items) if items.iter().any(|item| is_table(item.get_ref())) => {
                     for item in items {
                         if let DeValue::Table(inner) = item.get_ref() {
-                            let name = name_of(inner).unwrap_or_default();
+                            let name = name_of(inner).or_else(|| text_of(inner, "path"));
+                            let name = name.unwrap_or_default();
                             self.add(source, inner, &[&path[..], &[name]].concat());
                         }
                     }
@@ -73,8 +75,12 @@ fn is_table(value: &DeValue<'_>) -> bool {
 }
 
 fn name_of(table: &DeTable<'_>) -> Option<String> {
-    match table.get("name")?.get_ref() {
-        DeValue::String(name) => Some(name.to_string()),
+    text_of(table, "name")
+}
+
+fn text_of(table: &DeTable<'_>, key: &str) -> Option<String> {
+    match table.get(key)?.get_ref() {
+        DeValue::String(text) => Some(text.to_string()),
         _ => None,
     }
 }

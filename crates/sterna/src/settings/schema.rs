@@ -40,6 +40,7 @@ pub struct TopTable {
     pub revoked_keys_file: Option<Spanned<PathBuf>>,
     pub authorized_keys_command: Option<Spanned<Vec<String>>>,
     pub authorized_keys_command_timeout_s: Option<Spanned<u64>>,
+    pub keep_unfinished_days: Option<Spanned<u64>>,
 }
 
 /// `[host_based]`.
@@ -149,7 +150,17 @@ pub struct PolicyTable {
     pub hours: Option<Spanned<Vec<Spanned<String>>>>,
     pub time_zone: Option<Spanned<String>>,
     pub expires: Option<Spanned<Expiry>>,
-    /// `direct` (the default): an upload is visible while it grows.
+    /// `direct` (the default): an upload is visible while it grows. `on-close`: when it is complete.
+    pub publish: Option<Spanned<String>>,
+    pub folder: Option<Spanned<Vec<Spanned<FolderTable>>>>,
+}
+
+/// `[[user.folder]]` and `[[group.folder]]`: what holds in one directory.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FolderTable {
+    /// Absolute, as the user sees it.
+    pub path: Option<Spanned<String>>,
     pub publish: Option<Spanned<String>>,
 }
 

@@ -31,7 +31,7 @@ fn a_mistake_is_named_with_file_line_key_and_reason() {
         (user("authorized_keys = ['ssh-ed25519 AAAA']"), 4, "user.authorized_keys", "key"),
         (user("totp_secret = 'JBSWY3DP'"), 4, "user.totp_secret", "shorter"),
         (user("allow_from = ['10.0.0.1/8']"), 4, "user.allow_from", "beyond its mask"),
-        (user("publish = 'on-close'"), 4, "user.publish", "not supported yet"),
+        (user("publish = 'later'"), 4, "user.publish", "neither"),
         (user("colour = 'red'"), 4, "user.colour", "unknown"),
         ("trusted_user_ca_keys = []\n".to_owned(), 1, "trusted_user_ca_keys", "no key"),
         ("[host_based]\ncheck_address = 1\n".to_owned(), 2, "host_based.check_address", "invalid"),

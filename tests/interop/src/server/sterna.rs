@@ -62,6 +62,50 @@ pub fn sterna_with(
     }
 }
 
+/// A server whose user's uploads are published on close; `None` in a baseline run.
+///
+/// # Panics
+/// When it does not come up; the message has its output.
+pub fn sterna_publishing_on_close() -> Option<Server> {
+    if binary::is_baseline() {
+        return None;
+    }
+    let place = Place::new();
+    let root = place.dir("shared");
+    let key = KeyFile::generate(&place.path().join("user_key"), KeyKind::Ed25519);
+    let host_keys = generate_host_keys(place.path(), &[KeyKind::Ed25519]);
+    let settings = place.path().join("sterna.toml");
+    let user = |name: &str| {
+        format!(
+            "[[user]]\nname = '{name}'\nroot = 'shared'\nauthorized_keys = ['{}']\n\
+             publish = 'on-close'\n",
+            key.public_line.trim()
+        )
+    };
+    let text = format!(
+        "listen = ['127.0.0.1:0']\nstate_dir = 'state'\nhost_keys = ['{}']\n\
+         [defence]\nexempt = ['127.0.0.0/8']\n{}{}",
+        host_keys[0].private.display(),
+        user(USER),
+        user("other"),
+    );
+    fs::write(&settings, text).expect("write the settings");
+    let mut serve = Command::new(binary::sterna());
+    serve.args(["serve", "--config"]).arg(&settings);
+    let process = Process::start("sterna serve", &mut serve).unwrap_or_else(|e| panic!("{e}"));
+    let login = Login::new(place.path(), listening_port(&process), &key, &host_keys);
+    Some(Server {
+        name: "sterna serve, on-close",
+        login,
+        host_keys,
+        root,
+        remote_root: "/".into(),
+        lacks: vec![],
+        process,
+        place,
+    })
+}
+
 /// The port in the line `listening on ADDR:PORT`.
 ///
 /// # Panics

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use sterna_identity::{PasswordHash, User};
@@ -65,6 +65,7 @@ pub struct Fixed {
     host_keys: Vec<PathBuf>,
     host_certificates: Vec<PathBuf>,
     legacy: Legacy,
+    keep_unfinished: Duration,
 }
 
 impl Fixed {
@@ -75,6 +76,7 @@ impl Fixed {
             host_keys: settings.host_keys.clone(),
             host_certificates: settings.host_certificates.clone(),
             legacy: settings.legacy.clone(),
+            keep_unfinished: settings.keep_unfinished,
         }
     }
 
@@ -86,6 +88,7 @@ impl Fixed {
             self.host_keys != new.host_keys,
             self.host_certificates != new.host_certificates,
             self.legacy != new.legacy,
+            self.keep_unfinished != new.keep_unfinished,
         ];
         let all = NEEDS_RESTART.iter().zip(has_changed);
         all.filter(|(_, changed)| *changed).map(|(key, _)| *key).collect()

@@ -6,15 +6,18 @@ use jiff::{
     civil,
     tz::{Offset, TimeZone},
 };
-use sterna_identity::{Chain, HostUser, Hours, limits::HOST_NAME_LEN_MAX};
+use sterna_identity::{Chain, FolderRules, HostUser, Hours, Publish, limits::HOST_NAME_LEN_MAX};
 use sterna_ssh_files::{AddressError, AddressList, KnownHosts, Shosts};
 use toml::{Spanned, value::Datetime};
 
 use super::{Check, Scope, at, paths};
-use crate::settings::schema::PolicyTable;
+use crate::settings::schema::{FolderTable, PolicyTable};
 
 /// Bytes of a principal; longer names are no names.
 const PRINCIPAL_LEN_MAX: usize = 1024;
+
+/// Folders with rules of their own, of one user: each OPEN for writing looks through them.
+const FOLDERS_MAX: usize = 100;
 
 /// Each key as it was understood; `None` where nothing was said.
 #[derive(Clone, Default)]
@@ -31,6 +34,8 @@ pub struct Policy {
     pub hours: Option<Vec<String>>,
     pub time_zone: Option<TimeZone>,
     pub expires: Option<Datetime>,
+    pub publish: Option<Publish>,
+    pub folders: Option<Vec<FolderRules>>,
 }
 
 impl Policy {
@@ -48,6 +53,8 @@ impl Policy {
             hours: self.hours.or_else(|| other.hours.clone()),
             time_zone: self.time_zone.or_else(|| other.time_zone.clone()),
             expires: self.expires.or(other.expires),
+            publish: self.publish.or(other.publish),
+            folders: self.folders.or_else(|| other.folders.clone()),
         }
     }
 
@@ -109,18 +116,69 @@ impl Check<'_> {
                 self.errors.push(scope.error(expires.span(), "expires", why));
                 None
             }),
+            publish: self.publish(scope, "publish", table.publish.as_ref()),
+            folders: table.folder.as_ref().map(|folders| self.folders(scope, folders)),
         };
         self.needs_host_based(scope, table);
-        if let Some(publish) = &table.publish {
-            let why = match publish.get_ref().as_str() {
-                "direct" => None,
-                "on-close" => Some("\"on-close\" is not supported yet"),
-                _ => Some("not \"direct\""),
-            };
-            let error = why.map(|why| scope.error(publish.span(), "publish", why));
-            self.errors.extend(error);
-        }
         policy
+    }
+
+    fn publish(
+        &mut self,
+        scope: &Scope<'_>,
+        key: &str,
+        typed: Option<&Spanned<String>>,
+    ) -> Option<Publish> {
+        let typed = typed?;
+        match typed.get_ref().as_str() {
+            "direct" => Some(Publish::Direct),
+            "on-close" => Some(Publish::OnClose),
+            _ => {
+                let why = "neither \"direct\" nor \"on-close\"";
+                self.errors.push(scope.error(typed.span(), key, why));
+                None
+            }
+        }
+    }
+
+    fn folders(
+        &mut self,
+        scope: &Scope<'_>,
+        typed: &Spanned<Vec<Spanned<FolderTable>>>,
+    ) -> Vec<FolderRules> {
+        let tables = typed.get_ref();
+        if tables.len() > FOLDERS_MAX {
+            let why = format!("more than {FOLDERS_MAX} folders");
+            self.errors.push(scope.error(typed.span(), "folder", why));
+            return Vec::new();
+        }
+        let mut folders: Vec<FolderRules> = Vec::new();
+        for table in tables {
+            let FolderTable { path, publish } = table.get_ref();
+            let read = self.publish(scope, "folder.publish", publish.as_ref());
+            if publish.is_none() {
+                self.errors.push(scope.error(table.span(), "folder.publish", "is missing"));
+            }
+            let Some(path) = path else {
+                self.errors.push(scope.error(table.span(), "folder.path", "is missing"));
+                continue;
+            };
+            let text = path.get_ref().trim_end_matches('/');
+            let why = if !path.get_ref().starts_with('/') {
+                "not an absolute path, as the user sees it"
+            } else if text.contains('\0') || text.split('/').any(|name| matches!(name, "." | ".."))
+            {
+                "not a plain path: no dots in it"
+            } else if folders.iter().any(|folder| folder.path.trim_end_matches('/') == text) {
+                "is there twice"
+            } else {
+                let path = if text.is_empty() { "/" } else { text }.to_owned();
+                folders.push(FolderRules { path, publish: read.unwrap_or_default() });
+                continue;
+            };
+            self.errors.push(scope.error(path.span(), "folder.path", why));
+        }
+        folders
     }
 
     /// What would never be looked at is a mistake.

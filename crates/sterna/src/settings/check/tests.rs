@@ -1,6 +1,6 @@
 //! What a file may say, and how mistakes in it are named.
 
-use sterna_identity::Method;
+use sterna_identity::{FolderRules, Method, Publish};
 use sterna_server::defence::Overflow;
 
 use super::*;
@@ -188,7 +188,16 @@ fn every_mistake_is_named_with_line_key_and_reason() {
         (user("time_zone = 'Atlantis/Middle'"), "5: user.time_zone: not a time zone that this \
           machine knows, such as \"Europe/Berlin\"".into()),
         (user("expires = 12:00:00"), "5: user.expires: not a date, or a date and time".into()),
-        (user("publish = 'on-close'"), "5: user.publish: \"on-close\" is not supported yet".into()),
+        (user("publish = 'later'"),
+         "5: user.publish: neither \"direct\" nor \"on-close\"".into()),
+        (user("[[user.folder]]\npath = 'in'\npublish = 'direct'"),
+         "6: user.folder.path: not an absolute path, as the user sees it".into()),
+        (user("[[user.folder]]\npath = '/a/../b'\npublish = 'direct'"),
+         "6: user.folder.path: not a plain path: no dots in it".into()),
+        (user("[[user.folder]]\npath = '/in'\npublish = 'soon'"),
+         "7: user.folder.publish: neither \"direct\" nor \"on-close\"".into()),
+        (user("[[user.folder]]\npublish = 'direct'"), "5: user.folder.path: is missing".into()),
+        (user("[[user.folder]]\npath = '/in'"), "5: user.folder.publish: is missing".into()),
         (user("totp_secret = 'JBSWY'"),
          "5: user.totp_secret: TOTP secret: shorter than 80 bits".into()),
         (user("recovery_codes = ['x']\ntotp_secret = 'JBSWY3DPEHPK3PXP'"),
@@ -243,7 +252,8 @@ fn every_key_of_a_user_is_understood() {
              totp_secret='JBSWY3DPEHPK3PXP'\nrecovery_codes=['{recovery}']\n\
              methods=['publickey,keyboard-interactive', 'hostbased']\n\
              allow_from=['192.0.2.0/24', '!192.0.2.7']\nhours=['mon-fri 08:00-18:00']\n\
-             time_zone='UTC'\nexpires=1970-01-02\nread_only=true\nenabled=false\npublish='direct'"
+             time_zone='UTC'\nexpires=1970-01-02\nread_only=true\nenabled=false\npublish='on-close'\n\
+             [[user.folder]]\npath='/scratch/'\npublish='direct'"
         ),
     ));
     fs::write(dir.path().join("hosts"), "# none\n").unwrap();
@@ -273,6 +283,9 @@ fn every_key_of_a_user_is_understood() {
     assert!(hours.contain(1_704_067_200 + 9 * 3600) && !hours.contain(1_704_067_200));
     assert_eq!(user.expires, Some(86_400));
     assert!(user.read_only && !user.enabled);
+    assert_eq!(user.publish, Publish::OnClose);
+    let scratch = FolderRules { path: "/scratch".into(), publish: Publish::Direct };
+    assert_eq!(user.folders, [scratch]);
     assert!(!settings.users.rules().host_based.as_ref().unwrap().check_address);
 }
 

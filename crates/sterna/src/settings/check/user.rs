@@ -164,6 +164,8 @@ impl Check<'_> {
             hours,
             expires,
             read_only: policy.read_only.unwrap_or(false),
+            publish: policy.publish.unwrap_or_default(),
+            folders: policy.folders.unwrap_or_default(),
             enabled: policy.enabled.unwrap_or(true),
             ..User::new(name?, root?)
         };

@@ -135,6 +135,7 @@ fn the_reference_has_every_key_and_no_other() {
     // What users and groups share is documented once.
     let shared = keys_of::<PolicyTable>().to_vec();
     assert_eq!(keys("user"), sorted(keys_of::<UserTable>().to_vec()));
+    assert_eq!(keys("user.folder"), sorted(keys_in("user.folder")));
     assert_eq!(keys("group"), sorted([keys_of::<GroupTable>(), &shared].concat()));
 }
 
