@@ -20,7 +20,9 @@ mod unsent;
 
 use std::sync::{Arc, OnceLock};
 
-use sterna_sftp_proto::extension::{Extended, Extension, Limits as LimitsRequest, LimitsReply};
+use sterna_sftp_proto::extension::{
+    Extended, Extension, Limits as LimitsRequest, LimitsReply, PosixAttrsRequest,
+};
 use sterna_sftp_proto::limits::REPLY_PACKET_LEN_MAX;
 use sterna_sftp_proto::{Reply, Request, StatusCode};
 use sterna_sshwire::Reader;
@@ -89,6 +91,8 @@ struct Inner {
     failure: Arc<OnceLock<Error>>,
     greeting: Greeting,
     limits: Limits,
+    /// Attributes carry what `posix-attrs@sterna-sftp` adds.
+    exact_attrs: bool,
 }
 
 impl Sftp {
@@ -106,7 +110,8 @@ impl Sftp {
         Self::start(handle, &options).await
     }
 
-    /// Waits for VERSION, then asks for the limits if they are offered (CLT-1, CLT-2).
+    /// Waits for VERSION, then asks for the limits (CLT-1, CLT-2) and for exact attributes, as far as they are
+    /// offered, in one round trip.
     pub(crate) async fn start(handle: EngineHandle, options: &SftpOptions) -> Result<Self, Error> {
         let lost =
             || Error::Interrupted { doing: "start SFTP", why: "the connection ended".into() };
@@ -120,6 +125,11 @@ impl Sftp {
             failure: handle.failure,
             greeting,
             limits: Limits { read_len: safe, write_len: safe, open_handles: 0 },
+            exact_attrs: false,
+        };
+        let exact = match inner.greeting.offered.contains(Extension::PosixAttrs) {
+            true => Some(inner.begin(Extended::from(PosixAttrsRequest::new()).into()).await?),
+            false => None,
         };
         if inner.greeting.offered.contains(Extension::Limits) {
             let frame = inner.ask(Extended::Limits(LimitsRequest::new()).into()).await?;
@@ -134,7 +144,24 @@ impl Sftp {
                 };
             }
         }
+        if let Some(exact) = exact {
+            let frame = exact.await.unwrap_or_else(|_| Err(inner.ended()))?;
+            inner.exact_attrs =
+                matches!(frame.reply()?, Reply::Status(status) if status.code == StatusCode::Ok);
+        }
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether attributes carry times to the nanosecond, a file id and a link count: see
+    /// [`modified_nanos`](sterna_sftp_proto::Attrs::modified_nanos) and its neighbours. Only our own
+    /// servers offer it (`posix-attrs@sterna-sftp`).
+    pub fn has_exact_attrs(&self) -> bool {
+        self.inner.exact_attrs
+    }
+
+    /// The attributes that this server can be asked to set.
+    fn sendable(&self, attrs: &Attrs) -> Attrs {
+        Attrs { posix: attrs.posix.filter(|_| self.has_exact_attrs()), ..*attrs }
     }
 
     pub fn limits(&self) -> Limits {
@@ -240,10 +267,17 @@ impl Waiting {
 }
 
 impl Inner {
-    async fn ask(&self, request: Request<'_>) -> Result<Frame, Error> {
+    async fn begin(
+        &self,
+        request: Request<'_>,
+    ) -> Result<oneshot::Receiver<Result<Frame, Error>>, Error> {
         let (reply_to, reply) = oneshot::channel();
         self.submit(call(request, ReplyTo::One(reply_to))).await?;
-        reply.await.unwrap_or_else(|_| Err(self.ended()))
+        Ok(reply)
+    }
+
+    async fn ask(&self, request: Request<'_>) -> Result<Frame, Error> {
+        self.begin(request).await?.await.unwrap_or_else(|_| Err(self.ended()))
     }
 
     async fn submit(&self, call: Call) -> Result<(), Error> {

@@ -5,6 +5,7 @@
 
 use sterna_sshwire::{DecodeError, Reader, Why, put_string, put_u32, put_u64};
 
+use crate::extension::PosixAttrs;
 use crate::limits::{ATTR_PAIR_LEN_MAX, ATTR_PAIRS_MAX};
 
 /// Attributes of a file, or those to be set. `None` is "not said".
@@ -16,6 +17,9 @@ pub struct Attrs<'a> {
     /// POSIX `st_mode`: in replies with the file type bits, see [`kind`].
     pub permissions: Option<u32>,
     pub times: Option<Times>,
+    /// The pair of `posix-attrs@sterna-sftp`: only in sessions that have turned it on. On the wire it is the
+    /// first extended pair, and not among those of `extended`.
+    pub posix: Option<PosixAttrs>,
     /// Vendors' pairs; nothing in this system needs one.
     pub extended: AttrPairs<'a>,
 }
@@ -64,7 +68,7 @@ impl<'a> Attrs<'a> {
             | bit(self.owner.is_some(), flag::UIDGID)
             | bit(self.permissions.is_some(), flag::PERMISSIONS)
             | bit(self.times.is_some(), flag::ACMODTIME)
-            | bit(!self.extended.is_empty(), flag::EXTENDED)
+            | bit(self.posix.is_some() || !self.extended.is_empty(), flag::EXTENDED)
     }
 
     /// Appends the block.
@@ -84,8 +88,11 @@ impl<'a> Attrs<'a> {
             put_u32(out, times.accessed);
             put_u32(out, times.modified);
         }
-        if !self.extended.is_empty() {
-            put_u32(out, self.extended.count);
+        if self.posix.is_some() || !self.extended.is_empty() {
+            put_u32(out, self.extended.count + u32::from(self.posix.is_some()));
+            if let Some(posix) = self.posix {
+                posix.encode(out);
+            }
             out.extend_from_slice(self.extended.wire);
         }
     }
@@ -112,9 +119,41 @@ impl<'a> Attrs<'a> {
         } else {
             None
         };
-        let extended =
-            if has(flag::EXTENDED) { AttrPairs::decode(r)? } else { AttrPairs::default() };
-        Ok(Self { size, owner, permissions, times, extended })
+        let (posix, extended) = if has(flag::EXTENDED) {
+            AttrPairs::decode(r)?.split_posix()
+        } else {
+            (None, AttrPairs::default())
+        };
+        Ok(Self { size, owner, permissions, times, posix, extended })
+    }
+
+    /// Nanoseconds of the modification time beside its seconds, if both are there.
+    pub fn modified_nanos(&self) -> Option<u32> {
+        self.times.and(self.posix).map(|posix| posix.modified_nanos)
+    }
+
+    /// Nanoseconds of the access time beside its seconds, if both are there.
+    pub fn accessed_nanos(&self) -> Option<u32> {
+        self.times.and(self.posix).map(|posix| posix.accessed_nanos)
+    }
+
+    /// What names of the same file have in common, if the server says it.
+    pub fn file_id(&self) -> Option<u64> {
+        self.posix.map(|posix| posix.file_id).filter(|id| *id != 0)
+    }
+
+    /// Names of the file, if the server says it.
+    pub fn links(&self) -> Option<u32> {
+        self.posix.map(|posix| posix.links).filter(|links| *links != 0)
+    }
+
+    /// The same with times to the nanosecond, to be set.
+    #[must_use]
+    pub fn with_nanos(self, accessed_nanos: u32, modified_nanos: u32) -> Self {
+        Self {
+            posix: Some(PosixAttrs { accessed_nanos, modified_nanos, ..PosixAttrs::default() }),
+            ..self
+        }
     }
 }
 
@@ -148,6 +187,18 @@ impl<'a> AttrPairs<'a> {
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let mut r = Reader::new(self.wire);
         std::iter::from_fn(move || read_pair(&mut r).ok())
+    }
+
+    /// Takes the first pair out if it is ours.
+    fn split_posix(self) -> (Option<PosixAttrs>, Self) {
+        let mut r = Reader::new(self.wire);
+        let first = read_pair(&mut r).ok();
+        match first.and_then(|(name, data)| PosixAttrs::of_pair(name, data)) {
+            Some(posix) if self.count > 0 => {
+                (Some(posix), Self { count: self.count - 1, wire: r.rest() })
+            }
+            _ => (None, self),
+        }
     }
 
     fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError> {

@@ -133,6 +133,7 @@ impl Class {
                 }
                 Extended::Limits(_)
                 | Extended::UsersGroups(_)
+                | Extended::PosixAttrsRequest(_)
                 | Extended::VendorId(_)
                 | Extended::Unknown { .. } => Self::Free,
             },

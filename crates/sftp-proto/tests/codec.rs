@@ -10,8 +10,9 @@ use sterna_sftp_proto::{
 };
 use sterna_sshwire::{DecodeError, Reader, Why};
 
-/// Size, owner, permissions and times of an attribute block.
-type Groups = (Option<u64>, Option<(u32, u32)>, Option<u32>, Option<(u32, u32)>);
+/// Size, owner, permissions, times and our own pair of an attribute block.
+type Groups =
+    (Option<u64>, Option<(u32, u32)>, Option<u32>, Option<(u32, u32)>, Option<(u32, u64, u32)>);
 
 /// Owned material that a message of any kind can be made of.
 #[derive(Clone, Debug)]
@@ -51,6 +52,12 @@ fn attrs<'a>(parts: &Parts, buffer: &'a mut Vec<u8>) -> Attrs<'a> {
         owner: parts.attrs.1.map(|(uid, gid)| Owner { uid, gid }),
         permissions: parts.attrs.2,
         times: parts.attrs.3.map(|(accessed, modified)| Times { accessed, modified }),
+        posix: parts.attrs.4.map(|(nanos, file_id, links)| PosixAttrs {
+            accessed_nanos: nanos % NANOS_PER_SECOND,
+            modified_nanos: links % NANOS_PER_SECOND,
+            file_id,
+            links,
+        }),
         extended: AttrPairs::build(&pairs, buffer),
     }
 }
@@ -70,6 +77,7 @@ fn requests<'a>(p: &'a Parts, attrs: Attrs<'a>, ids: Ids<'a>) -> Vec<Request<'a>
         Fsync { handle }.into(),
         Lsetstat { path, attrs: unsized_attrs }.into(),
         Limits::new().into(),
+        PosixAttrsRequest::new().into(),
         ExpandPath { path }.into(),
         CopyData {
             read_handle: handle,

@@ -213,7 +213,9 @@ impl File {
     }
 
     pub(crate) async fn begin_set_attrs(&self, attrs: &Attrs) -> Result<Waiting, Error> {
-        self.sftp.begin(Fsetstat { handle: &self.handle, attrs: *attrs }.into()).await
+        self.sftp
+            .begin(Fsetstat { handle: &self.handle, attrs: self.sftp.sendable(attrs) }.into())
+            .await
     }
 
     /// Asks the server to bring the file to stable storage (`fsync@openssh.com`).

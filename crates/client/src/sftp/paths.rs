@@ -47,13 +47,15 @@ impl Sftp {
         }
     }
 
-    /// Sets those attributes that are there; follows links.
+    /// Sets those attributes that are there; follows links. Times are set to the nanosecond where
+    /// [`Sftp::has_exact_attrs`] says so, else to the second.
     ///
     /// # Errors
     /// [`Error::Refused`].
     pub async fn set_attrs(&self, path: impl AsRef<[u8]>, attrs: &Attrs) -> Result<(), Error> {
         let path = non_empty(path.as_ref());
-        self.ask_status(Setstat { path, attrs: *attrs }.into(), "set attributes of", path).await
+        let attrs = self.sendable(attrs);
+        self.ask_status(Setstat { path, attrs }.into(), "set attributes of", path).await
     }
 
     /// Sets attributes of a link itself (`lsetstat@openssh.com`); a size is refused.
@@ -62,7 +64,7 @@ impl Sftp {
     /// [`Error::Unsupported`] if it is not offered.
     pub async fn set_link_attrs(&self, path: impl AsRef<[u8]>, attrs: &Attrs) -> Result<(), Error> {
         let path = path.as_ref();
-        let request = Extended::Lsetstat(Lsetstat { path, attrs: *attrs });
+        let request = Extended::Lsetstat(Lsetstat { path, attrs: self.sendable(attrs) });
         let frame = self.ask_extended(Extension::Lsetstat, request, "set attributes of").await?;
         status_of(&frame, "set attributes of", path)
     }
@@ -251,6 +253,7 @@ pub(super) fn owned(attrs: &sterna_sftp_proto::Attrs<'_>) -> Attrs {
         owner: attrs.owner,
         permissions: attrs.permissions,
         times: attrs.times,
+        posix: attrs.posix,
         ..Attrs::default()
     }
 }

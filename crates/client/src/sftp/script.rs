@@ -11,6 +11,20 @@ pub(crate) struct Script {
 }
 
 impl Script {
+    /// Says VERSION 3 with these extensions, and has read INIT.
+    pub(crate) async fn greeting(io: DuplexStream, extensions: &[(&str, &str)]) -> Self {
+        let mut script = Self { io };
+        let mut version = vec![2, 0, 0, 0, 3];
+        for (name, value) in extensions {
+            put_string(&mut version, name.as_bytes());
+            put_string(&mut version, value.as_bytes());
+        }
+        script.packet(&version).await;
+        let mut init = [0; 9];
+        script.io.read_exact(&mut init).await.unwrap();
+        script
+    }
+
     async fn packet(&mut self, body: &[u8]) {
         let mut out = Vec::new();
         put_string(&mut out, body);
@@ -71,16 +85,8 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let (ours, io) = tokio::io::duplex(1 << 20);
-    let mut script = Script { io };
-    let mut version = vec![2, 0, 0, 0, 3];
-    for (name, value) in extensions {
-        put_string(&mut version, name.as_bytes());
-        put_string(&mut version, value.as_bytes());
-    }
-    script.packet(&version).await;
-    let sftp = Sftp::over(ours, SftpOptions::default()).await.unwrap();
-    let mut init = [0; 9];
-    script.io.read_exact(&mut init).await.unwrap();
+    let (sftp, script) =
+        tokio::join!(Sftp::over(ours, SftpOptions::default()), Script::greeting(io, extensions));
     tokio::spawn(play(script));
-    sftp
+    sftp.unwrap()
 }

@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use sterna_sftp_proto::extension::PosixAttrs;
 use sterna_sshwire::put_string;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
@@ -76,6 +77,58 @@ async fn every_operation_of_openssh_works() {
         sftp.check_file(at("a/f"), &[], 0, 0, 0).await,
         Err(Error::Unsupported { .. })
     ));
+}
+
+/// The data of an ATTRS reply with times and our own pair.
+fn exact_attrs(modified_nanos: u32) -> Vec<u8> {
+    let mut fields = Vec::new();
+    let times = sterna_sftp_proto::Times { accessed: 1, modified: 2 };
+    let posix = PosixAttrs { accessed_nanos: 9, modified_nanos, file_id: 77, links: 2 };
+    Attrs { times: Some(times), posix: Some(posix), ..Attrs::default() }.encode(&mut fields);
+    fields
+}
+
+#[tokio::test]
+async fn exact_attributes_are_asked_for_where_they_are_offered() {
+    let offered = [("posix-attrs@sterna-sftp", "1")];
+    let (ours, io) = tokio::io::duplex(1 << 16);
+    let server = tokio::spawn(async move {
+        let mut script = script::Script::greeting(io, &offered).await;
+        let (wire_type, id, body) = script.request().await;
+        assert_eq!((wire_type, &body[4..]), (200, &b"posix-attrs@sterna-sftp"[..]));
+        script.status(id, 0).await;
+        let (_, id, _) = script.request().await;
+        script.reply(105, id, &exact_attrs(123_456_789)).await;
+        let (_, id, body) = script.request().await;
+        script.status(id, 0).await;
+        body
+    });
+    let sftp = Sftp::over(ours, SftpOptions::default()).await.unwrap();
+
+    assert!(sftp.has_exact_attrs());
+    let attrs = sftp.stat("/f").await.unwrap();
+    assert_eq!((attrs.modified_nanos(), attrs.accessed_nanos()), (Some(123_456_789), Some(9)));
+    assert_eq!((attrs.file_id(), attrs.links()), (Some(77), Some(2)));
+    sftp.set_attrs("/f", &attrs).await.unwrap();
+
+    let set = server.await.unwrap();
+    assert!(set.ends_with(&exact_attrs(123_456_789)));
+}
+
+#[tokio::test]
+async fn nanoseconds_are_not_sent_to_who_did_not_agree() {
+    let sftp = against(|mut script| async move {
+        let (_, id, body) = script.request().await;
+        let said = if body.windows(5).any(|w| w == b"posix") { 4 } else { 0 };
+        script.status(id, said).await;
+        std::future::pending().await
+    })
+    .await;
+
+    assert!(!sftp.has_exact_attrs());
+    let times = sterna_sftp_proto::Times { accessed: 1, modified: 2 };
+    let attrs = Attrs { times: Some(times), ..Attrs::default() }.with_nanos(3, 4);
+    sftp.set_attrs("/f", &attrs).await.unwrap();
 }
 
 async fn started_with(bytes: &[u8]) -> Result<Sftp, Error> {

@@ -1,4 +1,4 @@
-//! STAT, LSTAT, FSTAT, SETSTAT, FSETSTAT and `lsetstat@openssh.com`.
+//! STAT, LSTAT, FSTAT, SETSTAT, FSETSTAT, `lsetstat@openssh.com` and `posix-attrs@sterna-sftp`.
 
 use std::sync::Arc;
 
@@ -24,23 +24,30 @@ pub(super) fn lstat(request: &Lstat<'_>, at: &mut Serving<'_>) -> Start {
 
 fn stat_path(path: &[u8], follow: bool, at: &Serving<'_>) -> Start {
     let path = at.absolute(path);
-    let backend = Arc::clone(at.backend);
-    Start::answer(move || backend.stat(&path, follow).map_or_else(Answer::from, Answer::Attrs))
+    let (backend, exact) = (Arc::clone(at.backend), *at.exact_attrs);
+    Start::answer(move || Answer::of_attrs(backend.stat(&path, follow), exact))
 }
 
 pub(super) fn fstat(request: &Fstat<'_>, at: &mut Serving<'_>) -> Start {
+    let exact = *at.exact_attrs;
     let open = HandleId::from_wire(request.handle).and_then(|id| at.handles.get(id));
     match open {
         Some(Open::File(file)) => {
             let file = Arc::clone(file);
-            Start::answer(move || file.file.stat().map_or_else(Answer::from, Answer::Attrs))
+            Start::answer(move || Answer::of_attrs(file.file.stat(), exact))
         }
         Some(Open::Dir(dir)) => {
             let dir = Arc::clone(dir);
-            Start::answer(move || dir.listing().dir.stat().map_or_else(Answer::from, Answer::Attrs))
+            Start::answer(move || Answer::of_attrs(dir.listing().dir.stat(), exact))
         }
         None => Start::Now(Answer::BAD_HANDLE),
     }
+}
+
+/// From now on attributes carry nanoseconds, file id and link count.
+pub(super) fn posix_attrs(at: &mut Serving<'_>) -> Start {
+    *at.exact_attrs = true;
+    Start::Now(Answer::OK)
 }
 
 pub(super) fn setstat(request: &Setstat<'_>, at: &mut Serving<'_>) -> Start {
@@ -53,7 +60,7 @@ pub(super) fn lsetstat(request: &Lsetstat<'_>, at: &mut Serving<'_>) -> Start {
 
 fn set_path(path: &[u8], attrs: &Attrs<'_>, follow: bool, at: &Serving<'_>) -> Start {
     let path = at.absolute(path);
-    let change = change(attrs);
+    let change = change(attrs, *at.exact_attrs);
     let backend = Arc::clone(at.backend);
     Start::answer(move || {
         if change == SetAttrs::default() {
@@ -73,7 +80,8 @@ pub(super) fn fsetstat(request: &Fsetstat<'_>, at: &mut Serving<'_>) -> Start {
             if request.attrs.size.is_some() && !file.writes {
                 return Start::Now(Answer::failure("fsetstat: not opened for writing"));
             }
-            let (file, change) = (Arc::clone(file), change(&request.attrs));
+            let file = Arc::clone(file);
+            let change = change(&request.attrs, *at.exact_attrs);
             Start::answer(move || settled(&change, file.file.set_attrs(&change), || Ok(())))
         }
         Some(Open::Dir(_)) => Start::Now(Answer::failure("fsetstat: a directory handle")),
@@ -96,13 +104,17 @@ fn settled(
     }
 }
 
-fn change(attrs: &Attrs<'_>) -> SetAttrs {
+/// `exact`: the client may say nanoseconds. From others a pair of that name is one of many unknown ones.
+fn change(attrs: &Attrs<'_>, exact: bool) -> SetAttrs {
     let keep = |id: u32| (id != KEEP_ID).then_some(id);
-    let time = |seconds: u32| Time { seconds: seconds.into(), nanos: 0 };
+    let posix = attrs.posix.filter(|_| exact).unwrap_or_default();
+    let time = |seconds: u32, nanos| Time { seconds: seconds.into(), nanos };
     SetAttrs {
         size: attrs.size,
         mode: attrs.permissions.map(|bits| bits & 0o7777),
-        times: attrs.times.map(|times| (time(times.accessed), time(times.modified))),
+        times: attrs.times.map(|times| {
+            (time(times.accessed, posix.accessed_nanos), time(times.modified, posix.modified_nanos))
+        }),
         owner: attrs.owner.map(|owner| Owner { uid: keep(owner.uid), gid: keep(owner.gid) }),
     }
 }

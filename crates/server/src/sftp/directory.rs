@@ -16,7 +16,7 @@ use crate::limits::DIR_BATCH;
 
 /// Room kept at the end of a NAME packet for one more entry: twice a name of 255 bytes, the rest
 /// of its line and its attributes.
-const ENTRY_LEN: usize = 2 * 255 + 200;
+const ENTRY_LEN: usize = 2 * 255 + 260;
 
 pub(super) fn opendir(request: &Opendir<'_>, at: &mut Serving<'_>) -> Start {
     if !at.handles.reserve(true) {
@@ -37,9 +37,10 @@ pub(super) fn readdir(request: &Readdir<'_>, at: &mut Serving<'_>) -> Start {
         return Start::Now(Answer::BAD_HANDLE);
     };
     let (dir, names) = (Arc::clone(dir), Arc::clone(&at.policy.names));
-    let request_id = at.id;
+    let (request_id, exact) = (at.id, *at.exact_attrs);
     Start::answer(move || {
-        next_packet(&mut dir.listing(), request_id, &*names, now()).unwrap_or_else(Answer::from)
+        next_packet(&mut dir.listing(), request_id, &*names, now(), exact)
+            .unwrap_or_else(Answer::from)
     })
 }
 
@@ -50,6 +51,7 @@ fn next_packet(
     id: u32,
     names: &dyn Names,
     now: i64,
+    exact: bool,
 ) -> storage::Result<Answer> {
     let mut packet = Vec::with_capacity(NAME_PACKET_LEN_TARGET);
     let mut writer = NameWriter::new(id, &mut packet);
@@ -68,7 +70,7 @@ fn next_packet(
             listing.ready = batch.into_iter();
             continue;
         };
-        let attrs = wire_attrs(&entry.attrs);
+        let attrs = wire_attrs(&entry.attrs, exact);
         writer.push(&entry.name, &attrs, |line| {
             let (user, group) = (names.user(entry.attrs.uid), names.group(entry.attrs.gid));
             let longname = Longname {

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use sterna_sftp_proto::extension::{NANOS_PER_SECOND, PosixAttrs};
 use sterna_sftp_proto::messages::{Name, Reply, Status};
 use sterna_sftp_proto::{Attrs, Owner, StatusCode, Times, attrs};
 use sterna_sshwire::{DecodeError, Why};
@@ -12,7 +13,7 @@ use sterna_storage::{self as storage, ErrorKind, FileKind};
 #[derive(Debug)]
 pub(crate) enum Answer {
     Status(StatusCode, Cow<'static, str>),
-    Attrs(storage::Attrs),
+    Attrs(Attrs<'static>),
     /// The path of a NAME reply with one entry.
     Name(Vec<u8>),
     /// A handle, by its wire form.
@@ -44,6 +45,14 @@ impl Answer {
         Self::Status(StatusCode::OpUnsupported, Cow::Borrowed(text))
     }
 
+    /// Attributes, or the error's status.
+    pub(crate) fn of_attrs(result: storage::Result<storage::Attrs>, exact: bool) -> Self {
+        match result {
+            Ok(attrs) => Self::Attrs(wire_attrs(&attrs, exact)),
+            Err(error) => Self::from(error),
+        }
+    }
+
     /// Success, or the error's status.
     pub(crate) fn of(result: storage::Result<()>) -> Self {
         match result {
@@ -58,7 +67,7 @@ impl Answer {
             Self::Status(code, text) => {
                 Reply::Status(Status { code: *code, message: text.as_bytes() })
             }
-            Self::Attrs(attrs) => Reply::Attrs(wire_attrs(attrs)),
+            Self::Attrs(attrs) => Reply::Attrs(*attrs),
             Self::Name(path) => {
                 let mut entry = Vec::with_capacity(2 * path.len() + 12);
                 return Reply::Name(Name::single(path, &mut entry)).encode(id, out);
@@ -101,8 +110,10 @@ impl From<DecodeError> for Answer {
 }
 
 /// Attributes as version 3 says them: all four groups, with the file type among the permissions.
-pub(crate) fn wire_attrs(attrs: &storage::Attrs) -> Attrs<'static> {
+/// `exact` adds what the client has asked for by `posix-attrs@sterna-sftp`.
+pub(crate) fn wire_attrs(attrs: &storage::Attrs, exact: bool) -> Attrs<'static> {
     Attrs {
+        posix: exact.then(|| posix_attrs(attrs)),
         size: Some(attrs.size),
         owner: Some(Owner { uid: attrs.uid, gid: attrs.gid }),
         permissions: Some(kind_bits(attrs.kind) | (attrs.mode & 0o7777)),
@@ -112,6 +123,34 @@ pub(crate) fn wire_attrs(attrs: &storage::Attrs) -> Attrs<'static> {
         }),
         ..Attrs::default()
     }
+}
+
+fn posix_attrs(attrs: &storage::Attrs) -> PosixAttrs {
+    // Seconds that version 3 cannot say are clamped, and nanoseconds beside those mean nothing.
+    let nanos = |time: storage::Time| match u32::try_from(time.seconds) {
+        Ok(_) => time.nanos.min(NANOS_PER_SECOND - 1),
+        Err(_) => 0,
+    };
+    PosixAttrs {
+        accessed_nanos: nanos(attrs.accessed),
+        modified_nanos: nanos(attrs.modified),
+        file_id: file_id(attrs.id),
+        links: attrs.links.try_into().unwrap_or(u32::MAX),
+    }
+}
+
+/// Device and inode in one number: on one device different inodes stay different, and those of another
+/// device lie elsewhere.
+fn file_id((device, inode): (u64, u64)) -> u64 {
+    if (device, inode) == (0, 0) {
+        return 0;
+    }
+    // The finaliser of splitmix64: each bit of the device changes about half of the result's.
+    let mut mixed = device;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^= mixed >> 31;
+    (mixed ^ inode).max(1)
 }
 
 fn kind_bits(kind: FileKind) -> u32 {

@@ -86,6 +86,8 @@ pub struct SftpSession {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) policy: SessionPolicy,
     pub(super) buffers: BufferPool,
+    /// Attributes carry the pair of `posix-attrs@sterna-sftp`.
+    pub(super) exact_attrs: bool,
 
     pub(super) input: Input,
     server: Server,
@@ -117,6 +119,7 @@ impl SftpSession {
             backend,
             policy,
             buffers: resources.buffers.clone(),
+            exact_attrs: false,
             input: Input::new(resources.buffers.clone()),
             requests: Requests::new(),
             path_numbers: RandomState::new(),

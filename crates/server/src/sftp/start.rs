@@ -84,6 +84,7 @@ impl SftpSession {
                 policy: &self.policy,
                 handles: &mut self.handles,
                 buffers: &self.buffers,
+                exact_attrs: &mut self.exact_attrs,
             },
         );
         match started {
@@ -198,6 +199,7 @@ impl SftpSession {
                 policy: &self.policy,
                 handles: &mut self.handles,
                 buffers: &self.buffers,
+                exact_attrs: &mut self.exact_attrs,
             };
             let mut r = Reader::new(frame.get(HEAD_LEN..).unwrap_or_default());
             let started = Write::decode(&mut r).map_or_else(

@@ -46,6 +46,8 @@ pub(super) struct Serving<'s> {
     pub(super) policy: &'s SessionPolicy,
     pub(super) handles: &'s mut Handles,
     pub(super) buffers: &'s BufferPool,
+    /// The client wants the pair of `posix-attrs@sterna-sftp` in attributes.
+    pub(super) exact_attrs: &'s mut bool,
 }
 
 impl Serving<'_> {
@@ -158,6 +160,7 @@ table! {
     R::Extended(E::CheckFileHandle(m)) => "check-file-handle", No, |at| check_file::by_handle(m, at);
     R::Extended(E::CheckFileName(m)) => "check-file-name",    No, |at| check_file::by_name(m, at);
     R::Extended(E::SpaceAvailable(m)) => "space-available",   No, |at| space::space_available(m, at);
+    R::Extended(E::PosixAttrsRequest(m)) => "posix-attrs@sterna-sftp", No, |at| attributes::posix_attrs(at);
     R::Extended(E::VendorId(m))    => "vendor-id",            No, |at| { let _ = at; Start::Now(Answer::OK) };
     // What nobody knows counts as writing, and is answered by "unsupported" before it comes here.
     R::Extended(E::Unknown { .. }) => "unknown", Yes, |at| { let _ = at; Start::Now(Answer::unsupported("unknown extension")) };

@@ -11,6 +11,7 @@ mod hardlink;
 mod home_directory;
 mod limits;
 mod lsetstat;
+mod posix_attrs;
 mod posix_rename;
 mod space_available;
 mod statvfs;
@@ -27,6 +28,7 @@ pub use hardlink::Hardlink;
 pub use home_directory::HomeDirectory;
 pub use limits::{Limits, LimitsReply};
 pub use lsetstat::Lsetstat;
+pub use posix_attrs::{NANOS_PER_SECOND, PosixAttrs, PosixAttrsRequest};
 pub use posix_rename::PosixRename;
 pub use space_available::{SpaceAvailable, SpaceAvailableReply};
 pub use statvfs::{Fstatvfs, Statvfs, StatvfsReply};
@@ -54,6 +56,8 @@ pub enum Extension {
     /// Ours: `check-file` requests may list the hash `blake3`. It has no request of its own.
     CheckFileBlake3,
     SpaceAvailable,
+    /// Ours: attributes may carry nanoseconds, a file id and a link count once it was asked for.
+    PosixAttrs,
     /// Who made the peer. It is only read, never announced.
     VendorId,
 }
@@ -98,6 +102,7 @@ extensions! {
     CheckFile       "check-file"                               Some("1"), false;
     CheckFileBlake3 "check-file-blake3@sterna-sftp"            Some("1"), false;
     SpaceAvailable  "space-available"                          Some("1"), false;
+    PosixAttrs      "posix-attrs@sterna-sftp"                  Some("1"), false;
     VendorId        "vendor-id"                                None,      false;
 }
 
@@ -176,6 +181,7 @@ requests! {
     CheckFileHandle CheckFile       "check-file-handle";
     CheckFileName   CheckFile       "check-file-name";
     SpaceAvailable  SpaceAvailable  "space-available";
+    PosixAttrsRequest PosixAttrs    "posix-attrs@sterna-sftp";
     VendorId        VendorId        "vendor-id";
 }
 

@@ -4,4 +4,5 @@
 
 mod check;
 mod extensions;
+mod ours;
 mod version_3;
