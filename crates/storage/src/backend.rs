@@ -5,6 +5,7 @@
 //! are followed inside the root only. A backend must be safe to call from many threads at once.
 
 use std::io::IoSliceMut;
+use std::ops::Range;
 
 use crate::{Error, Result};
 
@@ -71,6 +72,11 @@ pub trait Backend: Send + Sync + 'static {
     fn statvfs(&self, _path: &[u8]) -> Result<Space> {
         Err(Error::unsupported("statvfs"))
     }
+
+    /// Reads or changes extended attributes of the file or directory that `path` leads to.
+    fn xattr(&self, _path: &[u8], _asked: &Xattr<'_>) -> Result<XattrAnswer> {
+        Err(Error::unsupported("xattr"))
+    }
 }
 
 /// An open regular file. Closed when dropped; [`File::close`] reports what dropping would swallow, and is
@@ -100,6 +106,19 @@ pub trait File: Send + Sync {
     /// Returns when content and attributes are on stable storage.
     fn sync(&self) -> Result<()> {
         Err(Error::unsupported("fsync"))
+    }
+
+    /// The parts of `asked` that hold data, in ascending order, and whether nothing but a hole follows
+    /// the last one in `asked`; `max` parts at most. What is not a part reads as zeros. Files without
+    /// holes, or of backends that do not know them, are one part.
+    fn data_ranges(&self, asked: Range<u64>, max: usize) -> Result<(Vec<Range<u64>>, bool)> {
+        let part = asked.start..asked.end.min(self.stat()?.size);
+        Ok((if part.is_empty() || max == 0 { vec![] } else { vec![part] }, max > 0))
+    }
+
+    /// As [`Backend::xattr`].
+    fn xattr(&self, _asked: &Xattr<'_>) -> Result<XattrAnswer> {
+        Err(Error::unsupported("xattr"))
     }
 
     /// Copies `len` bytes (to the end of `self` if `0`) from `self` at `from` to `target` at `to`
@@ -211,6 +230,49 @@ pub struct SetAttrs {
     /// Last access and last modification.
     pub times: Option<(Time, Time)>,
     pub owner: Option<Owner>,
+}
+
+/// What is asked about extended attributes. Names begin with `user.`; others belong to the system and are
+/// [`PermissionDenied`](crate::ErrorKind::PermissionDenied).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Xattr<'a> {
+    /// A value, of at most [`XATTR_VALUE_LEN_MAX`](crate::limits::XATTR_VALUE_LEN_MAX) bytes;
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is none of that name.
+    Get(&'a [u8]),
+    /// All names that may be asked for.
+    List,
+    Set {
+        name: &'a [u8],
+        value: &'a [u8],
+        when: XattrWhen,
+    },
+    Remove(&'a [u8]),
+}
+
+impl Xattr<'_> {
+    /// Whether it changes anything.
+    pub fn changes(&self) -> bool {
+        matches!(self, Self::Set { .. } | Self::Remove(_))
+    }
+}
+
+/// When a value may be set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum XattrWhen {
+    #[default]
+    Always,
+    /// Only if there is none of that name; else [`AlreadyExists`](crate::ErrorKind::AlreadyExists).
+    Missing,
+    /// Only if there is one; else [`NotFound`](crate::ErrorKind::NotFound).
+    There,
+}
+
+/// The answer to [`Xattr`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum XattrAnswer {
+    Value(Vec<u8>),
+    Names(Vec<Vec<u8>>),
+    Done,
 }
 
 /// Size and free space of a file system (`statvfs`). Blocks are `fragment_size` bytes.

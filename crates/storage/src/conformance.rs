@@ -5,7 +5,10 @@
 use std::io::IoSliceMut;
 use std::sync::Arc;
 
-use crate::{Attrs, Backend, DirEntry, ErrorKind, File, FileKind, OpenHow, Result, SetAttrs, Time};
+use crate::{
+    Attrs, Backend, DirEntry, ErrorKind, File, FileKind, OpenHow, Result, SetAttrs, Time, Xattr,
+    XattrAnswer, XattrWhen,
+};
 
 /// Runs every case, each on a fresh and empty backend from `make`.
 ///
@@ -41,6 +44,8 @@ pub fn run_replacing(make: &dyn Fn() -> Arc<dyn Backend>) {
         dots_and_slashes_mean_what_posix_says,
         bad_paths_are_errors,
         names_are_bytes,
+        holes_are_not_data,
+        xattrs_are_kept_where_there_are_any,
     ];
     for case in cases {
         case(&*make());
@@ -490,4 +495,74 @@ fn names_are_bytes(b: &dyn Backend) {
     let entries = list(b, "/", 10);
     assert!(entries.iter().any(|e| e.name == name[1..]));
     assert_eq!(b.realpath(&name).expect("realpath"), name);
+}
+
+/// A backend may take a hole for data, never data for a hole.
+fn holes_are_not_data(b: &dyn Backend) {
+    const STEP: u64 = 1 << 20;
+    let file = b.open(b"/f", &CREATE).expect("open");
+    for n in [0, 3, 6] {
+        file.write_at(b"data", n * STEP).expect("write");
+    }
+    file.set_attrs(&SetAttrs { size: Some(8 * STEP), ..SetAttrs::default() }).expect("longer");
+    close(file);
+    let file = b.open(b"/f", &READ).expect("open");
+
+    let (parts, at_end) = file.data_ranges(0..u64::MAX, 100).expect("ranges");
+    assert!(at_end);
+    let mut after = 0;
+    for part in &parts {
+        assert!(after <= part.start && part.start < part.end && part.end <= 8 * STEP, "{parts:?}");
+        after = part.end;
+    }
+    for n in [0, 3, 6] {
+        assert!(parts.iter().any(|part| part.start <= n * STEP && n * STEP + 4 <= part.end));
+    }
+    let (first, at_end) = file.data_ranges(0..u64::MAX, 1).expect("ranges");
+    assert_eq!((&first[..], at_end), (&parts[..1], parts.len() == 1));
+    let (inside, _) = file.data_ranges(1..3, 100).expect("ranges");
+    assert_eq!(inside, [1..3]);
+    for nothing in [8 * STEP..9 * STEP, u64::MAX - 1..u64::MAX, 5..5] {
+        assert_eq!(file.data_ranges(nothing, 100).expect("ranges"), (vec![], true));
+    }
+}
+
+fn xattrs_are_kept_where_there_are_any(b: &dyn Backend) {
+    put(b, "/f", b"x");
+    let set = |name: &'static [u8], value: &'static [u8], when| Xattr::Set { name, value, when };
+    match b.xattr(b"/f", &set(b"user.a", b"1", XattrWhen::Always)) {
+        Err(error) if error.kind == ErrorKind::Unsupported => return,
+        answer => assert_eq!(answer.expect("set"), XattrAnswer::Done),
+    }
+    refused(b.xattr(b"/f", &set(b"user.a", b"2", XattrWhen::Missing)), &[ErrorKind::AlreadyExists]);
+    refused(b.xattr(b"/f", &set(b"user.b", b"2", XattrWhen::There)), &[ErrorKind::NotFound]);
+    refused(b.xattr(b"/f", &Xattr::Get(b"user.b")), &[ErrorKind::NotFound]);
+    refused(b.xattr(b"/f", &Xattr::Remove(b"user.b")), &[ErrorKind::NotFound]);
+    refused(b.xattr(b"/none", &Xattr::List), &[ErrorKind::NotFound]);
+    let file = b.open(b"/f", &CREATE).expect("open");
+    file.xattr(&set(b"user.b", b"\0\xff", XattrWhen::Missing)).expect("set by handle");
+    assert_eq!(file.xattr(&Xattr::Get(b"user.a")).expect("get"), XattrAnswer::Value(b"1".to_vec()));
+    close(file);
+
+    let value = b.xattr(b"/f", &Xattr::Get(b"user.b")).expect("get");
+    assert_eq!(value, XattrAnswer::Value(b"\0\xff".to_vec()));
+    let Ok(XattrAnswer::Names(mut names)) = b.xattr(b"/f", &Xattr::List) else { panic!("list") };
+    names.sort();
+    assert_eq!(names, [b"user.a", b"user.b"]);
+    b.xattr(b"/f", &Xattr::Remove(b"user.a")).expect("remove");
+    assert_eq!(
+        b.xattr(b"/f", &Xattr::List).expect("list"),
+        XattrAnswer::Names(vec![b"user.b".to_vec()])
+    );
+    for name in [&b"security.x"[..], b"system.posix_acl_access", b"trusted.x", b"x", b""] {
+        refused(b.xattr(b"/f", &Xattr::Get(name)), &[ErrorKind::PermissionDenied]);
+        refused(b.xattr(b"/f", &Xattr::Remove(name)), &[ErrorKind::PermissionDenied]);
+        let value = Xattr::Set { name, value: b"", when: XattrWhen::Always };
+        refused(b.xattr(b"/f", &value), &[ErrorKind::PermissionDenied]);
+    }
+    let long = [&b"user."[..], &[b'n'; 251]].concat();
+    refused(b.xattr(b"/f", &Xattr::Get(&long)), &[ErrorKind::NameTooLong, ErrorKind::Invalid]);
+    let big = vec![7; (64 << 10) + 1];
+    let value = Xattr::Set { name: b"user.big", value: &big, when: XattrWhen::Always };
+    refused(b.xattr(b"/f", &value), &[ErrorKind::NoSpace, ErrorKind::Invalid]);
 }

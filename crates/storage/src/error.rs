@@ -62,7 +62,8 @@ impl ErrorKind {
             return Self::Other;
         };
         match errno {
-            Errno::NOENT => Self::NotFound,
+            // NODATA: no extended attribute of that name.
+            Errno::NOENT | Errno::NODATA => Self::NotFound,
             Errno::ACCESS | Errno::PERM => Self::PermissionDenied,
             Errno::EXIST => Self::AlreadyExists,
             Errno::NOTDIR => Self::NotADirectory,
@@ -76,7 +77,7 @@ impl ErrorKind {
             Errno::XDEV => Self::NotFound,
             Errno::NAMETOOLONG => Self::NameTooLong,
             Errno::LOOP => Self::LinkLoop,
-            Errno::INVAL | Errno::OVERFLOW => Self::Invalid,
+            Errno::INVAL | Errno::OVERFLOW | Errno::RANGE | Errno::TOOBIG => Self::Invalid,
             Errno::NOSYS | Errno::OPNOTSUPP => Self::Unsupported,
             Errno::BUSY | Errno::TXTBSY | Errno::AGAIN => Self::Busy,
             // A FIFO nobody reads, a socket, a device without driver.

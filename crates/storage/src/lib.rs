@@ -13,7 +13,8 @@ mod on_close;
 mod read_only;
 
 pub use backend::{
-    Attrs, Backend, Dir, DirEntry, File, FileKind, OpenHow, Owner, SetAttrs, Space, Time,
+    Attrs, Backend, Dir, DirEntry, File, FileKind, OpenHow, Owner, SetAttrs, Space, Time, Xattr,
+    XattrAnswer, XattrWhen,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use local::{Local, Resolver};

@@ -27,6 +27,13 @@ pub(crate) const BUFFERS_MAX: usize = 1024;
 /// Names that one `Dir::next_entries` call appends, whatever its caller asks for.
 pub(crate) const ENTRIES_MAX: usize = 4096;
 
+/// Bytes of the name of an extended attribute (`XATTR_NAME_MAX` of Linux).
+pub const XATTR_NAME_LEN_MAX: usize = 255;
+
+/// Bytes of the value of an extended attribute, and of all names of one file together (`XATTR_SIZE_MAX`
+/// and `XATTR_LIST_MAX` of Linux).
+pub const XATTR_VALUE_LEN_MAX: usize = 64 << 10;
+
 /// Uploads of one name by one user at a time, where uploads are published on close.
 pub const STAGED_SLOTS_MAX: usize = 4;
 

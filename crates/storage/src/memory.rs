@@ -13,7 +13,7 @@ use self::tree::{Content, Node, NodeId, Tree};
 use crate::limits::{ENTRIES_MAX, MEMORY_LEN_DEFAULT, NAME_LEN_MAX};
 use crate::{
     Attrs, Backend, Dir, DirEntry, Error, ErrorKind, File, FileKind, OpenHow, Result, SetAttrs,
-    Space,
+    Space, Xattr, XattrAnswer,
 };
 
 /// Bytes of a block in [`Backend::statvfs`] answers.
@@ -266,6 +266,12 @@ impl Backend for Memory {
             ..Space::default()
         })
     }
+
+    fn xattr(&self, path: &[u8], asked: &Xattr<'_>) -> Result<XattrAnswer> {
+        let mut tree = self.tree();
+        let id = tree.existing(path, true, "xattr")?;
+        tree.xattr(id, asked)
+    }
 }
 
 struct MemoryFile {
@@ -318,6 +324,10 @@ impl File for MemoryFile {
 
     fn sync(&self) -> Result<()> {
         Ok(())
+    }
+
+    fn xattr(&self, asked: &Xattr<'_>) -> Result<XattrAnswer> {
+        lock(&self.tree).xattr(self.id, asked)
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -19,8 +19,8 @@
 //! - `remove`: the file of that name; the part, also one that is being written. `rename` of a part is
 //!   refused: it has no name yet.
 //!
-//! Other users see nothing of a part. A file that replaces another keeps its mode, and its owner where that
-//! is permitted; other names of the old file keep the old content. Changing the size by path, where
+//! Other users see nothing of a part. A file that replaces another keeps its mode, and its owner and extended
+//! attributes where that is permitted; other names of the old file keep the old content. Changing the size by path, where
 //! nothing is open, happens in place.
 //!
 //! `folders.rs`: where this holds. `uploads.rs`: who writes which part. `staged.rs`: the open file.
@@ -41,7 +41,7 @@ pub use self::uploads::Uploads;
 use crate::limits::{COPY_BUFFER_LEN, IN_PLACE_LEN_MAX, STAGED_SLOTS_MAX};
 use crate::{
     Attrs, Backend, Dir, DirEntry, Error, ErrorKind, File, FileKind, OpenHow, Owner, Result,
-    SetAttrs, Space,
+    SetAttrs, Space, Xattr, XattrAnswer, XattrWhen,
 };
 
 /// The directory of a folder that holds its parts.
@@ -87,7 +87,7 @@ impl Backend for OnClose {
     fn open(&self, path: &[u8], how: &OpenHow) -> Result<Box<dyn File>> {
         let at = &self.shared;
         at.check_shown("open", path)?;
-        if path.ends_with(b"/") {
+        if path.ends_with(b"/") || !at.folders.any() {
             return at.below.open(path, how);
         }
         if !(how.write || how.append || how.create || how.truncate) {
@@ -212,6 +212,23 @@ impl Backend for OnClose {
             result => result,
         }
     }
+
+    fn xattr(&self, path: &[u8], asked: &Xattr<'_>) -> Result<XattrAnswer> {
+        let at = &self.shared;
+        at.check_shown("xattr", path)?;
+        at.check_leads_to_shown("xattr", path)?;
+        if let Some(part) = at.uploading(path) {
+            return at.below.xattr(&part, asked);
+        }
+        // "Not found" may also be said of an attribute.
+        match at.below.xattr(path, asked) {
+            Err(error) if error.kind == ErrorKind::NotFound => match at.below.stat(path, true) {
+                Err(_) if let Some((part, _)) = at.own_part(path) => at.below.xattr(&part, asked),
+                _ => Err(error),
+            },
+            result => result,
+        }
+    }
 }
 
 impl Shared {
@@ -233,6 +250,9 @@ impl Shared {
     /// As [`Shared::check_shown`] behind the links of `path`, which may be older than this layer. What
     /// else is wrong with the path is said by who uses it.
     fn check_leads_to_shown(&self, doing: &'static str, path: &[u8]) -> Result<()> {
+        if !self.folders.any() {
+            return Ok(());
+        }
         self.below.realpath(path).map_or(Ok(()), |real| self.check_shown(doing, &real))
     }
 
@@ -294,7 +314,7 @@ impl Shared {
         }
         let part = self.stage(folder, &target, how, how.mode)?;
         if let Some(old) = &published {
-            keep_attrs(&part, old)?;
+            self.keep_attrs(&part, &target, old)?;
         }
         Ok(Box::new(staged(part)))
     }
@@ -310,7 +330,7 @@ impl Shared {
 
     /// The part for `path`, where no file is.
     fn own_part(&self, path: &[u8]) -> Option<(Vec<u8>, Attrs)> {
-        if path.ends_with(b"/") {
+        if path.ends_with(b"/") || !self.folders.any() {
             return None;
         }
         self.newest_part(&self.below.realpath(path).ok()?)
@@ -433,7 +453,7 @@ impl Shared {
         let part =
             self.stage(folder, target, &OpenHow { append: false, ..*how }, Some(attrs.mode))?;
         copy_all(&*source, part.file()?)?;
-        keep_attrs(&part, &attrs)?;
+        self.keep_attrs(&part, target, &attrs)?;
         if !how.append {
             return Ok(part);
         }
@@ -453,6 +473,23 @@ impl Shared {
         }
     }
 
+    /// Mode, owner and extended attributes of the file that is to be replaced. The mode is kept or it is an
+    /// error, the rest as far as possible.
+    fn keep_attrs(&self, part: &Part, target: &[u8], old: &Attrs) -> Result<()> {
+        let file = part.file()?;
+        if let Ok(XattrAnswer::Names(names)) = self.below.xattr(target, &Xattr::List) {
+            for name in &names {
+                if let Ok(XattrAnswer::Value(value)) = self.below.xattr(target, &Xattr::Get(name)) {
+                    let (value, when) = (&value[..], XattrWhen::Always);
+                    let _ = file.xattr(&Xattr::Set { name, value, when });
+                }
+            }
+        }
+        let owner = Owner { uid: Some(old.uid), gid: Some(old.gid) };
+        let _ = file.set_attrs(&SetAttrs { owner: Some(owner), ..SetAttrs::default() });
+        file.set_attrs(&SetAttrs { mode: Some(old.mode), ..SetAttrs::default() })
+    }
+
     fn part_path(&self, folder: &[u8], target: &[u8], slot: usize) -> Vec<u8> {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&(self.owner.len() as u64).to_be_bytes());
@@ -463,15 +500,6 @@ impl Shared {
         let name = format!("{}.{slot}", &key[..32]);
         join(&join(folder, STAGING), name.as_bytes())
     }
-}
-
-/// Mode and owner of the file that is to be replaced. A mode is kept or it is an error; an owner is kept
-/// where that is permitted.
-fn keep_attrs(part: &Part, old: &Attrs) -> Result<()> {
-    let file = part.file()?;
-    let owner = Owner { uid: Some(old.uid), gid: Some(old.gid) };
-    let _ = file.set_attrs(&SetAttrs { owner: Some(owner), ..SetAttrs::default() });
-    file.set_attrs(&SetAttrs { mode: Some(old.mode), ..SetAttrs::default() })
 }
 
 /// Bytes from the beginning to the end of `source`, by the backend itself where it can.

@@ -5,9 +5,13 @@
 
 use std::any::Any;
 use std::io::IoSliceMut;
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::{Attrs, Backend, Dir, Error, ErrorKind, File, OpenHow, Result, SetAttrs, Space};
+use crate::{
+    Attrs, Backend, Dir, Error, ErrorKind, File, OpenHow, Result, SetAttrs, Space, Xattr,
+    XattrAnswer,
+};
 
 /// Shows another backend read-only.
 pub struct ReadOnly {
@@ -75,6 +79,10 @@ impl Backend for ReadOnly {
     fn statvfs(&self, path: &[u8]) -> Result<Space> {
         Ok(Space { read_only: true, ..self.below.statvfs(path)? })
     }
+
+    fn xattr(&self, path: &[u8], asked: &Xattr<'_>) -> Result<XattrAnswer> {
+        if asked.changes() { Err(refused("xattr")) } else { self.below.xattr(path, asked) }
+    }
 }
 
 struct ReadOnlyFile {
@@ -104,6 +112,14 @@ impl File for ReadOnlyFile {
 
     fn sync(&self) -> Result<()> {
         Err(refused("fsync"))
+    }
+
+    fn data_ranges(&self, asked: Range<u64>, max: usize) -> Result<(Vec<Range<u64>>, bool)> {
+        self.below.data_ranges(asked, max)
+    }
+
+    fn xattr(&self, asked: &Xattr<'_>) -> Result<XattrAnswer> {
+        if asked.changes() { Err(refused("xattr")) } else { self.below.xattr(asked) }
     }
 
     fn copy_to(&self, from: u64, len: u64, target: &dyn File, to: u64) -> Option<Result<u64>> {

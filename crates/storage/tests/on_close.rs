@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sterna_storage::{
     Attrs, Backend, Dir, Error, ErrorKind, File, Folder, Local, Memory, OnClose, OpenHow, Result,
-    SetAttrs, Space, Time, Uploads,
+    SetAttrs, Space, Time, Uploads, Xattr, XattrAnswer, XattrWhen,
 };
 
 const READ: OpenHow = OpenHow {
@@ -113,6 +113,8 @@ fn the_old_file_stays_until_the_new_one_is_whole_and_gives_it_its_mode() {
     put(&alice, "/f", b"old");
     let mode = SetAttrs { mode: Some(0o640), ..SetAttrs::default() };
     alice.set_attrs(b"/f", &mode, true).unwrap();
+    let (name, value) = (&b"user.kept"[..], &b"1"[..]);
+    alice.xattr(b"/f", &Xattr::Set { name, value, when: XattrWhen::Always }).unwrap();
 
     let file = open(&alice, "/f", &UPLOAD).unwrap();
     file.write_at(b"new and longer", 0).unwrap();
@@ -122,6 +124,8 @@ fn the_old_file_stays_until_the_new_one_is_whole_and_gives_it_its_mode() {
 
     assert_eq!(get(&alice, "/f").unwrap(), b"new and longer");
     assert_eq!(alice.stat(b"/f", true).unwrap().mode, 0o640);
+    let kept = alice.xattr(b"/f", &Xattr::Get(name)).unwrap();
+    assert_eq!(kept, XattrAnswer::Value(value.to_vec()));
 }
 
 #[test]

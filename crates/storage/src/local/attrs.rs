@@ -175,7 +175,7 @@ fn timestamps((accessed, modified): (Time, Time)) -> Result<Timestamps> {
     Ok(Timestamps { last_access: timespec(accessed)?, last_modification: timespec(modified)? })
 }
 
-fn own_entry(fd: &OwnedFd) -> String {
+pub(super) fn own_entry(fd: &OwnedFd) -> String {
     use std::os::fd::AsRawFd;
     format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }

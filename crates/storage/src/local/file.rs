@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::io::IoSliceMut;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -14,7 +15,7 @@ use super::attrs::{attrs, mode_without_set_id, set_on_file};
 use super::close::close;
 use super::root::Root;
 use crate::limits::{BUFFERS_MAX, COPY_STEP_LEN_MAX};
-use crate::{Attrs, Error, File, OpenHow, Result, SetAttrs};
+use crate::{Attrs, Error, File, OpenHow, Result, SetAttrs, Xattr, XattrAnswer};
 
 /// Mode of a new file if the caller names none, before the umask; as `fopen(3)`.
 const MODE_DEFAULT: u32 = 0o666;
@@ -188,6 +189,14 @@ impl File for LocalFile {
             }
         }
         Some(Ok(copied))
+    }
+
+    fn data_ranges(&self, asked: Range<u64>, max: usize) -> Result<(Vec<Range<u64>>, bool)> {
+        super::sparse::data_ranges(&self.fd, asked, max).map_err(|e| io("ranges", e))
+    }
+
+    fn xattr(&self, asked: &Xattr<'_>) -> Result<XattrAnswer> {
+        super::xattr::on_file(&self.fd, asked)
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -1,7 +1,7 @@
 //! The local disk as a [`Backend`]: one directory of the machine is `/`.
 //!
 //! - `root.rs`, `walk.rs`: how a path becomes a descriptor that is inside the root.
-//! - `file.rs`, `dir.rs`, `attrs.rs`: what is done with it. `rename.rs`: the one that is not one call.
+//! - `file.rs`, `sparse.rs`, `dir.rs`, `attrs.rs`, `xattr.rs`: what is done with it. `rename.rs`: the one that is not one call.
 
 mod attrs;
 mod close;
@@ -9,7 +9,9 @@ mod dir;
 mod file;
 mod rename;
 mod root;
+mod sparse;
 mod walk;
+mod xattr;
 
 use std::path::Path;
 
@@ -24,7 +26,10 @@ use self::dir::LocalDir;
 use self::file::LocalFile;
 pub use self::root::Resolver;
 use self::root::{Last, Root};
-use crate::{Attrs, Backend, Dir, Error, ErrorKind, File, OpenHow, Result, SetAttrs, Space};
+use crate::{
+    Attrs, Backend, Dir, Error, ErrorKind, File, OpenHow, Result, SetAttrs, Space, Xattr,
+    XattrAnswer,
+};
 
 /// Mode of a new directory if the caller names none, before the umask; as `mkdir(1)`.
 const DIR_MODE_DEFAULT: u32 = 0o777;
@@ -207,6 +212,10 @@ impl Backend for Local {
             .and_then(fstatvfs)
             .map(|v| space(&v))
             .map_err(|e| io("statvfs", e))
+    }
+
+    fn xattr(&self, path: &[u8], asked: &Xattr<'_>) -> Result<XattrAnswer> {
+        xattr::on_path(&self.root, path, asked)
     }
 }
 

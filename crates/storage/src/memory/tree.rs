@@ -2,17 +2,22 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::limits::{LINKS_MAX, NAME_LEN_MAX, PATH_LEN_MAX};
-use crate::{Attrs, Error, ErrorKind, FileKind, Owner, Result, SetAttrs, Time};
+use crate::limits::{
+    LINKS_MAX, NAME_LEN_MAX, PATH_LEN_MAX, XATTR_NAME_LEN_MAX, XATTR_VALUE_LEN_MAX,
+};
+use crate::{
+    Attrs, Error, ErrorKind, FileKind, Owner, Result, SetAttrs, Time, Xattr, XattrAnswer, XattrWhen,
+};
 
 pub(super) type NodeId = u64;
 
 const ROOT: NodeId = 1;
 
-/// Device number of every node; any but 0, which means "unknown".
-const DEVICE: u64 = 1;
+/// The next tree's device number: each tree has one of its own, far from those of real devices.
+static NEXT_DEVICE: AtomicU64 = AtomicU64::new(1 << 63);
 
 const NANOS_PER_SECOND: u32 = 1_000_000_000;
 
@@ -33,6 +38,7 @@ pub(super) struct Node {
     accessed: Time,
     modified: Time,
     changed: Time,
+    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl Node {
@@ -47,6 +53,7 @@ impl Node {
             accessed: now,
             modified: now,
             changed: now,
+            xattrs: BTreeMap::new(),
         }
     }
 
@@ -75,6 +82,7 @@ pub(super) struct Place {
 }
 
 pub(super) struct Tree {
+    device: u64,
     nodes: HashMap<NodeId, Node>,
     next: NodeId,
     len: u64,
@@ -86,7 +94,8 @@ impl Tree {
         let content = Content::Directory { parent: ROOT, names: BTreeMap::new() };
         let mut root = Node::new(content, 0o755);
         root.names = 1;
-        Self { nodes: HashMap::from([(ROOT, root)]), next: ROOT + 1, len: 0, len_max }
+        let device = NEXT_DEVICE.fetch_add(1, Ordering::Relaxed);
+        Self { device, nodes: HashMap::from([(ROOT, root)]), next: ROOT + 1, len: 0, len_max }
     }
 
     pub fn len_max(&self) -> u64 {
@@ -127,7 +136,7 @@ impl Tree {
             modified: node.modified,
             changed: node.changed,
             links: node.names,
-            id: (DEVICE, id),
+            id: (self.device, id),
         }
     }
 
@@ -368,6 +377,45 @@ impl Tree {
             node.changed = now();
         }
         result
+    }
+
+    /// All names and values of one node together have at most [`XATTR_VALUE_LEN_MAX`] bytes.
+    pub fn xattr(&mut self, id: NodeId, asked: &Xattr<'_>) -> Result<XattrAnswer> {
+        let fail = |kind| Error::new(kind, "xattr");
+        let node = self.node_mut(id);
+        if let Xattr::Get(name) | Xattr::Set { name, .. } | Xattr::Remove(name) = asked {
+            if !name.starts_with(b"user.") {
+                return Err(fail(ErrorKind::PermissionDenied));
+            }
+            if name.len() > XATTR_NAME_LEN_MAX {
+                return Err(fail(ErrorKind::NameTooLong));
+            }
+        }
+        match *asked {
+            Xattr::Get(name) => {
+                let value = node.xattrs.get(name).ok_or(fail(ErrorKind::NotFound))?;
+                return Ok(XattrAnswer::Value(value.clone()));
+            }
+            Xattr::List => return Ok(XattrAnswer::Names(node.xattrs.keys().cloned().collect())),
+            Xattr::Set { name, value, when } => {
+                match (when, node.xattrs.contains_key(name)) {
+                    (XattrWhen::Missing, true) => return Err(fail(ErrorKind::AlreadyExists)),
+                    (XattrWhen::There, false) => return Err(fail(ErrorKind::NotFound)),
+                    _ => {}
+                }
+                let others = node.xattrs.iter().filter(|(other, _)| *other != name);
+                let len: usize = others.map(|(name, value)| name.len() + value.len()).sum();
+                if len + name.len() + value.len() > XATTR_VALUE_LEN_MAX {
+                    return Err(fail(ErrorKind::NoSpace));
+                }
+                node.xattrs.insert(name.to_vec(), value.to_vec());
+            }
+            Xattr::Remove(name) => {
+                node.xattrs.remove(name).ok_or(fail(ErrorKind::NotFound))?;
+            }
+        }
+        node.changed = now();
+        Ok(XattrAnswer::Done)
     }
 
     fn names_of(&self, dir: NodeId) -> Option<&BTreeMap<Vec<u8>, NodeId>> {

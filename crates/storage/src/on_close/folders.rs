@@ -37,6 +37,11 @@ impl Folders {
         folder.on_close.then_some(&folder.path)
     }
 
+    /// Whether there can be parts at all.
+    pub fn any(&self) -> bool {
+        self.0.iter().any(|folder| folder.on_close)
+    }
+
     /// Those with parts.
     pub fn on_close(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().filter(|folder| folder.on_close).map(|folder| folder.path.as_slice())

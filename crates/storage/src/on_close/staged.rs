@@ -2,11 +2,12 @@
 
 use std::any::Any;
 use std::io::IoSliceMut;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::Shared;
 use super::uploads::Claim;
-use crate::{Attrs, Error, ErrorKind, File, OpenHow, Result, SetAttrs};
+use crate::{Attrs, Error, ErrorKind, File, OpenHow, Result, SetAttrs, Xattr, XattrAnswer};
 
 /// See [`OnClose`](super::OnClose).
 pub(super) struct StagedFile {
@@ -145,6 +146,19 @@ impl File for StagedFile {
 
     fn sync(&self) -> Result<()> {
         self.current()?.sync()
+    }
+
+    fn data_ranges(&self, asked: Range<u64>, max: usize) -> Result<(Vec<Range<u64>>, bool)> {
+        self.current()?.data_ranges(asked, max)
+    }
+
+    /// As [`File::set_attrs`]: those of a file that was not changed are set where they are.
+    fn xattr(&self, asked: &Xattr<'_>) -> Result<XattrAnswer> {
+        let _turn = match self.staged.get() {
+            Some(part) if asked.changes() => Some(part.claim.turn("xattr")?),
+            _ => None,
+        };
+        self.current()?.xattr(asked)
     }
 
     fn copy_to(&self, from: u64, len: u64, target: &dyn File, to: u64) -> Option<Result<u64>> {
