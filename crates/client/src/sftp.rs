@@ -310,6 +310,8 @@ fn may_take_long(request: &Request<'_>) -> bool {
                 | Extended::CopyData(_)
                 | Extended::CheckFileHandle(_)
                 | Extended::CheckFileName(_)
+                | Extended::Md5Hash(_)
+                | Extended::Md5HashHandle(_)
                 | Extended::PosixRename(_)
         ),
         _ => false,

@@ -70,6 +70,24 @@ impl<T: Send + 'static> Jobs<T> {
         });
     }
 
+    /// Runs long work in slices; between two of them the pool serves others, in turn. A slice returns
+    /// `None` if there is more to do.
+    pub(crate) fn start_slices(
+        &mut self,
+        number: u64,
+        work: impl FnMut(&Cancel) -> Option<T> + Send + 'static,
+    ) {
+        self.running += 1;
+        let promise = Promise {
+            number,
+            result: None,
+            report: self.report.clone(),
+            waker: self.waker.clone(),
+        };
+        let (cancel, pool) = (self.cancel.clone(), self.pool.clone());
+        self.pool.run(move || slice(promise, cancel, pool, Box::new(work)));
+    }
+
     /// The next result; `None` inside means that the job panicked.
     pub(crate) fn take_done(&mut self) -> Option<(u64, Option<T>)> {
         let done = self.done.try_recv().ok()?;
@@ -85,6 +103,29 @@ impl<T: Send + 'static> Jobs<T> {
     /// Runs something whose end nobody waits for.
     pub(crate) fn detach(&self, work: impl FnOnce() + Send + 'static) {
         self.pool.run(work);
+    }
+}
+
+/// Long work, cut.
+type Slices<T> = Box<dyn FnMut(&Cancel) -> Option<T> + Send>;
+
+/// One slice, and the next one behind what waits in the pool. The promise stands first: if the work
+/// panics, it is dropped last, when nobody holds a file any more.
+fn slice<T: Send + 'static>(
+    mut promise: Promise<T>,
+    cancel: Cancel,
+    pool: IoPool,
+    mut work: Slices<T>,
+) {
+    match work(&cancel) {
+        Some(result) => {
+            drop(work);
+            promise.result = Some(result);
+        }
+        None => {
+            let next = pool.clone();
+            pool.run(move || slice(promise, cancel, next, work));
+        }
     }
 }
 
@@ -133,6 +174,30 @@ mod tests {
         jobs.start(1, |_| panic!("a job that panics on purpose"));
 
         assert_eq!(wait(&mut jobs), (1, None));
+    }
+
+    #[test]
+    fn long_work_takes_turns_with_others_on_one_thread() {
+        let (order, said) = crossbeam_channel::unbounded();
+        let pool = IoPool::new(1);
+        let mut both = [Jobs::new(pool.clone()), Jobs::new(pool.clone())];
+        // The thread is held until both are queued.
+        let (start, started) = crossbeam_channel::bounded::<()>(0);
+        pool.run(move || {
+            let _ = started.recv();
+        });
+        for (name, jobs) in both.iter_mut().enumerate() {
+            let (order, mut left) = (order.clone(), 3);
+            jobs.start_slices(7, move |_| {
+                order.send(name).unwrap();
+                left -= 1;
+                (left == 0).then_some(())
+            });
+        }
+        drop((start, order));
+
+        assert_eq!(both.each_mut().map(wait), [(7, Some(())), (7, Some(()))]);
+        assert_eq!(said.iter().collect::<Vec<_>>(), [0, 1, 0, 1, 0, 1]);
     }
 
     #[test]

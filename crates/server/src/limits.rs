@@ -42,6 +42,12 @@ pub const DIR_BATCH: usize = 128;
 /// Bytes that long work (digests, copies) moves between two looks at the cancel flag.
 pub const CHUNK_LEN: usize = 256 * 1024;
 
+/// Bytes that long work moves before others of the same pool have their turn: some 20 milliseconds.
+pub const SLICE_LEN: u64 = 16 * 1024 * 1024;
+
+/// Digests of whole files that are remembered, of all users together: about 3 MiB.
+pub const DIGESTS_REMEMBERED_MAX: usize = 10_000;
+
 /// Bytes that the backend copies by itself between two looks at the cancel flag.
 pub const COPY_STEP_LEN: u64 = 64 * 1024 * 1024;
 

@@ -114,8 +114,10 @@ impl Class {
                 Extended::Fsync(message) => write(message.handle),
                 Extended::Fstatvfs(message) => read(message.handle),
                 Extended::CheckFileHandle(message) => read(message.handle),
+                Extended::Md5HashHandle(message) => read(message.handle),
                 Extended::Statvfs(_)
                 | Extended::CheckFileName(_)
+                | Extended::Md5Hash(_)
                 | Extended::SpaceAvailable(_)
                 | Extended::ExpandPath(_)
                 | Extended::HomeDirectory(_) => Self::PathRead,

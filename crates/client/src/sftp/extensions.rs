@@ -3,8 +3,8 @@
 use sterna_sftp_proto::Reply;
 use sterna_sftp_proto::extension::{
     CheckFileHandle, CheckFileName, CheckFileReply, ExpandPath, Extended, Extension, HomeDirectory,
-    Ids, SpaceAvailable as SpaceRequest, SpaceAvailableReply, Statvfs, StatvfsReply, UsersGroups,
-    UsersGroupsReply,
+    Ids, Md5Hash, Md5HashHandle, Md5HashReply, SpaceAvailable as SpaceRequest, SpaceAvailableReply,
+    Statvfs, StatvfsReply, UsersGroups, UsersGroupsReply,
 };
 use sterna_ssh_crypto::DigestAlgorithm;
 use sterna_sshwire::Reader;
@@ -131,6 +131,25 @@ impl Sftp {
         digests_of(&frame, algorithms, path)
     }
 
+    /// MD5 of `len` bytes (0: to the end) from `offset` on, computed by the server (`md5-hash`). `None` if
+    /// `quick_hash` is not empty and not the MD5 of the first 2048 bytes there (or of all of a shorter
+    /// range): then the server has read no more.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if it is not offered.
+    pub async fn md5_hash(
+        &self,
+        path: impl AsRef<[u8]>,
+        offset: u64,
+        len: u64,
+        quick_hash: &[u8],
+    ) -> Result<Option<[u8; 16]>, Error> {
+        let path = path.as_ref();
+        let request = Extended::Md5Hash(Md5Hash { path, offset, len, quick_hash });
+        let frame = self.ask_extended(Extension::Md5Hash, request, MD5).await?;
+        md5_of(&frame, path)
+    }
+
     /// Whether the server can compute this digest itself (as far as it says).
     pub fn can_check(&self, algorithm: DigestAlgorithm) -> bool {
         match algorithm {
@@ -196,7 +215,26 @@ impl Sftp {
     }
 }
 
+/// What the client was doing, for errors.
+const MD5: &str = "compute a digest of";
+
 impl File {
+    /// As [`Sftp::md5_hash`], of the open file.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn md5_hash(
+        &self,
+        offset: u64,
+        len: u64,
+        quick_hash: &[u8],
+    ) -> Result<Option<[u8; 16]>, Error> {
+        let handle = self.handle();
+        let request = Extended::Md5HashHandle(Md5HashHandle { handle, offset, len, quick_hash });
+        let frame = self.sftp().ask_extended(Extension::Md5Hash, request, MD5).await?;
+        md5_of(&frame, self.path())
+    }
+
     /// Digests of `len` bytes (0: to the end) from `offset` on, computed by the server, by the first
     /// of `algorithms` that it knows; one for each `block_len` bytes (0: one for all, else ≥ 256).
     ///
@@ -254,6 +292,17 @@ fn digests_of(
         .ok_or_else(|| Error::peer("a digest by an algorithm that was not asked for"))?;
     let digests = reply.digests(algorithm.output_len()).map_err(unreadable)?;
     Ok(BlockDigests { algorithm, digests: digests.map(<[u8]>::to_vec).collect() })
+}
+
+fn md5_of(frame: &Frame, path: &[u8]) -> Result<Option<[u8; 16]>, Error> {
+    let reply = Md5HashReply::decode(&mut body(frame, MD5, path)?).map_err(unreadable)?;
+    match reply.digest {
+        [] => Ok(None),
+        digest => {
+            let digest = digest.try_into().map_err(|_| Error::peer("an MD5 of another length"));
+            digest.map(Some)
+        }
+    }
 }
 
 /// The data of an EXTENDED_REPLY.

@@ -11,7 +11,7 @@ use super::reply::Answer;
 use super::table::{Outcome, Serving, Start};
 use crate::buffers::BufferPool;
 use crate::jobs::Cancel;
-use crate::limits::{CHUNK_LEN, COPY_STEP_LEN};
+use crate::limits::{CHUNK_LEN, COPY_STEP_LEN, SLICE_LEN};
 
 /// Where from, where to and how much.
 #[derive(Clone, Copy)]
@@ -42,54 +42,77 @@ pub(super) fn copy_data(request: &CopyData<'_>, at: &mut Serving<'_>) -> Start {
         return Start::Now(Answer::failure("copy-data: beyond the largest file"));
     }
     let (source, target) = (Arc::clone(source), Arc::clone(target));
+    let mut copying = Copying { copy, done: 0, by_kernel: true, began: false };
     let buffers = at.buffers.clone();
     Start::long_job(move |cancel| {
-        let done = run(&*source.file, &*target.file, copy, &buffers, cancel);
-        Outcome::Answer(done.unwrap_or_else(Answer::from))
+        let advanced = copying.advance(&*source.file, &*target.file, &buffers, cancel);
+        advanced.unwrap_or_else(|error| Some(error.into())).map(Outcome::Answer)
     })
 }
 
 /// A file that is copied into itself could grow for ever.
 const SAME_FILE: Answer = Answer::failure("copy-data: source and target are the same file");
 
-fn run(
-    source: &dyn File,
-    target: &dyn File,
+/// A copy under way.
+struct Copying {
     copy: Copy,
-    buffers: &BufferPool,
-    cancel: &Cancel,
-) -> storage::Result<Answer> {
-    let (source_file, target_file) = (source.stat()?.id, target.stat()?.id);
-    if source_file == target_file && source_file != (0, 0) {
-        return Ok(SAME_FILE);
-    }
-    let mut buffer = None;
-    let mut done = 0;
-    while copy.len == 0 || done < copy.len {
-        if cancel.is_set() {
-            return Ok(Answer::failure("copy-data: cancelled"));
-        }
-        let left = if copy.len == 0 { u64::MAX } else { copy.len - done };
-        let (from, to) = (copy.from.saturating_add(done), copy.to.saturating_add(done));
-        let inside = match buffer {
-            None => source.copy_to(from, left.min(COPY_STEP_LEN), target, to),
-            Some(_) => None,
-        };
-        let copied = match inside {
-            Some(copied) => copied?,
-            None => {
-                let buffer = buffer.get_or_insert_with(|| buffers.take(CHUNK_LEN));
-                let want = left.min(CHUNK_LEN as u64) as usize;
-                let n = source.read_at(&mut [IoSliceMut::new(&mut buffer[..want])], from)?;
-                target.write_at(&buffer[..n], to)?;
-                n as u64
+    /// Bytes so far.
+    done: u64,
+    /// The backend may be asked to copy by itself.
+    by_kernel: bool,
+    began: bool,
+}
+
+impl Copying {
+    /// Copies a slice; the answer when all is done.
+    fn advance(
+        &mut self,
+        source: &dyn File,
+        target: &dyn File,
+        buffers: &BufferPool,
+        cancel: &Cancel,
+    ) -> storage::Result<Option<Answer>> {
+        if !std::mem::replace(&mut self.began, true) {
+            let (source_file, target_file) = (source.stat()?.id, target.stat()?.id);
+            if source_file == target_file && source_file != (0, 0) {
+                return Ok(Some(SAME_FILE));
             }
-        };
-        if copied == 0 {
-            break;
         }
-        done += copied;
+        let copy = self.copy;
+        let mut buffer = None;
+        let slice_end = self.done.saturating_add(SLICE_LEN);
+        while copy.len == 0 || self.done < copy.len {
+            if cancel.is_set() {
+                return Ok(Some(Answer::failure("copy-data: cancelled")));
+            }
+            if self.done >= slice_end {
+                return Ok(None);
+            }
+            let left = if copy.len == 0 { u64::MAX } else { copy.len - self.done };
+            let (from, to) =
+                (copy.from.saturating_add(self.done), copy.to.saturating_add(self.done));
+            let inside = match self.by_kernel {
+                true => source.copy_to(from, left.min(COPY_STEP_LEN), target, to),
+                false => None,
+            };
+            let copied = match inside {
+                Some(copied) => copied?,
+                None => {
+                    self.by_kernel = false;
+                    let buffer = buffer.get_or_insert_with(|| buffers.take(CHUNK_LEN));
+                    let want = left.min(CHUNK_LEN as u64) as usize;
+                    let n = source.read_at(&mut [IoSliceMut::new(&mut buffer[..want])], from)?;
+                    target.write_at(&buffer[..n], to)?;
+                    n as u64
+                }
+            };
+            if copied == 0 {
+                break;
+            }
+            self.done += copied;
+        }
+        // The source ended before what was asked for: said, so that nobody takes it for all.
+        let is_short = copy.len != 0 && self.done < copy.len;
+        Ok(Some(if is_short { Answer::EOF } else { Answer::OK }))
     }
-    // The source ended before what was asked for: said, so that nobody takes it for all.
-    Ok(if copy.len != 0 && done < copy.len { Answer::EOF } else { Answer::OK })
 }

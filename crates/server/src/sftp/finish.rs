@@ -6,12 +6,12 @@ use std::sync::Arc;
 use sterna_sftp_proto::order::Ticket;
 use sterna_storage as storage;
 
-use super::handles::Open;
+use super::handles::{HandleId, Open};
 use super::read::{ReadDone, ReadReply};
 use super::reply::Answer;
 use super::requests::Work;
 use super::session::SftpSession;
-use super::table::Outcome;
+use super::table::{Job, Outcome};
 use super::write::WritePart;
 use crate::buffers::Buffer;
 
@@ -19,9 +19,30 @@ const INTERNAL_ERROR: Answer = Answer::failure("internal error");
 
 /// Who waits for a job.
 pub(super) enum Running {
-    Request { id: u32, ticket: Option<Ticket>, opens: Option<Opens> },
-    Reads { places: Vec<u64>, tickets: Vec<Ticket> },
-    Writes { ids: Vec<u32>, bytes: usize, ticket: Ticket },
+    Request {
+        id: u32,
+        ticket: Option<Ticket>,
+        opens: Option<Opens>,
+        /// The handle whose file is hashed.
+        hashes: Option<HandleId>,
+    },
+    Reads {
+        places: Vec<u64>,
+        tickets: Vec<Ticket>,
+    },
+    Writes {
+        ids: Vec<u32>,
+        bytes: usize,
+        ticket: Ticket,
+    },
+}
+
+/// Digests of one open file that are computed or wait.
+#[derive(Default)]
+pub(super) struct Hashing {
+    pub(super) jobs: usize,
+    /// A CLOSE that waits for them to stop, by its job's number.
+    pub(super) close: Option<(u64, Job)>,
 }
 
 /// What room was promised for.
@@ -45,11 +66,14 @@ impl SftpSession {
     }
 
     /// Takes the result of one job; `None` if it panicked.
-    fn finish(&mut self, running: Running, outcome: Option<Outcome>) {
+    pub(super) fn finish(&mut self, running: Running, outcome: Option<Outcome>) {
         match running {
-            Running::Request { id, ticket, opens } => {
+            Running::Request { id, ticket, opens, hashes } => {
                 let answer = self.answer_of(opens, outcome);
                 self.outbox.push(id, &answer);
+                if let Some(handle) = hashes {
+                    self.end_hashing(handle);
+                }
                 if let Some(ticket) = ticket {
                     self.requests.done(ticket);
                 }
@@ -86,6 +110,17 @@ impl SftpSession {
                     Some(Work::Request { .. }) | None => self.requests.done(ticket),
                 }
             }
+        }
+    }
+
+    /// One digest of this handle is done.
+    fn end_hashing(&mut self, handle: HandleId) {
+        let Some(hashing) = self.hashing.get_mut(&handle) else { return };
+        hashing.jobs -= 1;
+        if hashing.jobs == 0
+            && let Some(Hashing { close: Some((number, job)), .. }) = self.hashing.remove(&handle)
+        {
+            self.io.start(number, job);
         }
     }
 

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sterna_storage::{Dir, DirEntry, File};
 
+use crate::jobs::Cancel;
+
 /// A file that a client holds open, with what it was opened for.
 pub(crate) struct OpenFile {
     pub(crate) file: Box<dyn File>,
@@ -15,6 +17,8 @@ pub(crate) struct OpenFile {
     pub(crate) writes: bool,
     /// The last READ needed no waiting. Used by the session's own task only.
     pub(crate) at_hand: AtomicBool,
+    /// The client has closed it: digests that are still computed stop.
+    pub(crate) closing: Cancel,
 }
 
 /// A directory that a client holds open.

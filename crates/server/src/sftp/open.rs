@@ -11,6 +11,7 @@ use sterna_storage::OpenHow;
 use super::handles::{HandleId, Open, OpenFile};
 use super::reply::Answer;
 use super::table::{Outcome, Serving, Start};
+use crate::jobs::Cancel;
 
 /// Opens a regular file. Room for the handle is taken first: over the limit nothing is created.
 pub(super) fn open(request: &OpenRequest<'_>, at: &mut Serving<'_>) -> Start {
@@ -27,6 +28,7 @@ pub(super) fn open(request: &OpenRequest<'_>, at: &mut Serving<'_>) -> Start {
             reads: how.read,
             writes: how.write,
             at_hand: AtomicBool::new(false),
+            closing: Cancel::default(),
         });
         Outcome::OpenedFile(opened)
     })
@@ -49,12 +51,18 @@ fn how(request: &OpenRequest<'_>, at: &Serving<'_>) -> OpenHow {
 /// Ends a handle. It is dead whatever comes out; what comes out is what writing may still owe.
 pub(super) fn close(request: &Close<'_>, at: &mut Serving<'_>) -> Start {
     let open = HandleId::from_wire(request.handle).and_then(|id| at.handles.remove(id));
+    if let Some(Open::File(file)) = &open {
+        file.closing.set();
+    }
     match open {
         None => Start::Now(Answer::BAD_HANDLE),
         Some(Open::File(file)) if file.writes => Start::job(move |_| {
-            // The queue let nothing run beside this, so nobody else holds the file.
-            let result = Arc::into_inner(file).map_or(Ok(()), |open| open.file.close());
-            Outcome::Answer(Answer::of(result))
+            // The queue lets nothing run beside this, and the session waits until digests have stopped:
+            // nobody else holds the file.
+            Outcome::Answer(match Arc::into_inner(file) {
+                Some(open) => Answer::of(open.file.close()),
+                None => Answer::failure("close: still in use"),
+            })
         }),
         // Nothing can be owed. Letting go may still block, on a network mount for example.
         Some(other) => Start::NowAndDetach(Answer::OK, Box::new(move || drop(other))),

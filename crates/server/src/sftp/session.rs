@@ -18,7 +18,7 @@ use sterna_sftp_proto::{Request, StatusCode};
 use sterna_sshwire::Reader;
 use sterna_storage::Backend;
 
-use super::finish::Running;
+use super::finish::{Hashing, Running};
 use super::gate;
 use super::handles::{HandleId, Handles, Open};
 use super::input::{Input, SessionError};
@@ -29,9 +29,10 @@ use super::read::{ReadBatch, ReadQueue};
 use super::reply::Answer;
 use super::requests::Requests;
 use super::sink::Sink;
-use super::table::{Job, Outcome};
+use super::table::{Outcome, Slices};
 use super::write::SpareLists;
 use crate::buffers::BufferPool;
+use crate::digest_memory::DigestMemory;
 use crate::io_pool::IoPool;
 use crate::jobs::Jobs;
 use crate::limits::{BUFFERS_KEPT_MAX, REPLY_BYTES_MAX};
@@ -47,6 +48,8 @@ pub struct Resources {
     /// Serves work without a bound on its time: digests and copies.
     pub long: IoPool,
     pub buffers: BufferPool,
+    /// Digests of files that did not change since they were computed.
+    pub digests: DigestMemory,
 }
 
 impl Resources {
@@ -56,6 +59,7 @@ impl Resources {
             io: IoPool::new(io_threads),
             long: IoPool::new((io_threads / 2).max(1)),
             buffers: BufferPool::new(BUFFERS_KEPT_MAX),
+            digests: DigestMemory::default(),
         }
     }
 }
@@ -66,6 +70,7 @@ impl Default for Resources {
             io: IoPool::with_default_threads(),
             long: IoPool::with_default_threads(),
             buffers: BufferPool::new(BUFFERS_KEPT_MAX),
+            digests: DigestMemory::default(),
         }
     }
 }
@@ -86,6 +91,7 @@ pub struct SftpSession {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) policy: SessionPolicy,
     pub(super) buffers: BufferPool,
+    pub(super) digests: DigestMemory,
     /// Attributes carry the pair of `posix-attrs@sterna-sftp`.
     pub(super) exact_attrs: bool,
 
@@ -98,7 +104,8 @@ pub struct SftpSession {
     pub(super) handles: Handles,
     pub(super) io: Jobs<Outcome>,
     pub(super) long: Jobs<Outcome>,
-    pub(super) long_waiting: VecDeque<(u64, Job)>,
+    pub(super) long_waiting: VecDeque<(u64, Slices)>,
+    pub(super) hashing: HashMap<HandleId, Hashing>,
     pub(super) running: HashMap<u64, Running>,
     pub(super) next_job: u64,
 
@@ -119,6 +126,7 @@ impl SftpSession {
             backend,
             policy,
             buffers: resources.buffers.clone(),
+            digests: resources.digests.clone(),
             exact_attrs: false,
             input: Input::new(resources.buffers.clone()),
             requests: Requests::new(),
@@ -126,6 +134,7 @@ impl SftpSession {
             io: Jobs::new(resources.io.clone()),
             long: Jobs::new(resources.long.clone()),
             long_waiting: VecDeque::new(),
+            hashing: HashMap::new(),
             running: HashMap::new(),
             next_job: 0,
             reads: ReadQueue::default(),

@@ -4,19 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sterna_sftp_proto::Request;
+use sterna_sftp_proto::extension::Extended;
 use sterna_sftp_proto::limits::READ_LEN_MAX;
 use sterna_sftp_proto::messages::{Data, Read, Write};
 use sterna_sftp_proto::order::Ticket;
 use sterna_sshwire::Reader;
 
-use super::finish::{Opens, Running};
+use super::finish::{Hashing, Opens, Running};
 use super::handles::HandleId;
 use super::read::{self, ReadBatch, ReadPart, ReadPlan, ReadReply, Tried};
 use super::reply::Answer;
 use super::requests::{Work, WriteRun};
 use super::session::{HEAD_LEN, SftpSession};
 use super::sink::Sink;
-use super::table::{self, Job, Outcome, Serving, Start};
+use super::table::{self, Outcome, Serving, Slices, Start};
 use super::write::{WriteBatch, WritePart, WritePlan};
 use crate::limits::{
     BATCH_BYTES_MAX, BATCH_REQUESTS_MAX, JOBS_MAX, LONG_JOBS_MAX, READ_AHEAD_BYTES, REPLY_BYTES_MAX,
@@ -84,6 +85,7 @@ impl SftpSession {
                 policy: &self.policy,
                 handles: &mut self.handles,
                 buffers: &self.buffers,
+                digests: &self.digests,
                 exact_attrs: &mut self.exact_attrs,
             },
         );
@@ -94,9 +96,12 @@ impl SftpSession {
                 return self.end(id, &answer, frame, ticket);
             }
             Start::Job(job) => {
-                let running = Running::Request { id, ticket: Some(ticket), opens };
+                let running = Running::Request { id, ticket: Some(ticket), opens, hashes: None };
                 let number = self.register(running);
-                self.io.start(number, job);
+                match closes(&request).and_then(|id| self.stop_hashing(id)) {
+                    Some(hashing) => hashing.close = Some((number, job)),
+                    None => self.io.start(number, job),
+                }
             }
             Start::LongJob(job) => self.start_long(id, ticket, &request, job),
             Start::Read(plan) => self.start_read(id, plan, ticket, sink),
@@ -114,22 +119,45 @@ impl SftpSession {
 
     /// Digests do not hold up what comes later: they change nothing, and may take hours. A copy
     /// does: what follows may build on it.
-    fn start_long(&mut self, id: u32, ticket: Ticket, request: &Request<'_>, job: Job) {
-        let ticket = if request.changes() {
-            Some(ticket)
+    fn start_long(&mut self, id: u32, ticket: Ticket, request: &Request<'_>, work: Slices) {
+        let (ticket, hashes) = if request.changes() {
+            (Some(ticket), None)
         } else {
             self.requests.done(ticket);
-            None
+            (None, hashed(request))
         };
-        let number = self.register(Running::Request { id, ticket, opens: None });
-        self.long_waiting.push_back((number, job));
+        if let Some(handle) = hashes {
+            self.hashing.entry(handle).or_default().jobs += 1;
+        }
+        let number = self.register(Running::Request { id, ticket, opens: None, hashes });
+        self.long_waiting.push_back((number, work));
         self.start_long_waiting();
+    }
+
+    /// The digests of a handle that is being closed, if some are still computed: they have been told to
+    /// stop. Those that have not begun are answered now.
+    fn stop_hashing(&mut self, closed: HandleId) -> Option<&mut Hashing> {
+        self.hashing.get(&closed)?;
+        let waiting = std::mem::take(&mut self.long_waiting);
+        for (number, work) in waiting {
+            match self.running.get(&number) {
+                Some(Running::Request { hashes: Some(handle), .. }) if *handle == closed => {
+                    drop(work);
+                    if let Some(running) = self.running.remove(&number) {
+                        let answer = Answer::failure("the handle was closed");
+                        self.finish(running, Some(Outcome::Answer(answer)));
+                    }
+                }
+                _ => self.long_waiting.push_back((number, work)),
+            }
+        }
+        self.hashing.get_mut(&closed)
     }
 
     pub(super) fn start_long_waiting(&mut self) {
         while self.long.running() < LONG_JOBS_MAX {
-            let Some((number, job)) = self.long_waiting.pop_front() else { return };
-            self.long.start(number, job);
+            let Some((number, work)) = self.long_waiting.pop_front() else { return };
+            self.long.start_slices(number, work);
         }
     }
 
@@ -199,6 +227,7 @@ impl SftpSession {
                 policy: &self.policy,
                 handles: &mut self.handles,
                 buffers: &self.buffers,
+                digests: &self.digests,
                 exact_attrs: &mut self.exact_attrs,
             };
             let mut r = Reader::new(frame.get(HEAD_LEN..).unwrap_or_default());
@@ -228,6 +257,24 @@ impl SftpSession {
             None if run.waiting.is_empty() => self.requests.end_run(ticket, run),
             None => self.start_writes(run, ticket),
         }
+    }
+}
+
+/// The handle that a request ends.
+fn closes(request: &Request<'_>) -> Option<HandleId> {
+    match request {
+        Request::Close(close) => HandleId::from_wire(close.handle),
+        _ => None,
+    }
+}
+
+/// The handle whose file a request hashes.
+fn hashed(request: &Request<'_>) -> Option<HandleId> {
+    let Request::Extended(extended) = request else { return None };
+    match extended {
+        Extended::CheckFileHandle(message) => HandleId::from_wire(message.handle),
+        Extended::Md5HashHandle(message) => HandleId::from_wire(message.handle),
+        _ => None,
     }
 }
 

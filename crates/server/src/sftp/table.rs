@@ -19,6 +19,7 @@ use super::{
     write,
 };
 use crate::buffers::BufferPool;
+use crate::digest_memory::DigestMemory;
 use crate::jobs::Cancel;
 
 /// One row of the table.
@@ -46,6 +47,7 @@ pub(super) struct Serving<'s> {
     pub(super) policy: &'s SessionPolicy,
     pub(super) handles: &'s mut Handles,
     pub(super) buffers: &'s BufferPool,
+    pub(super) digests: &'s DigestMemory,
     /// The client wants the pair of `posix-attrs@sterna-sftp` in attributes.
     pub(super) exact_attrs: &'s mut bool,
 }
@@ -59,6 +61,9 @@ impl Serving<'_> {
 /// Work for the I/O pool.
 pub(super) type Job = Box<dyn FnOnce(&Cancel) -> Outcome + Send>;
 
+/// Long work for its own pool, cut into slices; `None`: there is more to do.
+pub(super) type Slices = Box<dyn FnMut(&Cancel) -> Option<Outcome> + Send>;
+
 /// What a handler decided.
 pub(super) enum Start {
     /// Answered already.
@@ -67,7 +72,7 @@ pub(super) enum Start {
     NowAndDetach(Answer, Box<dyn FnOnce() + Send>),
     Job(Job),
     /// Work without a bound on its time: it has threads of its own.
-    LongJob(Job),
+    LongJob(Slices),
     /// The session reads, several at once where it can.
     Read(ReadPlan),
     /// The session writes, several at once where it can.
@@ -79,7 +84,7 @@ impl Start {
         Self::Job(Box::new(work))
     }
 
-    pub(super) fn long_job(work: impl FnOnce(&Cancel) -> Outcome + Send + 'static) -> Self {
+    pub(super) fn long_job(work: impl FnMut(&Cancel) -> Option<Outcome> + Send + 'static) -> Self {
         Self::LongJob(Box::new(work))
     }
 
@@ -159,6 +164,8 @@ table! {
     R::Extended(E::UsersGroups(m)) => "users-groups-by-id@openssh.com", No, |at| names::users_groups(m, at);
     R::Extended(E::CheckFileHandle(m)) => "check-file-handle", No, |at| check_file::by_handle(m, at);
     R::Extended(E::CheckFileName(m)) => "check-file-name",    No, |at| check_file::by_name(m, at);
+    R::Extended(E::Md5Hash(m))     => "md5-hash",             No, |at| check_file::md5_by_name(m, at);
+    R::Extended(E::Md5HashHandle(m)) => "md5-hash-handle",    No, |at| check_file::md5_by_handle(m, at);
     R::Extended(E::SpaceAvailable(m)) => "space-available",   No, |at| space::space_available(m, at);
     R::Extended(E::PosixAttrsRequest(m)) => "posix-attrs@sterna-sftp", No, |at| attributes::posix_attrs(at);
     R::Extended(E::VendorId(m))    => "vendor-id",            No, |at| { let _ = at; Start::Now(Answer::OK) };
@@ -190,6 +197,7 @@ mod tests {
                 Extension::CheckFile => &["check-file-handle", "check-file-name"],
                 // A hash name of check-file, not a request.
                 Extension::CheckFileBlake3 => &[],
+                Extension::Md5Hash => &["md5-hash", "md5-hash-handle"],
                 _ => &[extension.announced],
             };
             for name in names {

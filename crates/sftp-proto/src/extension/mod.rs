@@ -11,6 +11,7 @@ mod hardlink;
 mod home_directory;
 mod limits;
 mod lsetstat;
+mod md5_hash;
 mod posix_attrs;
 mod posix_rename;
 mod space_available;
@@ -28,6 +29,7 @@ pub use hardlink::Hardlink;
 pub use home_directory::HomeDirectory;
 pub use limits::{Limits, LimitsReply};
 pub use lsetstat::Lsetstat;
+pub use md5_hash::{Md5Hash, Md5HashHandle, Md5HashReply, QUICK_LEN};
 pub use posix_attrs::{NANOS_PER_SECOND, PosixAttrs, PosixAttrsRequest};
 pub use posix_rename::PosixRename;
 pub use space_available::{SpaceAvailable, SpaceAvailableReply};
@@ -55,6 +57,7 @@ pub enum Extension {
     CheckFile,
     /// Ours: `check-file` requests may list the hash `blake3`. It has no request of its own.
     CheckFileBlake3,
+    Md5Hash,
     SpaceAvailable,
     /// Ours: attributes may carry nanoseconds, a file id and a link count once it was asked for.
     PosixAttrs,
@@ -101,6 +104,7 @@ extensions! {
     UsersGroups     "users-groups-by-id@openssh.com"           Some("1"), false;
     CheckFile       "check-file"                               Some("1"), false;
     CheckFileBlake3 "check-file-blake3@sterna-sftp"            Some("1"), false;
+    Md5Hash         "md5-hash"                                 Some("1"), false;
     SpaceAvailable  "space-available"                          Some("1"), false;
     PosixAttrs      "posix-attrs@sterna-sftp"                  Some("1"), false;
     VendorId        "vendor-id"                                None,      false;
@@ -180,6 +184,8 @@ requests! {
     UsersGroups     UsersGroups     "users-groups-by-id@openssh.com";
     CheckFileHandle CheckFile       "check-file-handle";
     CheckFileName   CheckFile       "check-file-name";
+    Md5Hash         Md5Hash         "md5-hash";
+    Md5HashHandle   Md5Hash         "md5-hash-handle";
     SpaceAvailable  SpaceAvailable  "space-available";
     PosixAttrsRequest PosixAttrs    "posix-attrs@sterna-sftp";
     VendorId        VendorId        "vendor-id";

@@ -2,8 +2,9 @@
 
 use sterna_sftp_proto::extension::{
     CheckFileName, CheckFileReply, CopyData, Digests, ExpandPath, Extended, Fsync, Hardlink,
-    HomeDirectory, Ids, Limits, LimitsReply, Lsetstat, PosixRename, SpaceAvailable,
-    SpaceAvailableReply, Statvfs, StatvfsReply, UsersGroups, UsersGroupsReply, VendorId,
+    HomeDirectory, Ids, Limits, LimitsReply, Lsetstat, Md5Hash, Md5HashHandle, Md5HashReply,
+    PosixRename, SpaceAvailable, SpaceAvailableReply, Statvfs, StatvfsReply, UsersGroups,
+    UsersGroupsReply, VendorId,
 };
 use sterna_sftp_proto::{Attrs, Request, Times};
 use sterna_sshwire::Reader;
@@ -398,4 +399,51 @@ fn s44_vendor_id() {
         43,
         VendorId { vendor: b"Example Org", product: b"ExampleFTP", version: b"1.0", build: 7 },
     );
+}
+
+#[test]
+fn s29_md5_hash() {
+    let quick_hash = &hex::decode("9e107d9d372bb6826bd81d3542a419d6").unwrap();
+    extended(
+        "0000003a                         length
+         c8                               EXTENDED
+         00000019                         id
+         00000008                         length
+         6d64352d68617368                 md5-hash
+         00000001                         length
+         66                               f
+         0000000000000000                 offset
+         000000000000002b                 length of the range
+         00000010                         length
+         9e107d9d372bb6826bd81d3542a419d6 quick hash",
+        25,
+        Md5Hash { path: b"f", offset: 0, len: 43, quick_hash },
+    );
+    extended(
+        "00000031                         length
+         c8                               EXTENDED
+         00000019                         id
+         0000000f                         length
+         6d64352d686173682d68616e646c65   md5-hash-handle
+         00000001                         length
+         68                               h
+         0000000000000001                 offset
+         0000000000000000                 length of the range: to the end
+         00000000                         no quick hash",
+        25,
+        Md5HashHandle { handle: b"h", offset: 1, len: 0, quick_hash: b"" },
+    );
+    let data = typed_reply!(
+        "00000025                         length
+         c9                               EXTENDED_REPLY
+         00000019                         id
+         00000008                         length
+         6d64352d68617368                 md5-hash
+         00000010                         length
+         9e107d9d372bb6826bd81d3542a419d6 digest",
+        25,
+        Md5HashReply,
+        Md5HashReply { digest: quick_hash }
+    );
+    typed_prefixes_fail!(Md5HashReply, data);
 }
