@@ -48,7 +48,7 @@ pub use host_key::StrictHostKeyChecking;
 pub use prompt::{HostKeyQuestion, NoPrompt, Prompt};
 pub use session::{ExecOutput, Session};
 pub use sftp::{
-    Attrs, BlockDigests, Dir, Entry, File, FileKind, Limits, OpenOptions, RenameOutcome, Sftp,
-    SftpOptions, SpaceAvailable, StatVfs,
+    Attrs, BlockDigests, DataRanges, Dir, Entry, File, FileKind, Limits, OpenOptions,
+    RenameOutcome, Sftp, SftpOptions, SpaceAvailable, StatVfs,
 };
 pub use zeroize::Zeroizing;

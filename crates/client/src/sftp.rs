@@ -34,7 +34,7 @@ use tokio::time::Duration;
 
 pub use buffer::Buffer;
 pub use dir::{Dir, Entry, FileKind};
-pub use extensions::{BlockDigests, SpaceAvailable, StatVfs};
+pub use extensions::{BlockDigests, DataRanges, SpaceAvailable, StatVfs};
 pub use file::{File, OpenOptions};
 pub use paths::RenameOutcome;
 

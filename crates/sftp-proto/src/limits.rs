@@ -58,6 +58,10 @@ pub const CHECK_BLOCK_LEN_MIN: u32 = 256;
 /// Bytes of one digest in a `check-file` reply (SHA-512).
 pub const DIGEST_LEN_MAX: usize = 64;
 
+/// Parts in one `ranges@asyncssh.com` reply that a server sends: 64 KiB, and some milliseconds to find
+/// them. The client asks on from the last one.
+pub const RANGES_MAX: usize = 4096;
+
 /// Bytes of a user's name in `home-directory`; `LOGIN_NAME_MAX` of Linux.
 pub const USER_NAME_LEN_MAX: usize = 256;
 

@@ -115,6 +115,7 @@ impl Class {
                 Extended::Fstatvfs(message) => read(message.handle),
                 Extended::CheckFileHandle(message) => read(message.handle),
                 Extended::Md5HashHandle(message) => read(message.handle),
+                Extended::Ranges(message) => read(message.handle),
                 Extended::Statvfs(_)
                 | Extended::CheckFileName(_)
                 | Extended::Md5Hash(_)

@@ -91,6 +91,7 @@ fn requests<'a>(p: &'a Parts, attrs: Attrs<'a>, ids: Ids<'a>) -> Vec<Request<'a>
         UsersGroups { uids: ids, gids: ids }.into(),
         CheckFileHandle { handle, hash_list, offset, len, block_len }.into(),
         CheckFileName { path, hash_list, offset, len, block_len }.into(),
+        Ranges { handle, offset, len }.into(),
         Md5Hash { path, offset, len, quick_hash: handle }.into(),
         Md5HashHandle { handle, offset, len, quick_hash: hash_list }.into(),
         SpaceAvailable { path }.into(),

@@ -1,11 +1,11 @@
 //! Extensions that answer with numbers, names or digests.
 
-use sterna_sftp_proto::Reply;
 use sterna_sftp_proto::extension::{
     CheckFileHandle, CheckFileName, CheckFileReply, ExpandPath, Extended, Extension, HomeDirectory,
-    Ids, Md5Hash, Md5HashHandle, Md5HashReply, SpaceAvailable as SpaceRequest, SpaceAvailableReply,
-    Statvfs, StatvfsReply, UsersGroups, UsersGroupsReply,
+    Ids, Md5Hash, Md5HashHandle, Md5HashReply, Ranges, RangesReply, SpaceAvailable as SpaceRequest,
+    SpaceAvailableReply, Statvfs, StatvfsReply, UsersGroups, UsersGroupsReply,
 };
+use sterna_sftp_proto::{Reply, StatusCode};
 use sterna_ssh_crypto::DigestAlgorithm;
 use sterna_sshwire::Reader;
 
@@ -215,6 +215,16 @@ impl Sftp {
     }
 }
 
+/// Parts of a file that hold data; what is between them reads as zeros.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DataRanges {
+    /// Bytes from the beginning of the file, in ascending order, within what was asked about.
+    pub ranges: Vec<std::ops::Range<u64>>,
+    /// Nothing but a hole follows the last one, within what was asked about; otherwise ask again from its
+    /// end on.
+    pub at_end: bool,
+}
+
 /// What the client was doing, for errors.
 const MD5: &str = "compute a digest of";
 
@@ -233,6 +243,32 @@ impl File {
         let request = Extended::Md5HashHandle(Md5HashHandle { handle, offset, len, quick_hash });
         let frame = self.sftp().ask_extended(Extension::Md5Hash, request, MD5).await?;
         md5_of(&frame, self.path())
+    }
+
+    /// Which parts of `asked` hold data (`ranges@asyncssh.com`), as many as one reply brings.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if it is not offered; [`Error::Peer`] for parts out of order.
+    pub async fn data_ranges(&self, asked: std::ops::Range<u64>) -> Result<DataRanges, Error> {
+        let doing = "ask for holes of";
+        let (offset, len) = (asked.start, asked.end.saturating_sub(asked.start));
+        let request = Extended::Ranges(Ranges { handle: self.handle(), offset, len });
+        let frame = self.sftp().ask_extended(Extension::Ranges, request, doing).await?;
+        if let Reply::Status(status) = frame.reply()?
+            && status.code == StatusCode::Eof
+        {
+            return Ok(DataRanges { ranges: Vec::new(), at_end: true });
+        }
+        let mut r = body(&frame, doing, self.path())?;
+        let reply = RangesReply::decode(&mut r).map_err(unreadable)?;
+        // A server may begin before the question and end after it.
+        let clipped = reply.iter().map(|(start, len)| {
+            start.clamp(asked.start, asked.end)..(start + len).clamp(asked.start, asked.end)
+        });
+        let ranges: Vec<_> = clipped.filter(|range| !range.is_empty()).collect();
+        // Without any, asking again from the end of the last one would be the same question for ever.
+        let at_end = reply.at_end || ranges.is_empty();
+        Ok(DataRanges { ranges, at_end })
     }
 
     /// Digests of `len` bytes (0: to the end) from `offset` on, computed by the server, by the first

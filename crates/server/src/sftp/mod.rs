@@ -20,6 +20,7 @@ mod open;
 mod outbox;
 mod path;
 mod policy;
+mod ranges;
 mod read;
 mod rename;
 mod reply;

@@ -15,8 +15,8 @@ use super::read::{ReadDone, ReadPlan};
 use super::reply::Answer;
 use super::write::{WritePart, WritePlan};
 use super::{
-    attributes, check_file, copy_data, directory, links, names, open, path, read, rename, space,
-    write,
+    attributes, check_file, copy_data, directory, links, names, open, path, ranges, read, rename,
+    space, write,
 };
 use crate::buffers::BufferPool;
 use crate::digest_memory::DigestMemory;
@@ -168,6 +168,7 @@ table! {
     R::Extended(E::Md5HashHandle(m)) => "md5-hash-handle",    No, |at| check_file::md5_by_handle(m, at);
     R::Extended(E::SpaceAvailable(m)) => "space-available",   No, |at| space::space_available(m, at);
     R::Extended(E::PosixAttrsRequest(m)) => "posix-attrs@sterna-sftp", No, |at| attributes::posix_attrs(at);
+    R::Extended(E::Ranges(m))      => "ranges@asyncssh.com",  No, |at| ranges::ranges(m, at);
     R::Extended(E::VendorId(m))    => "vendor-id",            No, |at| { let _ = at; Start::Now(Answer::OK) };
     // What nobody knows counts as writing, and is answered by "unsupported" before it comes here.
     R::Extended(E::Unknown { .. }) => "unknown", Yes, |at| { let _ = at; Start::Now(Answer::unsupported("unknown extension")) };

@@ -14,6 +14,7 @@ mod lsetstat;
 mod md5_hash;
 mod posix_attrs;
 mod posix_rename;
+mod ranges;
 mod space_available;
 mod statvfs;
 mod users_groups;
@@ -32,6 +33,7 @@ pub use lsetstat::Lsetstat;
 pub use md5_hash::{Md5Hash, Md5HashHandle, Md5HashReply, QUICK_LEN};
 pub use posix_attrs::{NANOS_PER_SECOND, PosixAttrs, PosixAttrsRequest};
 pub use posix_rename::PosixRename;
+pub use ranges::{Ranges, RangesReply};
 pub use space_available::{SpaceAvailable, SpaceAvailableReply};
 pub use statvfs::{Fstatvfs, Statvfs, StatvfsReply};
 pub use users_groups::{Ids, Names, UsersGroups, UsersGroupsReply};
@@ -61,6 +63,7 @@ pub enum Extension {
     SpaceAvailable,
     /// Ours: attributes may carry nanoseconds, a file id and a link count once it was asked for.
     PosixAttrs,
+    Ranges,
     /// Who made the peer. It is only read, never announced.
     VendorId,
 }
@@ -107,6 +110,7 @@ extensions! {
     Md5Hash         "md5-hash"                                 Some("1"), false;
     SpaceAvailable  "space-available"                          Some("1"), false;
     PosixAttrs      "posix-attrs@sterna-sftp"                  Some("1"), false;
+    Ranges          "ranges@asyncssh.com"                      Some("1"), false;
     VendorId        "vendor-id"                                None,      false;
 }
 
@@ -188,6 +192,7 @@ requests! {
     Md5HashHandle   Md5Hash         "md5-hash-handle";
     SpaceAvailable  SpaceAvailable  "space-available";
     PosixAttrsRequest PosixAttrs    "posix-attrs@sterna-sftp";
+    Ranges          Ranges          "ranges@asyncssh.com";
     VendorId        VendorId        "vendor-id";
 }
 

@@ -3,8 +3,8 @@
 use sterna_sftp_proto::extension::{
     CheckFileName, CheckFileReply, CopyData, Digests, ExpandPath, Extended, Fsync, Hardlink,
     HomeDirectory, Ids, Limits, LimitsReply, Lsetstat, Md5Hash, Md5HashHandle, Md5HashReply,
-    PosixRename, SpaceAvailable, SpaceAvailableReply, Statvfs, StatvfsReply, UsersGroups,
-    UsersGroupsReply, VendorId,
+    PosixRename, Ranges, RangesReply, SpaceAvailable, SpaceAvailableReply, Statvfs, StatvfsReply,
+    UsersGroups, UsersGroupsReply, VendorId,
 };
 use sterna_sftp_proto::{Attrs, Request, Times};
 use sterna_sshwire::Reader;
@@ -446,4 +446,50 @@ fn s29_md5_hash() {
         Md5HashReply { digest: quick_hash }
     );
     typed_prefixes_fail!(Md5HashReply, data);
+}
+
+#[test]
+fn s49_ranges() {
+    extended(
+        "00000034                               length
+         c8                                     EXTENDED
+         00000030                               id
+         00000013                               length
+         72616e676573406173796e637373682e636f6d ranges@asyncssh.com
+         00000004                               length
+         00000001                               handle
+         0000000000000000                       offset
+         0000000000100000                       length of what is asked about",
+        48,
+        Ranges { handle: &[0, 0, 0, 1], offset: 0, len: 1 << 20 },
+    );
+    let mut buffer = Vec::new();
+    let data = typed_reply!(
+        "0000001a         length
+         c9               EXTENDED_REPLY
+         00000030         id
+         00000001         parts
+         0000000000000000 offset
+         0000000000001000 length
+         01               at end",
+        48,
+        RangesReply,
+        RangesReply::build([(0, 4096)], true, &mut buffer)
+    );
+    typed_prefixes_fail!(RangesReply, data);
+}
+
+#[test]
+fn ranges_that_lead_nowhere_are_refused() {
+    let mut buffer = Vec::new();
+    for bad in
+        [&[(4, 4), (0, 4)][..], &[(0, 4), (3, 4)], &[(0, 0)], &[(u64::MAX, 1)], &[(1, u64::MAX)]]
+    {
+        let mut wire = Vec::new();
+        RangesReply::build(bad.iter().copied(), true, &mut buffer).encode(&mut wire);
+
+        assert!(RangesReply::decode(&mut Reader::new(&wire)).is_err(), "{bad:?}");
+    }
+    let lie = [0xff, 0xff, 0xff, 0xff, 1];
+    assert!(RangesReply::decode(&mut Reader::new(&lie)).is_err());
 }
