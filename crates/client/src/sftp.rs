@@ -17,6 +17,7 @@ pub(crate) mod script;
 #[cfg(test)]
 mod tests;
 mod unsent;
+mod xattr;
 
 use std::sync::{Arc, OnceLock};
 

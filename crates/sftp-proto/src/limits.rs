@@ -58,6 +58,12 @@ pub const CHECK_BLOCK_LEN_MIN: u32 = 256;
 /// Bytes of one digest in a `check-file` reply (SHA-512).
 pub const DIGEST_LEN_MAX: usize = 64;
 
+/// Bytes of the name of an extended attribute (`XATTR_NAME_MAX` of Linux).
+pub const XATTR_NAME_LEN_MAX: usize = 255;
+
+/// Bytes of the value of an extended attribute (`XATTR_SIZE_MAX` of Linux).
+pub const XATTR_VALUE_LEN_MAX: usize = 64 * 1024;
+
 /// Parts in one `ranges@asyncssh.com` reply that a server sends: 64 KiB, and some milliseconds to find
 /// them. The client asks on from the last one.
 pub const RANGES_MAX: usize = 4096;

@@ -116,15 +116,23 @@ impl Class {
                 Extended::CheckFileHandle(message) => read(message.handle),
                 Extended::Md5HashHandle(message) => read(message.handle),
                 Extended::Ranges(message) => read(message.handle),
+                Extended::Fgetxattr(message) => read(message.handle),
+                Extended::Flistxattr(message) => read(message.handle),
+                Extended::Fsetxattr(message) => write(message.handle),
+                Extended::Fremovexattr(message) => write(message.handle),
                 Extended::Statvfs(_)
                 | Extended::CheckFileName(_)
                 | Extended::Md5Hash(_)
+                | Extended::Getxattr(_)
+                | Extended::Listxattr(_)
                 | Extended::SpaceAvailable(_)
                 | Extended::ExpandPath(_)
                 | Extended::HomeDirectory(_) => Self::PathRead,
-                Extended::PosixRename(_) | Extended::Hardlink(_) | Extended::Lsetstat(_) => {
-                    Self::Barrier
-                }
+                Extended::PosixRename(_)
+                | Extended::Hardlink(_)
+                | Extended::Lsetstat(_)
+                | Extended::Setxattr(_)
+                | Extended::Removexattr(_) => Self::Barrier,
                 Extended::CopyData(message) => {
                     match (find(message.read_handle), find(message.write_handle)) {
                         (Some(from), Some(to)) if from.key == to.key => {

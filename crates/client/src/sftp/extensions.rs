@@ -342,7 +342,11 @@ fn md5_of(frame: &Frame, path: &[u8]) -> Result<Option<[u8; 16]>, Error> {
 }
 
 /// The data of an EXTENDED_REPLY.
-fn body<'f>(frame: &'f Frame, doing: &'static str, path: &[u8]) -> Result<Reader<'f>, Error> {
+pub(super) fn body<'f>(
+    frame: &'f Frame,
+    doing: &'static str,
+    path: &[u8],
+) -> Result<Reader<'f>, Error> {
     match frame.reply()? {
         Reply::ExtendedReply(reply) => Ok(Reader::new(reply.data)),
         other => Err(refused(other, doing, path)),

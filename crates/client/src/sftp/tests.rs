@@ -2,12 +2,12 @@
 
 use std::process::Stdio;
 
-use sterna_sftp_proto::extension::PosixAttrs;
+use sterna_sftp_proto::extension::{Md5HashReply, PosixAttrs, RangesReply};
 use sterna_sshwire::put_string;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use super::script::against;
+use super::script::{against, against_offering};
 use super::*;
 
 async fn real_server() -> Option<Sftp> {
@@ -369,4 +369,67 @@ async fn lengths_beyond_the_bound_end_the_channel_without_being_allocated() {
 
         assert!(matches!(sftp.stat("/x").await, Err(Error::Peer { .. })), "{len}");
     }
+}
+
+/// A `ranges@asyncssh.com` reply.
+fn ranges_reply(ranges: &[(u64, u64)], at_end: bool) -> Vec<u8> {
+    let (mut wire, mut data) = (Vec::new(), Vec::new());
+    RangesReply::build(ranges.iter().copied(), at_end, &mut wire).encode(&mut data);
+    data
+}
+
+#[tokio::test]
+async fn data_ranges_stay_within_the_question_and_always_lead_to_an_end() {
+    let replies = [
+        Some(ranges_reply(&[(0, 20), (30, 100)], false)),
+        Some(ranges_reply(&[(200, 5)], false)),
+        None,
+        Some(ranges_reply(&[(30, 5), (10, 5)], true)),
+    ];
+    let sftp = against_offering(&[("ranges@asyncssh.com", "1")], |mut script| async move {
+        let (_, id, _) = script.request().await;
+        script.reply(102, id, b"\0\0\0\x01h").await;
+        for reply in replies {
+            let (_, id, _) = script.request().await;
+            match reply {
+                Some(data) => script.reply(201, id, &data).await,
+                None => script.status(id, 1).await,
+            }
+        }
+        std::future::pending().await
+    })
+    .await;
+    let file = sftp.open("/f", OpenOptions::new().read(true)).await.unwrap();
+
+    let clipped = file.data_ranges(10..50).await.unwrap();
+    assert_eq!((&clipped.ranges[..], clipped.at_end), (&[10..20, 30..50][..], false));
+    let outside = file.data_ranges(10..50).await.unwrap();
+    assert_eq!((outside.ranges.len(), outside.at_end), (0, true), "no question for ever");
+    let end_of_file = file.data_ranges(10..50).await.unwrap();
+    assert_eq!((end_of_file.ranges.len(), end_of_file.at_end), (0, true));
+    assert!(matches!(file.data_ranges(0..9).await, Err(Error::Peer { .. })), "out of order");
+}
+
+#[tokio::test]
+async fn md5_hash_tells_a_digest_from_a_difference_and_from_nonsense() {
+    let reply = |digest: &[u8]| {
+        let mut data = Vec::new();
+        Md5HashReply { digest }.encode(&mut data);
+        data
+    };
+    let replies = [reply(&[7; 16]), reply(b""), reply(b"short"), b"\0\0\0\x03md5".to_vec()];
+    let sftp = against_offering(&[("md5-hash", "1")], |mut script| async move {
+        for data in replies {
+            let (_, id, _) = script.request().await;
+            script.reply(201, id, &data).await;
+        }
+        std::future::pending().await
+    })
+    .await;
+
+    assert_eq!(sftp.md5_hash("/f", 0, 0, b"").await.unwrap(), Some([7; 16]));
+    assert_eq!(sftp.md5_hash("/f", 0, 0, &[1; 16]).await.unwrap(), None);
+    assert!(matches!(sftp.md5_hash("/f", 0, 0, b"").await, Err(Error::Peer { .. })));
+    assert!(matches!(sftp.md5_hash("/f", 0, 0, b"").await, Err(Error::Peer { .. })));
+    assert!(matches!(sftp.xattrs("/f").await, Err(Error::Unsupported { .. })));
 }

@@ -31,6 +31,7 @@ mod space;
 mod start;
 mod table;
 mod write;
+mod xattr;
 
 pub(crate) use path::absolute;
 

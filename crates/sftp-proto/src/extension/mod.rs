@@ -19,6 +19,7 @@ mod space_available;
 mod statvfs;
 mod users_groups;
 mod vendor_id;
+mod xattr;
 
 use sterna_sshwire::{DecodeError, Reader, put_string};
 
@@ -38,6 +39,10 @@ pub use space_available::{SpaceAvailable, SpaceAvailableReply};
 pub use statvfs::{Fstatvfs, Statvfs, StatvfsReply};
 pub use users_groups::{Ids, Names, UsersGroups, UsersGroupsReply};
 pub use vendor_id::VendorId;
+pub use xattr::{
+    Fgetxattr, Flistxattr, Fremovexattr, Fsetxattr, Getxattr, GetxattrReply, Listxattr,
+    ListxattrReply, Removexattr, Setxattr, XATTR_CREATE, XATTR_REPLACE,
+};
 
 use crate::limits::EXTENSION_NAME_LEN_MAX;
 use crate::messages::ExtensionPairs;
@@ -64,6 +69,7 @@ pub enum Extension {
     /// Ours: attributes may carry nanoseconds, a file id and a link count once it was asked for.
     PosixAttrs,
     Ranges,
+    Xattr,
     /// Who made the peer. It is only read, never announced.
     VendorId,
 }
@@ -111,6 +117,8 @@ extensions! {
     SpaceAvailable  "space-available"                          Some("1"), false;
     PosixAttrs      "posix-attrs@sterna-sftp"                  Some("1"), false;
     Ranges          "ranges@asyncssh.com"                      Some("1"), false;
+    // Reading is for read-only sessions too; see `Extended::changes`.
+    Xattr           "xattr@proftpd.org"                        Some("1"), false;
     VendorId        "vendor-id"                                None,      false;
 }
 
@@ -193,6 +201,14 @@ requests! {
     SpaceAvailable  SpaceAvailable  "space-available";
     PosixAttrsRequest PosixAttrs    "posix-attrs@sterna-sftp";
     Ranges          Ranges          "ranges@asyncssh.com";
+    Getxattr        Xattr           "getxattr@proftpd.org";
+    Fgetxattr       Xattr           "fgetxattr@proftpd.org";
+    Setxattr        Xattr           "setxattr@proftpd.org";
+    Fsetxattr       Xattr           "fsetxattr@proftpd.org";
+    Listxattr       Xattr           "listxattr@proftpd.org";
+    Flistxattr      Xattr           "flistxattr@proftpd.org";
+    Removexattr     Xattr           "removexattr@proftpd.org";
+    Fremovexattr    Xattr           "fremovexattr@proftpd.org";
     VendorId        VendorId        "vendor-id";
 }
 
@@ -201,7 +217,13 @@ impl Extended<'_> {
 
     /// Whether a read-only session must refuse it; what is not known counts as changing.
     pub fn changes(&self) -> bool {
-        self.row().is_none_or(|row| row.changes)
+        match self {
+            Self::Setxattr(_)
+            | Self::Fsetxattr(_)
+            | Self::Removexattr(_)
+            | Self::Fremovexattr(_) => true,
+            other => other.row().is_none_or(|row| row.changes),
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Vectors S19 to S30 and S44: extensions.
 
 use sterna_sftp_proto::extension::{
-    CheckFileName, CheckFileReply, CopyData, Digests, ExpandPath, Extended, Fsync, Hardlink,
-    HomeDirectory, Ids, Limits, LimitsReply, Lsetstat, Md5Hash, Md5HashHandle, Md5HashReply,
-    PosixRename, Ranges, RangesReply, SpaceAvailable, SpaceAvailableReply, Statvfs, StatvfsReply,
-    UsersGroups, UsersGroupsReply, VendorId,
+    CheckFileName, CheckFileReply, CopyData, Digests, ExpandPath, Extended, Fgetxattr,
+    Fremovexattr, Fsync, Getxattr, GetxattrReply, Hardlink, HomeDirectory, Ids, Limits,
+    LimitsReply, Listxattr, ListxattrReply, Lsetstat, Md5Hash, Md5HashHandle, Md5HashReply,
+    PosixRename, Ranges, RangesReply, Setxattr, SpaceAvailable, SpaceAvailableReply, Statvfs,
+    StatvfsReply, UsersGroups, UsersGroupsReply, VendorId, XATTR_CREATE,
 };
 use sterna_sftp_proto::{Attrs, Request, Times};
 use sterna_sshwire::Reader;
@@ -492,4 +493,102 @@ fn ranges_that_lead_nowhere_are_refused() {
     }
     let lie = [0xff, 0xff, 0xff, 0xff, 1];
     assert!(RangesReply::decode(&mut Reader::new(&lie)).is_err());
+}
+
+#[test]
+fn s48_xattr() {
+    extended(
+        "00000039                                 length
+         c8                                       EXTENDED
+         0000002f                                 id
+         00000014                                 length
+         73657478617474724070726f667470642e6f7267 setxattr@proftpd.org
+         00000001                                 length
+         66                                       f
+         00000006                                 length
+         757365722e78                             user.x
+         00000001                                 length
+         31                                       value
+         00000001                                 flags: CREATE",
+        47,
+        Setxattr { path: b"f", name: b"user.x", value: b"1", flags: XATTR_CREATE },
+    );
+    extended(
+        "00000034                                 length
+         c8                                       EXTENDED
+         00000030                                 id
+         00000014                                 length
+         67657478617474724070726f667470642e6f7267 getxattr@proftpd.org
+         00000001                                 length
+         66                                       f
+         00000006                                 length
+         757365722e78                             user.x
+         00010000                                 longest value",
+        48,
+        Getxattr { path: b"f", name: b"user.x", len_max: 65536 },
+    );
+    extended(
+        "00000035                                   length
+         c8                                         EXTENDED
+         00000031                                   id
+         00000015                                   length
+         6667657478617474724070726f667470642e6f7267 fgetxattr@proftpd.org
+         00000001                                   length
+         68                                         h
+         00000006                                   length
+         757365722e78                               user.x
+         00000001                                   longest value",
+        49,
+        Fgetxattr { handle: b"h", name: b"user.x", len_max: 1 },
+    );
+    extended(
+        "00000027                                   length
+         c8                                         EXTENDED
+         00000032                                   id
+         00000015                                   length
+         6c69737478617474724070726f667470642e6f7267 listxattr@proftpd.org
+         00000001                                   length
+         66                                         f",
+        50,
+        Listxattr { path: b"f" },
+    );
+    extended(
+        "0000003a                                         length
+         c8                                               EXTENDED
+         00000033                                         id
+         00000018                                         length
+         6672656d6f766578617474724070726f667470642e6f7267 fremovexattr@proftpd.org
+         00000007                                         length
+         68616e646c6573                                   handles
+         00000006                                         length
+         757365722e78                                     user.x",
+        51,
+        Fremovexattr { handle: b"handles", name: b"user.x" },
+    );
+    let data = typed_reply!(
+        "0000000a length
+         c9       EXTENDED_REPLY
+         00000030 id
+         00000001 length
+         31       value",
+        48,
+        GetxattrReply,
+        GetxattrReply { value: b"1" }
+    );
+    typed_prefixes_fail!(GetxattrReply, data);
+    let mut buffer = Vec::new();
+    let data = typed_reply!(
+        "0000001d     length
+         c9           EXTENDED_REPLY
+         00000032     id
+         00000002     names
+         00000006     length
+         757365722e78 user.x
+         00000006     length
+         757365722e79 user.y",
+        50,
+        ListxattrReply,
+        ListxattrReply::build([b"user.x", b"user.y"], &mut buffer)
+    );
+    typed_prefixes_fail!(ListxattrReply, data);
 }
