@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use sterna_server::sftp::{ROWS, Resources, SessionPolicy};
 use sterna_sftp_proto::extension::{
-    CheckFileHandle, CheckFileName, CopyData, Extended, Fsync, Hardlink, Lsetstat, PosixRename,
+    CheckFileHandle, CheckFileName, CopyData, Extended, Fremovexattr, Fsetxattr, Fsync, Hardlink,
+    Lsetstat, PosixRename, Removexattr, Setxattr,
 };
 use sterna_sftp_proto::messages::{
     Close, Fsetstat, Mkdir, Open, Read, Readdir, Remove, Rename, Rmdir, Setstat, Stat, Symlink,
@@ -219,6 +220,7 @@ fn a_read_only_session_refuses_every_change_and_announces_none() {
     let other = peer.open(b"/g", OpenFlags::READ).handle();
     let attrs = Attrs { size: Some(0), permissions: Some(0), ..Attrs::default() };
     let mode = Attrs { permissions: Some(0), ..Attrs::default() };
+    let name = b"user.a";
 
     let changes: Vec<Request<'_>> = vec![
         Write { handle: &handle, offset: 0, data: b"x" }.into(),
@@ -243,6 +245,10 @@ fn a_read_only_session_refuses_every_change_and_announces_none() {
             }
             .into(),
         ),
+        Request::Extended(Setxattr { path: b"/f", name, value: b"", flags: 0 }.into()),
+        Request::Extended(Fsetxattr { handle: &handle, name, value: b"", flags: 0 }.into()),
+        Request::Extended(Removexattr { path: b"/f", name }.into()),
+        Request::Extended(Fremovexattr { handle: &handle, name }.into()),
     ];
     let writing = ROWS.iter().filter(|row| row.writes == sterna_server::sftp::Writes::Yes);
     assert_eq!(changes.len(), writing.count() - 1, "all but the unknown extension");
