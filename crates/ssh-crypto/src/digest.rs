@@ -48,11 +48,13 @@ impl DigestAlgorithm {
     }
 }
 
-/// A checksum being computed over bytes that arrive in pieces.
+/// A checksum being computed over bytes that arrive in pieces. A clone goes on from the same bytes.
+#[derive(Clone)]
 pub struct Digester {
     state: State,
 }
 
+#[derive(Clone)]
 enum State {
     Md5(md5::Md5),
     Sha(digest::Context),
