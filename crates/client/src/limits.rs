@@ -143,3 +143,30 @@ pub const JOURNAL_STEP_LEN: u64 = 4 << 20;
 pub const PROGRESS_STEP_LEN: u64 = 1 << 20;
 /// Longest local file name (Linux NAME_MAX), in bytes.
 pub const LOCAL_NAME_LEN_MAX: usize = 255;
+/// Pieces of a file that are kept apart while it is transferred: at most 1 MiB of memory, and enough
+/// for a file of 64 GiB whose every second block differs.
+pub const RANGES_MAX: usize = 32 << 10;
+/// Blocks that a file is compared in; larger files have larger blocks, up to [`BLOCK_LEN_MAX`].
+pub const BLOCKS_GOAL: u64 = 32 << 10;
+/// Smallest and largest block of a comparison, in bytes.
+pub const BLOCK_LEN_MIN: u32 = 64 << 10;
+pub const BLOCK_LEN_MAX: u32 = 1 << 20;
+/// Blocks that one request asks digests of: with the longest digest a reply of 32 KiB, which every
+/// client may get.
+pub const STRETCH_BLOCKS_MAX: u64 = 512;
+/// Bytes that one such request covers at most: below a second of work for the server.
+pub const STRETCH_LEN_MAX: u64 = 64 << 20;
+/// Such requests under way at once: enough for 2 GB/s at 100 ms.
+pub const STRETCHES_IN_FLIGHT: usize = 4;
+/// Bytes hashed at once.
+pub const HASH_STEP_LEN: usize = 256 << 10;
+/// Bytes by which a digest may be behind the bytes that pass before it is brought on.
+pub const HASH_LAG_LEN: u64 = 4 << 20;
+/// A file shorter than this is sent whole rather than compared with what it replaces, in bytes.
+pub const DELTA_MIN_LEN: u64 = 1 << 20;
+/// Digests on the way that are kept until the bytes they cover are known to have arrived.
+pub const HASH_MARKS_MAX: usize = 64;
+/// A server is asked for the holes of a file of at least this many bytes: it costs a round trip.
+pub const SPARSE_MIN_LEN: u64 = 1 << 20;
+/// Bytes that the kernel copies between two looks at whether to stop.
+pub const COPY_STEP_LEN: usize = 64 << 20;

@@ -5,14 +5,17 @@
 //! the same transfer again finds what an interrupted one left, proves it and goes on from there
 //! ([`resume`]). What failed is in the [`Summary`]; one bad file does not stop the others (CLT-15).
 
+mod blocks;
 mod command_digests;
 mod download;
 mod lanes;
 mod local;
+mod passing;
 mod progress;
 mod ranges;
 mod resume;
 mod small;
+mod sparse;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -29,7 +32,7 @@ use std::time::Instant;
 use sterna_ssh_crypto::{DigestAlgorithm, Digester};
 use tokio::sync::{Semaphore, watch};
 
-pub use progress::{Event, FileReport, Progress, Quiet, Summary, Verified};
+pub use progress::{Event, FileReport, Note, Progress, Quiet, Summary, Verified};
 
 use crate::limits::{
     FILES_IN_FLIGHT_DEFAULT, LOCAL_NAME_LEN_MAX, SUMMARY_ERRORS_MAX, WINDOW_MAX_LEN,
@@ -64,6 +67,19 @@ pub enum Verify {
     Off,
 }
 
+/// What is done with holes in files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sparse {
+    /// Holes stay holes where they are known: those of local files, and of remote ones if the server
+    /// tells.
+    #[default]
+    Auto,
+    /// Zeros that arrive become holes, too.
+    Always,
+    /// Everything is written.
+    Never,
+}
+
 /// How transfers are done.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -77,8 +93,13 @@ pub struct Options {
     pub resume: bool,
     /// Content is brought to stable storage before it gets its name.
     pub fsync: bool,
-    /// Written under the final name at once: for servers that allow no renaming.
-    pub direct: bool,
+    /// Written under the final name at once, for directories that allow no other: whoever looks meanwhile
+    /// sees a mixture of old and new, and so it stays if the transfer is never completed.
+    pub in_place: bool,
+    /// A file that is replaced is compared with what it becomes, and only blocks that differ travel, if the
+    /// server has digests (and, for uploads, can copy by itself).
+    pub delta: bool,
+    pub sparse: Sparse,
     /// Where the server cannot replace a target in one step, it may be removed first.
     pub replace_in_two_steps: bool,
     /// Files of a tree in flight at once, at least 1.
@@ -99,7 +120,9 @@ impl Default for Options {
             verify: Verify::Auto,
             resume: true,
             fsync: true,
-            direct: false,
+            in_place: false,
+            delta: true,
+            sparse: Sparse::Auto,
             replace_in_two_steps: false,
             files_in_flight: FILES_IN_FLIGHT_DEFAULT,
             window_start: WINDOW_START_LEN,
@@ -292,9 +315,12 @@ impl Context {
             summary.bytes += report.bytes;
             summary.bytes_sent += report.bytes_sent;
             match report.verified {
-                Verified::Digest(_) => summary.verified_by_digest += 1,
+                Verified::Digest(_) | Verified::ReadBack => summary.verified_by_digest += 1,
                 Verified::Size => summary.verified_by_size += 1,
                 Verified::None => summary.unverified += 1,
+            }
+            for note in &report.notes {
+                *summary.notes.entry(*note).or_default() += 1;
             }
         }
         self.progress.event(&Event::Done(report));

@@ -125,8 +125,13 @@ impl File {
         if len == 0 {
             return Ok(ReadData::end());
         }
-        let reply = self.sftp.begin_call(|reply_to| self.read_call(offset, len, reply_to)).await?;
+        let reply = self.begin_read(offset, len).await?;
         self.read_result(reply.frame().await?, len)
+    }
+
+    /// Sends one READ, of at most [`Limits::read_len`](super::Limits) bytes, without waiting.
+    pub(crate) async fn begin_read(&self, offset: u64, len: u32) -> Result<Waiting, Error> {
+        self.sftp.begin_call(|reply_to| self.read_call(offset, len, reply_to)).await
     }
 
     /// A READ whose reply goes to `reply_to`; [`read_result`](Self::read_result) reads it.

@@ -14,8 +14,8 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, Timespec, Time
 use rustix::io::Errno;
 
 use crate::Error;
-use crate::limits::LOCAL_NAME_LEN_MAX;
-use crate::sftp::check_name;
+use crate::limits::{COPY_STEP_LEN, HASH_STEP_LEN, LOCAL_NAME_LEN_MAX};
+use crate::sftp::{Attrs, check_name};
 
 /// A directory that is held open, and its path for messages.
 #[derive(Debug)]
@@ -136,7 +136,7 @@ impl LocalDir {
     pub(super) fn set_attrs(
         &self,
         mode: Option<u32>,
-        times: Option<(u32, u32)>,
+        times: Option<Timestamps>,
     ) -> Result<(), Error> {
         set_attrs(&self.fd, mode, times)
             .map_err(|e| Error::local("set attributes of", &self.path, e))
@@ -161,21 +161,29 @@ impl LocalDir {
     }
 }
 
-/// Sets mode and (access, modification) times of an open file.
+/// The times in a server's attributes, to the nanosecond where it tells them.
+pub(super) fn timestamps(attrs: &Attrs) -> Option<Timestamps> {
+    let at = |seconds: u32, nanos: Option<u32>| Timespec {
+        tv_sec: seconds.into(),
+        tv_nsec: nanos.unwrap_or(0).min(999_999_999).into(),
+    };
+    attrs.times.map(|times| Timestamps {
+        last_access: at(times.accessed, attrs.accessed_nanos()),
+        last_modification: at(times.modified, attrs.modified_nanos()),
+    })
+}
+
+/// Sets mode and times of an open file.
 pub(super) fn set_attrs(
     fd: &OwnedFd,
     mode: Option<u32>,
-    times: Option<(u32, u32)>,
+    times: Option<Timestamps>,
 ) -> io::Result<()> {
     if let Some(mode) = mode {
         rustix::fs::fchmod(fd, Mode::from_raw_mode(mode))?;
     }
-    if let Some((accessed, modified)) = times {
-        let at = |seconds: u32| Timespec { tv_sec: seconds.into(), tv_nsec: 0 };
-        rustix::fs::futimens(
-            fd,
-            &Timestamps { last_access: at(accessed), last_modification: at(modified) },
-        )?;
+    if let Some(times) = times {
+        rustix::fs::futimens(fd, &times)?;
     }
     Ok(())
 }
@@ -194,6 +202,45 @@ pub(super) fn write_all_at(fd: &OwnedFd, mut data: &[u8], mut offset: u64) -> io
         }
     }
     Ok(())
+}
+
+/// Copies the first `len` bytes of `from` to the start of `to`, without reading them where the file
+/// system can. Returns how many it were: fewer if `from` is shorter, or if `stop` says so meanwhile.
+pub(super) fn copy(
+    from: &OwnedFd,
+    to: &OwnedFd,
+    len: u64,
+    stop: impl Fn() -> bool,
+) -> io::Result<u64> {
+    let mut at = 0;
+    let mut by_kernel = true;
+    let mut buffer = Vec::new();
+    while at < len && !stop() {
+        let step = COPY_STEP_LEN.min(usize::try_from(len - at).unwrap_or(usize::MAX));
+        if by_kernel {
+            let (mut source, mut target) = (at, at);
+            let copied =
+                rustix::fs::copy_file_range(from, Some(&mut source), to, Some(&mut target), step);
+            match copied {
+                Ok(0) => break,
+                Ok(copied) => at += copied as u64,
+                Err(Errno::INTR) => {}
+                Err(Errno::NOSYS | Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP) => {
+                    by_kernel = false;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            continue;
+        }
+        buffer.clear();
+        read_at(from, &mut buffer, at, step.min(HASH_STEP_LEN))?;
+        if buffer.is_empty() {
+            break;
+        }
+        write_all_at(to, &buffer, at)?;
+        at += buffer.len() as u64;
+    }
+    Ok(at)
 }
 
 /// Appends up to `len` bytes from `offset` on to `out`; fewer only at the end of the file.

@@ -1,5 +1,7 @@
 //! What a transfer tells while it runs: the events behind the progress bar and `--json`.
 
+use std::collections::BTreeMap;
+
 use crate::Error;
 
 /// Hears every [`Event`]. Called from the transfer's task: be quick, never block.
@@ -22,7 +24,8 @@ pub enum Event<'e> {
     Start { path: &'e [u8], bytes: Option<u64> },
     /// `done` bytes of the file are in place (the resumed part included).
     Progress { path: &'e [u8], done: u64, total: Option<u64> },
-    /// The part that was there could not be used; the file starts again from byte 0.
+    /// Some of the file travels once more, and why: what an earlier attempt left cannot be used, or what
+    /// arrived differs.
     Retry { path: &'e [u8], why: &'e str },
     /// A file is complete.
     Done(&'e FileReport),
@@ -43,11 +46,51 @@ pub struct FileReport {
     pub bytes: u64,
     /// Bytes of content that travelled.
     pub bytes_sent: u64,
-    /// First byte that travelled; 0 if from the start.
+    /// First byte that travelled where an earlier attempt had left something, the size if nothing had
+    /// to; 0 if it left nothing.
     pub resumed_from: u64,
     pub verified: Verified,
+    /// What could not be done as it should be, each once.
+    pub notes: Vec<Note>,
+}
+
+/// Something that a complete file lacks, or that was done in a lesser way, because the other side or the
+/// file system could not do better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Note {
     /// The target was removed before the new one was renamed into place: it was missing for a moment.
-    pub replaced_in_two_steps: bool,
+    ReplacedInTwoSteps,
+    /// The content may not be on stable storage yet.
+    NotSynced,
+    /// The file that was replaced had another mode.
+    ModeNotKept,
+    /// The file that was replaced had another owner or group.
+    OwnerNotKept,
+}
+
+impl Note {
+    /// In the words of a person, for one file or many.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::ReplacedInTwoSteps => {
+                "the old file was removed before the new one took its name: the server cannot replace \
+                 in one step"
+            }
+            Self::NotSynced => "not known to be on stable storage: the server has no fsync",
+            Self::ModeNotKept => "the mode of the replaced file was not kept",
+            Self::OwnerNotKept => "the owner or group of the replaced file was not kept",
+        }
+    }
+
+    /// One word for programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ReplacedInTwoSteps => "replaced_in_two_steps",
+            Self::NotSynced => "not_synced",
+            Self::ModeNotKept => "mode_not_kept",
+            Self::OwnerNotKept => "owner_not_kept",
+        }
+    }
 }
 
 /// How it is known that the content arrived.
@@ -55,6 +98,8 @@ pub struct FileReport {
 pub enum Verified {
     /// Digests of both sides are equal, by this algorithm (`"blake3"`, `"sha256"`, …).
     Digest(&'static str),
+    /// The remote file was read once more and every byte compared.
+    ReadBack,
     /// Only the sizes were compared.
     Size,
     /// Nothing was compared.
@@ -66,6 +111,7 @@ impl Verified {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Digest(name) => name,
+            Self::ReadBack => "read_back",
             Self::Size => "size",
             Self::None => "none",
         }
@@ -85,10 +131,12 @@ pub struct Summary {
     /// Bytes of content that travelled.
     pub bytes_sent: u64,
     pub seconds: f64,
-    /// Complete files by how they were verified.
+    /// Complete files by how they were verified; those that were read back count as if by digest.
     pub verified_by_digest: u64,
     pub verified_by_size: u64,
     pub unverified: u64,
+    /// Of how many files something is to be said.
+    pub notes: BTreeMap<Note, u64>,
     /// What failed, at most `limits::SUMMARY_ERRORS_MAX` entries; `failed` counts all.
     pub errors: Vec<(Vec<u8>, Error)>,
 }
@@ -117,6 +165,9 @@ impl Summary {
         self.verified_by_digest += other.verified_by_digest;
         self.verified_by_size += other.verified_by_size;
         self.unverified += other.unverified;
+        for (note, files) in other.notes {
+            *self.notes.entry(note).or_default() += files;
+        }
         let room = crate::limits::SUMMARY_ERRORS_MAX.saturating_sub(self.errors.len());
         self.errors.extend(other.errors.into_iter().take(room));
     }

@@ -1,26 +1,31 @@
-//! Where a transfer that was interrupted goes on, and how it is proven that its start is right.
+//! What an earlier attempt left, and how far it is proven to be right.
 //!
-//! A part is trusted only as far as something vouches for it: the server's digests of its blocks
-//! compared with ours, or our journal of what was complete, and then its last bytes are compared too.
-//! What nobody vouches for is transferred again.
+//! A part is trusted only as far as something vouches for it. Where the server has digests, its blocks
+//! are compared with ours, and just those that differ travel again. Else our journal says how far the
+//! part was complete, with a digest of what we had until then; the last bytes before that are compared
+//! too. What nobody vouches for is transferred again: the size of a part proves nothing, for writes
+//! arrive in any order.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::fs::OFlags;
-use sterna_ssh_crypto::{DigestAlgorithm, Digester};
+use sterna_ssh_crypto::DigestAlgorithm;
 
+use super::blocks::differing;
 use super::local::{self, LocalDir};
+use super::passing::{Mark, Passing};
+use super::ranges::Ranges;
 use super::verify::check_algorithms;
 use crate::Error;
 use crate::limits::{JOURNAL_LEN_MAX, RESUME_COMPARE_LEN};
 use crate::sftp::File;
 
-/// Blocks that one proof may have: its reply stays far below the packet limit.
-const PROOF_BLOCKS_MAX: u64 = 2048;
-/// Smallest block of a proof, in bytes.
-const PROOF_BLOCK_LEN_MIN: u64 = 1 << 20;
-const FIRST_LINE: &str = "sterna-journal 1";
+/// Why a part is not used.
+pub(super) const NOT_PROVEN: &str =
+    "what an earlier attempt left could not be proven to be right; starting again";
+
+const FIRST_LINE: &str = "sterna-journal 2";
 
 /// What a source looked like when its transfer began; another look means another content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +33,8 @@ pub(super) struct SourceState {
     pub(super) size: u64,
     /// Seconds since 1970; 0 if the server does not tell.
     pub(super) modified: i64,
+    /// Beyond those; 0 if it is not told.
+    pub(super) nanos: u32,
 }
 
 /// The small file that remembers how far a part is complete. Best effort: without it a part is
@@ -37,41 +44,56 @@ pub(super) struct Journal {
     name: Vec<u8>,
     source: SourceState,
     file: Option<OwnedFd>,
+    /// The last one noted.
+    mark: Option<Mark>,
+}
+
+/// What a journal says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Noted {
+    /// Bytes from the start that were complete.
+    pub(super) offset: u64,
+    /// What they were, or most of them.
+    pub(super) mark: Option<Mark>,
 }
 
 impl Journal {
     pub(super) fn new(dir: Arc<LocalDir>, name: Vec<u8>, source: SourceState) -> Self {
-        Self { dir, name, source, file: None }
+        Self { dir, name, source, file: None, mark: None }
     }
 
-    /// Bytes that were complete, if the source still looks as it did. Blocks.
-    pub(super) fn read(&self) -> Option<u64> {
+    /// The digest of its marks where nobody else needs one.
+    pub(super) const ALGORITHM: DigestAlgorithm = DigestAlgorithm::Blake3;
+
+    /// What it says, if the source still looks as it did. Blocks.
+    pub(super) fn read(&mut self) -> Option<Noted> {
         let file = self.dir.open_file(&self.name, OFlags::RDONLY, 0).ok()?;
         let mut text = Vec::new();
         local::read_at(&file, &mut text, 0, JOURNAL_LEN_MAX as usize).ok()?;
-        let text = String::from_utf8(text).ok()?;
-        let mut lines = text.lines();
-        if lines.next()? != FIRST_LINE {
-            return None;
-        }
-        let mut number = |key: &str| lines.next()?.strip_prefix(key)?.trim().parse::<i64>().ok();
-        let (size, modified, offset) = (number("size")?, number("modified")?, number("offset")?);
-        let then = SourceState { size: u64::try_from(size).ok()?, modified };
-        (then == self.source).then_some(u64::try_from(offset).ok()?)
+        let noted = parse(std::str::from_utf8(&text).ok()?, self.source)?;
+        self.mark.clone_from(&noted.mark);
+        Some(noted)
     }
 
-    /// Notes that the first `offset` bytes are complete. Blocks.
-    pub(super) fn write(&mut self, offset: u64) {
+    /// A transfer begins with a part of which the first `offset` bytes are right. What an earlier one
+    /// noted beyond that must not vouch for what this one writes there. Blocks.
+    pub(super) fn begin(&mut self, offset: u64) {
+        match offset {
+            0 => self.remove(),
+            offset => self.write(offset, None),
+        }
+    }
+
+    /// Notes that the first `offset` bytes are complete; `mark`: a newer digest of them or of most of
+    /// them. Blocks.
+    pub(super) fn write(&mut self, offset: u64, mark: Option<Mark>) {
         if self.file.is_none() {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
             self.file = self.dir.open_file(&self.name, flags, 0o600).ok();
         }
+        self.mark = mark.or(self.mark.take()).filter(|mark| mark.len <= offset);
         let Some(file) = &self.file else { return };
-        // Fixed width: one write replaces the whole text, never a part of it.
-        let SourceState { size, modified } = self.source;
-        let text = format!(
-            "{FIRST_LINE}\nsize {size:>20}\nmodified {modified:>20}\noffset {offset:>20}\n"
-        );
+        let text = print(self.source, offset, self.mark.as_ref());
         let _ = local::write_all_at(file, text.as_bytes(), 0);
     }
 
@@ -82,76 +104,122 @@ impl Journal {
     }
 }
 
-/// How many bytes at the start of both files are proven to be equal, at most `part_len`.
+/// Numbers and digests have fixed widths: one write replaces the whole text, never a part of it.
+fn print(source: SourceState, offset: u64, mark: Option<&Mark>) -> String {
+    let SourceState { size, modified, nanos } = source;
+    let digest = mark.map_or_else(
+        || format!("{:>20} {:>6} {:>128}", 0, "none", "-"),
+        |mark| {
+            let hex: String = mark.digest.iter().map(|b| format!("{b:02x}")).collect();
+            format!("{:>20} {:>6} {hex:>128}", mark.len, mark.algorithm.name())
+        },
+    );
+    format!(
+        "{FIRST_LINE}\nsize {size:>20}\nmodified {modified:>20}\nnanos {nanos:>20}\noffset {offset:>20}\n\
+         digest {digest}\n"
+    )
+}
+
+fn parse(text: &str, source: SourceState) -> Option<Noted> {
+    let mut lines = text.lines();
+    if lines.next()? != FIRST_LINE {
+        return None;
+    }
+    let mut field = |key: &str| lines.next()?.strip_prefix(key).map(str::trim);
+    let then = SourceState {
+        size: field("size ")?.parse().ok()?,
+        modified: field("modified ")?.parse().ok()?,
+        nanos: field("nanos ")?.parse().ok()?,
+    };
+    let offset = field("offset ")?.parse().ok()?;
+    let mut words = field("digest ")?.split_ascii_whitespace();
+    let (len, name, hex) = (words.next()?.parse().ok()?, words.next()?, words.next()?);
+    let mark = match DigestAlgorithm::from_name(name) {
+        Some(algorithm) => Some(Mark { len, algorithm, digest: bytes(hex, algorithm)? }),
+        None if name == "none" => None,
+        None => return None,
+    };
+    let fits = mark.as_ref().is_none_or(|mark| mark.len <= offset);
+    (then == source && fits).then_some(Noted { offset, mark })
+}
+
+fn bytes(hex: &str, algorithm: DigestAlgorithm) -> Option<Vec<u8>> {
+    let digit = |b: u8| (b as char).to_digit(16);
+    let pairs = hex.as_bytes().as_chunks::<2>().0;
+    let bytes: Option<Vec<u8>> =
+        pairs.iter().map(|[high, low]| Some((digit(*high)? * 16 + digit(*low)?) as u8)).collect();
+    bytes.filter(|bytes| bytes.len() == algorithm.output_len())
+}
+
+/// How much of a part is right.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Proven {
+    /// All but these blocks.
+    Except(Ranges),
+    /// So many bytes at the start; nobody vouches for the others.
+    Prefix(u64),
+}
+
+impl Proven {
+    /// Nothing.
+    pub(super) const NONE: Self = Self::Prefix(0);
+
+    /// Whether not one of the `len` bytes that were looked at is right.
+    pub(super) fn is_nothing_of(&self, len: u64) -> bool {
+        match self {
+            Self::Except(ranges) => ranges.len() >= len,
+            Self::Prefix(prefix) => *prefix == 0,
+        }
+    }
+
+    /// What of the first `size` bytes must travel, where `part_len` of them were looked at.
+    pub(super) fn missing(self, part_len: u64, size: u64) -> Ranges {
+        match self {
+            Self::Except(mut ranges) => {
+                ranges.cut(size);
+                ranges.push(part_len..size);
+                ranges
+            }
+            Self::Prefix(len) => Ranges::of(len..size),
+        }
+    }
+}
+
+/// How much of the first `part_len` bytes is proven to be equal at both sides.
 ///
-/// `remote` must be open for reading. `journal` is what the journal says, if it says something.
-pub(super) async fn proven_len(
+/// `remote` must be open for reading. `noted` is what the journal says, if it says something.
+pub(super) async fn proven(
     local: &Arc<OwnedFd>,
     remote: &File,
     part_len: u64,
-    journal: Option<u64>,
-) -> Result<u64, Error> {
-    if part_len == 0 {
-        return Ok(0);
-    }
+    noted: Option<Noted>,
+) -> Result<Proven, Error> {
     if let Some(algorithm) = check_algorithms(remote.sftp()).first() {
-        match proven_by_digests(local, remote, part_len, *algorithm).await {
+        match differing(local, remote, *algorithm, part_len).await {
             Err(Error::Refused { .. } | Error::Unsupported { .. }) => {}
-            result => return result,
+            found => return found.map(Proven::Except),
         }
     }
-    let Some(journal) = journal else { return Ok(0) };
-    let len = part_len.min(journal);
+    let Some(noted) = noted else { return Ok(Proven::NONE) };
+    let len = part_len.min(noted.offset);
     let from = len.saturating_sub(RESUME_COMPARE_LEN);
-    let equal = same_bytes(local, remote, from, len).await?;
-    Ok(if equal { len } else { 0 })
+    if !same_bytes(local, remote, from, len).await? || !ours_is(local, len, noted.mark).await? {
+        return Ok(Proven::NONE);
+    }
+    Ok(Proven::Prefix(len))
 }
 
-async fn proven_by_digests(
-    local: &Arc<OwnedFd>,
-    remote: &File,
-    len: u64,
-    algorithm: DigestAlgorithm,
-) -> Result<u64, Error> {
-    let block_len =
-        len.div_ceil(PROOF_BLOCKS_MAX).max(PROOF_BLOCK_LEN_MIN).min(u64::from(u32::MAX));
-    let len = len.min(block_len * PROOF_BLOCKS_MAX);
-    let ours = local_digests(local.clone(), algorithm, len, block_len);
-    let algorithms = [algorithm];
-    let theirs = remote.check(&algorithms, 0, len, block_len as u32);
-    let (ours, theirs) = tokio::join!(ours, theirs);
-    let (ours, theirs) = (ours?, theirs?.digests);
-    let equal = ours.iter().zip(&theirs).take_while(|(ours, theirs)| ours == theirs).count() as u64;
-    Ok((equal * block_len).min(len))
-}
-
-async fn local_digests(
-    file: Arc<OwnedFd>,
-    algorithm: DigestAlgorithm,
-    len: u64,
-    block_len: u64,
-) -> Result<Vec<Vec<u8>>, Error> {
-    let work = move || {
-        let mut digests = Vec::new();
-        let mut buffer = Vec::new();
-        for block in 0..len.div_ceil(block_len) {
-            let (start, end) = (block * block_len, ((block + 1) * block_len).min(len));
-            let mut digester = Digester::new(algorithm);
-            let mut at = start;
-            while at < end {
-                buffer.clear();
-                local::read_at(&file, &mut buffer, at, (end - at).min(256 << 10) as usize)?;
-                if buffer.is_empty() {
-                    break;
-                }
-                digester.update(&buffer);
-                at += buffer.len() as u64;
-            }
-            digests.push(digester.finish());
+/// Whether our side still is what it was when the journal was written.
+async fn ours_is(local: &Arc<OwnedFd>, len: u64, mark: Option<Mark>) -> Result<bool, Error> {
+    match mark {
+        Some(mark) if mark.len <= len => {
+            let now = Passing::new(mark.algorithm, local.clone()).finish(mark.len).await?;
+            Ok(now == mark.digest)
         }
-        Ok(digests)
-    };
-    super::blocking(work).await?.map_err(|e: std::io::Error| Error::local("read back", "", e))
+        // What it vouches for is not all there.
+        Some(_) => Ok(false),
+        None => Ok(true),
+    }
 }
 
 async fn same_bytes(
@@ -178,4 +246,65 @@ async fn same_bytes(
         at += len as u64;
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: SourceState = SourceState { size: 9_000_000, modified: -5, nanos: 999_999_999 };
+
+    fn mark(len: u64) -> Mark {
+        Mark { len, algorithm: DigestAlgorithm::Sha512, digest: vec![0xA5; 64] }
+    }
+
+    #[test]
+    fn a_journal_says_what_was_noted_and_every_text_is_as_long() {
+        for noted in [
+            Noted { offset: 0, mark: None },
+            Noted { offset: 8 << 20, mark: Some(mark(8 << 20)) },
+            Noted { offset: u64::MAX, mark: Some(mark(4 << 20)) },
+        ] {
+            let text = print(SOURCE, noted.offset, noted.mark.as_ref());
+
+            assert_eq!(parse(&text, SOURCE), Some(noted));
+            assert_eq!(text.len(), print(SOURCE, 1, None).len());
+        }
+    }
+
+    #[test]
+    fn a_journal_of_another_source_or_a_broken_one_says_nothing() {
+        let text = print(SOURCE, 8 << 20, Some(&mark(8 << 20)));
+
+        for other in [
+            SourceState { size: 1, ..SOURCE },
+            SourceState { modified: 0, ..SOURCE },
+            SourceState { nanos: 0, ..SOURCE },
+        ] {
+            assert_eq!(parse(&text, other), None);
+        }
+        for broken in [
+            text.replace("journal 2", "journal 1"),
+            text.replace("sha512", "sha256"),
+            text.replace("offset", "offsat"),
+            text.replace("a5a5", "xxxx"),
+            print(SOURCE, 4, Some(&mark(5))),
+        ] {
+            assert_eq!(parse(&broken, SOURCE), None, "{broken}");
+        }
+        for len in 0..text.len() - 1 {
+            assert_eq!(parse(&text[..len], SOURCE), None, "{len}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_what_nobody_vouches_for_and_what_was_never_there() {
+        let mut blocks = Ranges::of(10..20);
+        blocks.push(30..40);
+
+        let missing = Proven::Except(blocks.clone()).missing(50, 100);
+        assert_eq!(missing.iter().cloned().collect::<Vec<_>>(), [10..20, 30..40, 50..100]);
+        assert_eq!(Proven::Except(blocks).missing(50, 35).iter().last(), Some(&(30..35)));
+        assert_eq!(Proven::Prefix(60).missing(80, 100), Ranges::of(60..100));
+    }
 }

@@ -9,13 +9,13 @@ use sterna_sftp_proto::extension::Extension;
 use sterna_ssh_crypto::{DigestAlgorithm, Digester};
 
 use super::lanes::Lane;
-use super::progress::{FileReport, Verified};
-use super::upload::{Part, Source, Upload, final_attrs};
-use super::verify::{self, check_algorithms};
+use super::progress::{FileReport, Note, Verified};
+use super::upload::{Part, Source, Tally, Upload, final_attrs, keep_owner, unless_unsupported};
+use super::verify::{Found, Sides, check_algorithms};
 use super::{Context, Verify};
+use crate::Error;
 use crate::limits::RESUME_MIN_LEN;
 use crate::sftp::{Buffer, Waiting};
-use crate::{Error, Refusal};
 
 /// Files below this go the short way, in bytes: one WRITE holds them, and a part of one is never
 /// resumed.
@@ -35,10 +35,18 @@ enum Comparison {
     Later,
 }
 
+/// What is written, and what the server is asked to compare it by while it is open.
+struct Filling {
+    content: Buffer,
+    by_handle: Option<DigestAlgorithm>,
+}
+
 /// The answers that are under way, in the order of their requests.
 struct Answers {
     write: Option<Waiting>,
     sync: Option<Waiting>,
+    /// Of the part, to see whose it is.
+    stat: Option<Waiting>,
     attrs: Option<Waiting>,
     comparison: Comparison,
     close: Waiting,
@@ -57,25 +65,26 @@ impl Upload {
         let algorithms = check_algorithms(&lane.sftp);
         let algorithm = algorithms.first().filter(|_| context.options.verify != Verify::Off);
         let mut by_handle = algorithm.copied();
-        let mut part = match self.open_part(context, lane, source, &None, by_handle.is_some()).await
-        {
+        let mut part = match self.open_new_part(context, lane, source, by_handle.is_some()).await {
             // A drop box: files may be put there and not be read.
             Err(Error::Refused { .. }) if by_handle.is_some() => {
                 by_handle = None;
-                self.open_part(context, lane, source, &None, false).await?
+                self.open_new_part(context, lane, source, false).await?
             }
             opened => opened?,
         };
+        let mut tally = Tally { sent: source.size, notes: Vec::new() };
+        let filling = Filling { content, by_handle };
         let finished = tokio::select! {
-            finished = self.fill_and_name(context, lane, source, content, &mut part, by_handle) => {
+            finished = self.fill_and_name(context, lane, source, filling, &mut part, &mut tally) => {
                 finished
             }
             () = context.cancel.cancelled() => Err(Error::Cancelled),
         };
-        let (verified, replaced_in_two_steps) = match finished {
-            Ok(finished) => finished,
+        let verified = match finished {
+            Ok(verified) => verified,
             Err(error) => {
-                context.travelled(source.size);
+                context.travelled(tally.sent);
                 if !error.ends_channel() {
                     let path = part.path.clone();
                     // Closes it, where that did not happen yet.
@@ -88,10 +97,10 @@ impl Upload {
         Ok(FileReport {
             path: self.source.clone(),
             bytes: source.size,
-            bytes_sent: source.size,
+            bytes_sent: tally.sent,
             resumed_from: 0,
             verified,
-            replaced_in_two_steps,
+            notes: tally.notes,
         })
     }
 
@@ -100,19 +109,31 @@ impl Upload {
         context: &Context,
         lane: &Lane,
         source: &Source,
-        content: Buffer,
+        filling: Filling,
         part: &mut Part,
-        by_handle: Option<DigestAlgorithm>,
-    ) -> Result<(Verified, bool), Error> {
-        let answers = begin(context, lane, source, content, part, by_handle).await?;
-        let verified = match self.take_answers(context, lane, source, part, answers).await? {
+        tally: &mut Tally,
+    ) -> Result<Verified, Error> {
+        let answers = begin(context, lane, source, filling, part).await?;
+        let verified = match self.take_answers(context, lane, source, part, answers, tally).await? {
             Some(verified) => verified,
             None => {
-                let (fd, len) = (&source.fd, source.size);
-                verify::verify(context, lane, fd, &part.path, len, &self.source).await?
+                let sides = Sides {
+                    context,
+                    lane,
+                    local: &source.fd,
+                    remote_path: &part.path,
+                    len: source.size,
+                };
+                match sides.compare(None).await? {
+                    Found::Same(verified) => verified,
+                    Found::Differs(why) => {
+                        self.repair(source, &sides, part.replaced, why, tally).await?
+                    }
+                }
             }
         };
-        Ok((verified, self.put_into_place(context, lane, &part.path).await?))
+        tally.notes.extend(self.put_into_place(context, lane, &part.path).await?);
+        Ok(verified)
     }
 
     /// Reads all answers; `None` if the comparison is still to be made.
@@ -123,24 +144,27 @@ impl Upload {
         source: &Source,
         part: &Part,
         answers: Answers,
+        tally: &mut Tally,
     ) -> Result<Option<Verified>, Error> {
         let file = &part.file;
         if let Some(write) = answers.write {
             file.write_result(&write.frame().await?)?;
         }
-        if let Some(sync) = answers.sync {
-            // Announced, but not for this file system: it is as safe as it gets.
-            unless_unsupported(file.done(&sync.frame().await?, "sync"))?;
+        let synced = match answers.sync {
+            Some(sync) => unless_unsupported(file.done(&sync.frame().await?, "sync"))?,
+            None => !context.options.fsync,
+        };
+        if !synced {
+            tally.note(Note::NotSynced);
         }
-        let mut attrs_are_set = true;
-        if let Some(attrs) = answers.attrs {
-            let set = file.done(&attrs.frame().await?, "set attributes of");
-            attrs_are_set = match set {
-                // Nobody asked for it; stores without modes refuse it.
-                Err(Error::Refused { .. }) if !context.options.preserve => true,
-                set => unless_unsupported(set)?,
-            };
-        }
+        let stat = match answers.stat {
+            Some(stat) => file.stat_result(&stat.frame().await?).ok(),
+            None => None,
+        };
+        let set = match answers.attrs {
+            Some(set) => file.done(&set.frame().await?, "set attributes of"),
+            None => Ok(()),
+        };
         let compared = match answers.comparison {
             Comparison::Digest { algorithm, ours, theirs } => {
                 let theirs = theirs.frame().await?;
@@ -156,10 +180,11 @@ impl Upload {
             Comparison::Later => None,
         };
         file.done(&answers.close.frame().await?, "close")?;
-        if !attrs_are_set && let Some(attrs) = final_attrs(context, source, part) {
-            // Servers without FSETSTAT may have SETSTAT.
-            lane.sftp.set_attrs(&part.path, &attrs).await?;
+        if let Some(attrs) = final_attrs(context, source, part) {
+            tally.notes.extend(self.judge_attrs(context, lane, &part.path, &attrs, set).await?);
         }
+        let owner = part.replaced.and_then(|replaced| replaced.owner);
+        tally.notes.extend(keep_owner(lane, &part.path, owner, stat).await?);
         // What differs while it is open is looked at again when it is closed, before it is called bad:
         // a server may show what it has not yet stored.
         Ok(compared)
@@ -171,10 +196,10 @@ async fn begin(
     context: &Context,
     lane: &Lane,
     source: &Source,
-    content: Buffer,
+    filling: Filling,
     part: &mut Part,
-    by_handle: Option<DigestAlgorithm>,
 ) -> Result<Answers, Error> {
+    let Filling { content, by_handle } = filling;
     let options = &context.options;
     let attrs = final_attrs(context, source, part);
     let file = &mut part.file;
@@ -192,6 +217,10 @@ async fn begin(
         true => Some(file.begin_sync().await?),
         false => None,
     };
+    let stat = match part.replaced {
+        Some(_) => Some(file.begin_stat().await?),
+        None => None,
+    };
     let attrs = match attrs {
         Some(attrs) => Some(file.begin_set_attrs(&attrs).await?),
         None => None,
@@ -207,21 +236,12 @@ async fn begin(
         None => Comparison::Later,
     };
     let close = file.begin_close().await?;
-    Ok(Answers { write, sync, attrs, comparison, close })
+    Ok(Answers { write, sync, stat, attrs, comparison, close })
 }
 
 /// Whether there is a way to more than the size.
 fn has_digests(context: &Context, lane: &Lane) -> bool {
     !check_algorithms(&lane.sftp).is_empty() || context.commands(lane).is_some()
-}
-
-/// Whether it was done; a server that lacks the operation is no error.
-fn unless_unsupported(result: Result<(), Error>) -> Result<bool, Error> {
-    match result {
-        Ok(()) => Ok(true),
-        Err(error) if error.refusal_code() == Some(Refusal::OP_UNSUPPORTED) => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use sterna_sftp_proto::attrs::clamp_seconds;
 use tokio::task::JoinSet;
 
 use super::download::{Download, umask};
-use super::local::LocalDir;
+use super::local::{self, LocalDir};
 use super::upload::Upload;
 use super::{Context, Links, blocking, path_bytes};
 use crate::Error;
@@ -293,7 +293,7 @@ async fn keep_dir_attrs(
                 dir = dir.open_dir(name)?;
             }
             let mode = attrs.permissions.map(|mode| mode & 0o777);
-            dir.set_attrs(mode, attrs.times.map(|t| (t.accessed, t.modified)))?;
+            dir.set_attrs(mode, local::timestamps(attrs))?;
         }
         Ok(())
     })

@@ -3,16 +3,17 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use sterna_ssh_crypto::{DigestAlgorithm, Digester};
+use sterna_sftp_proto::extension::Extension;
+use sterna_ssh_crypto::DigestAlgorithm;
 
+use super::blocks::{differing, differing_by_reading};
 use super::command_digests::digests;
 use super::lanes::Lane;
-use super::{Context, Verified, Verify, local};
-use crate::sftp::Sftp;
+use super::passing::Passing;
+use super::ranges::Ranges;
+use super::{Context, Verified, Verify};
+use crate::sftp::{File, OpenOptions, Sftp};
 use crate::{Error, Session, display_name};
-
-/// Bytes hashed at once.
-const HASH_STEP_LEN: usize = 256 << 10;
 
 /// A digest of a remote file and who computed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,114 +60,181 @@ pub async fn digest_remote(
     Ok(Digest { algorithm, bytes: found.into_iter().next().unwrap_or_default() })
 }
 
-/// The digest of an open local file.
-pub(super) async fn digest_local(
-    file: Arc<OwnedFd>,
-    algorithm: DigestAlgorithm,
-) -> Result<Vec<u8>, Error> {
-    let work = move || {
-        let mut digester = Digester::new(algorithm);
-        let mut buffer = Vec::new();
-        let mut at = 0;
-        loop {
-            buffer.clear();
-            local::read_at(&file, &mut buffer, at, HASH_STEP_LEN)?;
-            if buffer.is_empty() {
-                return Ok(digester.finish());
-            }
-            digester.update(&buffer);
-            at += buffer.len() as u64;
-        }
-    };
-    super::blocking(work).await?.map_err(|e: std::io::Error| Error::local("read back", "", e))
-}
-
-/// Compares a local file with the remote one at `remote_path`, which should have `len` bytes. `path` is
-/// for messages.
-///
-/// # Errors
-/// [`Error::VerificationFailed`] if they differ, or if they cannot be compared and must be;
-/// [`Error::Cancelled`], and both stay as they are.
-pub(super) async fn verify(
-    context: &Context,
-    lane: &Lane,
-    local: &Arc<OwnedFd>,
-    remote_path: &[u8],
-    len: u64,
-    path: &[u8],
-) -> Result<Verified, Error> {
-    // Digests of a large file take minutes; who asks to stop is not kept waiting.
-    tokio::select! {
-        result = compare_both(context, lane, local, remote_path, len, path) => result,
-        () = context.cancel.cancelled() => Err(Error::Cancelled),
-    }
-}
-
-async fn compare_both(
-    context: &Context,
-    lane: &Lane,
-    local: &Arc<OwnedFd>,
-    remote_path: &[u8],
-    len: u64,
-    path: &[u8],
-) -> Result<Verified, Error> {
+/// The digest that the server will most likely be asked for, so that ours can be computed while the
+/// bytes pass. `None`: none.
+pub(super) fn expected_algorithm(context: &Context, lane: &Lane) -> Option<DigestAlgorithm> {
     if context.options.verify == Verify::Off {
-        return Ok(Verified::None);
+        return None;
     }
-    if let Some(algorithm) = check_algorithms(&lane.sftp).first().copied() {
-        let algorithms = [algorithm];
-        let (ours, theirs) = tokio::join!(
-            digest_local(local.clone(), algorithm),
-            lane.sftp.check_file(remote_path, &algorithms, 0, 0, 0)
-        );
-        match theirs {
-            Ok(theirs) => return compare(&ours?, theirs.digests.first(), algorithm, path),
-            Err(Error::Refused { .. } | Error::Unsupported { .. }) => {}
-            Err(error) => return Err(error),
+    let by_command = || context.commands(lane).map(|_| context.command_digests.algorithm());
+    let by_md5 = lane.sftp.has(Extension::Md5Hash).then_some(DigestAlgorithm::Md5);
+    check_algorithms(&lane.sftp).first().copied().or(by_md5).or_else(by_command)
+}
+
+/// The two sides of one file, which should be the same.
+pub(super) struct Sides<'s> {
+    pub(super) context: &'s Context,
+    pub(super) lane: &'s Lane,
+    pub(super) local: &'s Arc<OwnedFd>,
+    pub(super) remote_path: &'s [u8],
+    /// Bytes that both should have.
+    pub(super) len: u64,
+}
+
+/// What a comparison found.
+pub(super) enum Found {
+    Same(Verified),
+    /// In the words of a person.
+    Differs(String),
+}
+
+impl Sides<'_> {
+    /// Compares both sides as well as the options ask and the server can. `passing` is our digest, if
+    /// it was computed while the bytes passed.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`], and both stay as they are; those of asking the server.
+    pub(super) async fn compare(&self, passing: Option<Passing>) -> Result<Found, Error> {
+        // Digests of a large file take minutes; who asks to stop is not kept waiting.
+        tokio::select! {
+            found = self.compare_by_best(passing) => found,
+            () = self.context.cancel.cancelled() => Err(Error::Cancelled),
         }
     }
-    if let Some(session) = context.commands(lane) {
-        let algorithm = context.command_digests.algorithm();
-        match context.command_digests.of(session, remote_path).await {
-            Ok(theirs) => {
-                let ours = digest_local(local.clone(), algorithm).await?;
-                return compare(&ours, Some(&theirs), algorithm, path);
+
+    async fn compare_by_best(&self, passing: Option<Passing>) -> Result<Found, Error> {
+        if self.context.options.verify == Verify::Off {
+            return Ok(Found::Same(Verified::None));
+        }
+        let mut passing = passing;
+        if let Some(algorithm) = check_algorithms(&self.lane.sftp).first().copied() {
+            let algorithms = [algorithm];
+            let (ours, theirs) = tokio::join!(
+                self.our_digest(algorithm, &mut passing),
+                self.lane.sftp.check_file(self.remote_path, &algorithms, 0, 0, 0)
+            );
+            match theirs {
+                Ok(theirs) => return Ok(judge(&ours?, theirs.digests.first(), algorithm)),
+                Err(Error::Refused { .. } | Error::Unsupported { .. }) => {}
+                Err(error) => return Err(error),
             }
-            // A server that runs no commands, or not this one, is not asked again.
-            Err(Error::Unsupported { .. } | Error::Interrupted { .. }) => context.commands_failed(),
-            Err(error) => return Err(error),
+        }
+        if self.lane.sftp.has(Extension::Md5Hash) {
+            // No quick hash: it is the whole file that is in question.
+            match self.lane.sftp.md5_hash(self.remote_path, 0, 0, b"").await {
+                Ok(theirs) => {
+                    let ours = self.our_digest(DigestAlgorithm::Md5, &mut passing).await?;
+                    let theirs = theirs.map(|digest| digest.to_vec());
+                    return Ok(judge(&ours, theirs.as_ref(), DigestAlgorithm::Md5));
+                }
+                Err(Error::Refused { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(session) = self.context.commands(self.lane) {
+            let algorithm = self.context.command_digests.algorithm();
+            match self.context.command_digests.of(session, self.remote_path).await {
+                Ok(theirs) => {
+                    let ours = self.our_digest(algorithm, &mut passing).await?;
+                    return Ok(judge(&ours, Some(&theirs), algorithm));
+                }
+                // A server that runs no commands, or not this one, is not asked again.
+                Err(Error::Unsupported { .. } | Error::Interrupted { .. }) => {
+                    self.context.commands_failed();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match self.lane.sftp.stat(self.remote_path).await?.size {
+            Some(there) if there != self.len => {
+                let len = self.len;
+                Ok(Found::Differs(format!("{len} bytes were expected, the server has {there}")))
+            }
+            _ if self.context.options.verify == Verify::Require => self.compare_by_reading().await,
+            Some(_) => Ok(Found::Same(Verified::Size)),
+            None => Ok(Found::Same(Verified::None)),
         }
     }
-    let there = lane.sftp.stat(remote_path).await?.size;
-    match there {
-        Some(there) if there != len => {
-            let why = format!("{len} bytes were expected, the server has {there}");
-            Err(Error::VerificationFailed { path: path.to_vec(), why })
+
+    async fn our_digest(
+        &self,
+        algorithm: DigestAlgorithm,
+        passing: &mut Option<Passing>,
+    ) -> Result<Vec<u8>, Error> {
+        let passing = passing
+            .take_if(|passing| passing.algorithm() == algorithm)
+            .unwrap_or_else(|| Passing::new(algorithm, self.local.clone()));
+        passing.finish(self.len).await
+    }
+
+    async fn compare_by_reading(&self) -> Result<Found, Error> {
+        let remote =
+            match self.lane.sftp.open(self.remote_path, OpenOptions::new().read(true)).await {
+                Ok(remote) => remote,
+                Err(error @ Error::Refused { .. }) => {
+                    return Ok(Found::Differs(format!("it cannot be compared: {error}")));
+                }
+                Err(error) => return Err(error),
+            };
+        let different = differing_by_reading(self.local, &remote, self.len).await?;
+        Ok(match different.first() {
+            None => Found::Same(Verified::ReadBack),
+            Some(_) => Found::Differs("what was read back differs".into()),
+        })
+    }
+
+    /// Whether [`differing`](Self::differing) may find something out.
+    pub(super) fn can_tell_blocks(&self) -> bool {
+        self.context.options.verify == Verify::Require
+            || !check_algorithms(&self.lane.sftp).is_empty()
+    }
+
+    /// The blocks in which both sides differ, once it is known that they do; `None` if there is no
+    /// means to tell, short of reading everything back, which is done only where it was asked for.
+    /// `remote` must be open for reading.
+    ///
+    /// # Errors
+    /// As [`compare`](Self::compare).
+    pub(super) async fn differing(&self, remote: &File) -> Result<Option<Ranges>, Error> {
+        let find = async {
+            if let Some(algorithm) = check_algorithms(remote.sftp()).first() {
+                match differing(self.local, remote, *algorithm, self.len).await {
+                    Err(Error::Refused { .. } | Error::Unsupported { .. }) => {}
+                    found => return found.map(Some),
+                }
+            }
+            match self.context.options.verify {
+                Verify::Require => {
+                    differing_by_reading(self.local, remote, self.len).await.map(Some)
+                }
+                Verify::Auto | Verify::Off => Ok(None),
+            }
+        };
+        tokio::select! {
+            found = find => found,
+            () = self.context.cancel.cancelled() => Err(Error::Cancelled),
         }
-        _ if context.options.verify == Verify::Require => {
-            let why = "the server has no means to compute a digest".to_owned();
-            Err(Error::VerificationFailed { path: path.to_vec(), why })
-        }
-        Some(_) => Ok(Verified::Size),
-        None => Ok(Verified::None),
     }
 }
 
-fn compare(
-    ours: &[u8],
-    theirs: Option<&Vec<u8>>,
-    algorithm: DigestAlgorithm,
-    path: &[u8],
-) -> Result<Verified, Error> {
+fn judge(ours: &[u8], theirs: Option<&Vec<u8>>, algorithm: DigestAlgorithm) -> Found {
     if theirs.is_some_and(|theirs| theirs == ours) {
-        return Ok(Verified::Digest(algorithm.name()));
+        return Found::Same(Verified::Digest(algorithm.name()));
     }
     let hex = |bytes: &[u8]| Digest { algorithm, bytes: bytes.to_vec() }.hex();
-    let why = format!(
+    Found::Differs(format!(
         "{} differs: here {}, at the server {}",
         algorithm.name(),
         hex(ours),
         theirs.map_or("nothing".into(), |theirs| display_name(hex(theirs).as_bytes()))
-    );
-    Err(Error::VerificationFailed { path: path.to_vec(), why })
+    ))
+}
+
+/// The error of a file whose sides differ. `first`: where the first block that differs begins.
+pub(super) fn failed(path: &[u8], why: &str, first: Option<u64>) -> Error {
+    let why = match first {
+        Some(first) => format!("{why}; the first block that differs begins at byte {first}"),
+        None => why.to_owned(),
+    };
+    Error::VerificationFailed { path: path.to_vec(), why }
 }

@@ -1,0 +1,262 @@
+//! Fetches ranges of a file: many reads in flight, each written where it belongs as it arrives, and
+//! hashed as it passes.
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinSet;
+
+use super::part::Part;
+use crate::Error;
+use crate::limits::{EMPTY_READS_MAX, JOURNAL_STEP_LEN, PROGRESS_STEP_LEN};
+use crate::sftp::{File, Frame, ReplyTo};
+use crate::transfer::passing::Passing;
+use crate::transfer::progress::Event;
+use crate::transfer::ranges::{Done, Ranges};
+use crate::transfer::sparse::is_zero;
+use crate::transfer::window::Window;
+use crate::transfer::{Context, local};
+
+struct Flight {
+    offset: u64,
+    len: u32,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+/// The reads and writes of one file.
+pub(super) struct Pump<'p> {
+    context: &'p Context,
+    remote: &'p File,
+    part: &'p Part,
+    /// Source path, for messages.
+    path: &'p [u8],
+    window: Window,
+    flights: HashMap<u64, Flight>,
+    next_tag: u64,
+    replies_in: mpsc::UnboundedSender<(u64, Result<Frame, Error>)>,
+    replies: mpsc::UnboundedReceiver<(u64, Result<Frame, Error>)>,
+    writes: JoinSet<std::io::Result<(u64, usize)>>,
+    /// Asked or being written, in bytes.
+    in_flight: usize,
+    /// What is still to be asked for.
+    ranges: Ranges,
+    /// Rests of short replies.
+    again: VecDeque<(u64, u32)>,
+    /// Up to here the file is believed to go; behind it one request at a time looks for more.
+    believed: u64,
+    probing: bool,
+    end: Option<u64>,
+    empty_reads: u32,
+    zeros: Range<u64>,
+    passing: Option<Passing>,
+    done: Done,
+    /// Bytes that travelled.
+    pub(super) received: u64,
+    noted_at: u64,
+    told_at: u64,
+}
+
+impl<'p> Pump<'p> {
+    /// Everything but `ranges` is there already, of a file of about `size` bytes.
+    pub(super) fn new(
+        context: &'p Context,
+        remote: &'p File,
+        part: &'p Part,
+        ranges: Ranges,
+        size: Option<u64>,
+        passing: Option<Passing>,
+        path: &'p [u8],
+    ) -> Self {
+        let (replies_in, replies) = mpsc::unbounded_channel();
+        let options = &context.options;
+        let believed = size.unwrap_or(0);
+        let done = Done::except(&ranges, believed);
+        let start = done.contiguous();
+        Self {
+            context,
+            remote,
+            part,
+            path,
+            window: Window::new(options.window_start, options.window_max, Instant::now()),
+            flights: HashMap::new(),
+            next_tag: 0,
+            replies_in,
+            replies,
+            writes: JoinSet::new(),
+            in_flight: 0,
+            ranges,
+            again: VecDeque::new(),
+            believed,
+            probing: false,
+            end: None,
+            empty_reads: 0,
+            zeros: 0..0,
+            passing,
+            done,
+            received: 0,
+            noted_at: start,
+            told_at: start,
+        }
+    }
+
+    /// Zeros between these bytes are not written: the part has nothing but a hole there.
+    pub(super) fn over_zeros(mut self, zeros: Range<u64>) -> Self {
+        self.zeros = zeros;
+        self
+    }
+
+    /// Runs to the end of the file and returns its length. After an error, what is written is on disk
+    /// and counted.
+    pub(super) async fn run(&mut self) -> Result<u64, Error> {
+        let result = self.transfer().await;
+        // Late replies go nowhere; writes that were begun are waited for, so that `done` is true.
+        while let Some(written) = self.writes.join_next().await {
+            if let Ok(Ok((offset, len))) = written {
+                self.done.add(offset, len as u64);
+            }
+        }
+        result
+    }
+
+    /// How many bytes are there without a gap, and the digest of what has passed.
+    pub(super) fn end(self) -> (u64, Option<Passing>) {
+        (self.done.contiguous(), self.passing)
+    }
+
+    async fn transfer(&mut self) -> Result<u64, Error> {
+        self.follow();
+        loop {
+            self.ask_more().await?;
+            if self.flights.is_empty() && self.writes.is_empty() && self.again.is_empty() {
+                // Everything that was asked for is written, and the server has said where the end is.
+                let end = self.end.unwrap_or(self.believed);
+                return if self.done.contiguous() == end { Ok(end) } else { Err(self.changed()) };
+            }
+            tokio::select! {
+                Some((tag, reply)) = self.replies.recv() => self.take_reply(tag, reply)?,
+                Some(written) = self.writes.join_next(), if !self.writes.is_empty() => {
+                    let written = written.map_err(|_| Error::Cancelled)?;
+                    let (offset, len) = written.map_err(|e| Error::local("write", &self.part.path, e))?;
+                    self.written(offset, len);
+                }
+                () = self.context.cancel.cancelled() => return Err(Error::Cancelled),
+            }
+        }
+    }
+
+    async fn ask_more(&mut self) -> Result<(), Error> {
+        let read_len = self.remote.sftp().limits().read_len;
+        loop {
+            let (offset, len) = match (self.again.front(), self.ranges.front()) {
+                (Some((offset, len)), _) => (*offset, *len),
+                (None, Some(next)) => {
+                    let left = u32::try_from(next.end - next.start).unwrap_or(u32::MAX);
+                    (next.start, read_len.min(left))
+                }
+                // Virtual files say size 0 and growing ones too little: one more read looks (CLT-4).
+                (None, None) if !self.probing && self.end.is_none() => (self.believed, read_len),
+                (None, None) => return Ok(()),
+            };
+            if self.in_flight > 0 && self.in_flight + len as usize > self.window.len() {
+                return Ok(());
+            }
+            let permit = match self.context.try_budget(len as usize) {
+                Some(permit) => permit,
+                None if self.in_flight > 0 => return Ok(()),
+                None => self.context.budget(len as usize).await?,
+            };
+            if self.again.pop_front().is_none() && self.ranges.take(u64::from(len)).is_none() {
+                self.probing = true;
+            }
+            let tag = self.next_tag;
+            self.next_tag += 1;
+            self.in_flight += len as usize;
+            self.flights.insert(tag, Flight { offset, len, permit: Some(permit) });
+            let reply_to = ReplyTo::Tagged(tag, self.replies_in.clone());
+            self.remote.sftp().submit(self.remote.read_call(offset, len, reply_to)).await?;
+        }
+    }
+
+    fn take_reply(&mut self, tag: u64, reply: Result<Frame, Error>) -> Result<(), Error> {
+        let Some(mut flight) = self.flights.remove(&tag) else { return Ok(()) };
+        let data = self.remote.read_result(reply?, flight.len)?;
+        let (offset, len) = (flight.offset, data.len());
+        self.in_flight -= flight.len as usize - len;
+        let was_probe = offset >= self.believed;
+        if data.is_end() {
+            let end = self.end.map_or(offset, |end| end.min(offset));
+            self.end = Some(end);
+            self.ranges.cut(end);
+            return Ok(());
+        }
+        if self.end.is_some_and(|end| offset >= end) {
+            return Err(self.changed());
+        }
+        if len == 0 {
+            // No progress and no end: once may happen, more is a loop (CLT-4).
+            self.empty_reads += 1;
+            if self.empty_reads >= EMPTY_READS_MAX {
+                return Err(Error::peer("reads that bring neither bytes nor the end"));
+            }
+        }
+        if was_probe {
+            self.probing = false;
+            self.believed = offset + len as u64;
+        } else if len < flight.len as usize {
+            self.again.push_back((offset + len as u64, flight.len - len as u32));
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        self.received += len as u64;
+        let (fd, permit) = (self.part.fd.clone(), flight.permit.take());
+        let contiguous = self.done.contiguous();
+        let note = (contiguous >= self.noted_at + JOURNAL_STEP_LEN).then(|| {
+            self.noted_at = contiguous;
+            let mark = self.passing.as_ref().and_then(|passing| passing.mark_within(contiguous));
+            (self.part.journal.clone(), mark)
+        });
+        let passer = self.passing.as_ref().map(Passing::passer);
+        let leaves_zeros = offset >= self.zeros.start && offset + len as u64 <= self.zeros.end;
+        self.writes.spawn_blocking(move || {
+            if !leaves_zeros || !is_zero(&data) {
+                local::write_all_at(&fd, &data, offset)?;
+            }
+            if let Some(passer) = passer {
+                passer.pass(offset, &data);
+            }
+            if let Some((journal, mark)) = note {
+                journal.lock().unwrap_or_else(PoisonError::into_inner).write(contiguous, mark);
+            }
+            drop(permit);
+            Ok((offset, data.len()))
+        });
+        Ok(())
+    }
+
+    fn written(&mut self, offset: u64, len: usize) {
+        self.in_flight -= len;
+        self.done.add(offset, len as u64);
+        self.window.answered(len, Instant::now());
+        self.follow();
+        let done = self.done.contiguous();
+        if done >= self.told_at + PROGRESS_STEP_LEN {
+            self.told_at = done;
+            let total = Some(self.believed.max(done));
+            self.context.progress.event(&Event::Progress { path: self.path, done, total });
+        }
+    }
+
+    fn follow(&self) {
+        if let Some(passing) = &self.passing {
+            passing.follow(self.done.contiguous());
+        }
+    }
+
+    fn changed(&self) -> Error {
+        Error::SourceChanged { path: self.path.to_vec() }
+    }
+}

@@ -1,0 +1,243 @@
+//! Sends ranges of a file: read ahead, hashed as they pass, many writes in flight.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinHandle;
+
+use super::Source;
+use crate::Error;
+use crate::limits::{JOURNAL_STEP_LEN, PROGRESS_STEP_LEN};
+use crate::sftp::{Buffer, BufferPool, File, Frame, ReplyTo};
+use crate::transfer::passing::{Passer, Passing};
+use crate::transfer::progress::Event;
+use crate::transfer::ranges::{Done, Ranges};
+use crate::transfer::resume::Journal;
+use crate::transfer::window::Window;
+use crate::transfer::{Context, local};
+
+/// Bytes that one hop to a thread reads.
+const READ_AHEAD_LEN: u64 = 1 << 20;
+
+type Chunks = Vec<(u64, Buffer)>;
+
+/// The reads and writes of one file.
+pub(super) struct Pump<'p> {
+    context: &'p Context,
+    source: &'p Source,
+    part: &'p File,
+    /// Source path, for messages.
+    path: &'p [u8],
+    window: Window,
+    /// Start, length and budget of each WRITE without an answer.
+    flights: HashMap<u64, (u64, usize, Option<OwnedSemaphorePermit>)>,
+    next_tag: u64,
+    replies_in: mpsc::UnboundedSender<(u64, Result<Frame, Error>)>,
+    replies: mpsc::UnboundedReceiver<(u64, Result<Frame, Error>)>,
+    reading: Option<JoinHandle<std::io::Result<Chunks>>>,
+    in_flight: usize,
+    /// What is still to be read.
+    ranges: Ranges,
+    passing: Option<Passing>,
+    done: Done,
+    /// Bytes that travelled.
+    pub(super) sent: u64,
+    noted_at: u64,
+    told_at: u64,
+}
+
+impl<'p> Pump<'p> {
+    /// Everything but `ranges` is there already.
+    pub(super) fn new(
+        context: &'p Context,
+        source: &'p Source,
+        part: &'p File,
+        ranges: Ranges,
+        passing: Option<Passing>,
+        path: &'p [u8],
+    ) -> Self {
+        let (replies_in, replies) = mpsc::unbounded_channel();
+        let options = &context.options;
+        let done = Done::except(&ranges, source.size);
+        let start = done.contiguous();
+        Self {
+            context,
+            source,
+            part,
+            path,
+            window: Window::new(options.window_start, options.window_max, Instant::now()),
+            flights: HashMap::new(),
+            next_tag: 0,
+            replies_in,
+            replies,
+            reading: None,
+            in_flight: 0,
+            ranges,
+            passing,
+            done,
+            sent: 0,
+            noted_at: start,
+            told_at: start,
+        }
+    }
+
+    /// Sends everything and waits for every answer. The *first* refusal is the result, even if later
+    /// writes succeed (CLT-5).
+    pub(super) async fn run(&mut self, journal: &mut Option<Journal>) -> Result<(), Error> {
+        let mut first_error = None;
+        loop {
+            if first_error.is_none() {
+                self.read_ahead();
+            }
+            let is_reading = self.reading.is_some();
+            if !is_reading && self.flights.is_empty() {
+                break;
+            }
+            tokio::select! {
+                Some((tag, reply)) = self.replies.recv() => {
+                    match self.take_reply(tag, reply, journal) {
+                        Ok(()) => {}
+                        Err(error) if error.ends_channel() => return Err(first_error.unwrap_or(error)),
+                        Err(error) => drop(first_error.get_or_insert(error)),
+                    }
+                }
+                chunks = joined(&mut self.reading), if is_reading => {
+                    self.reading = None;
+                    if first_error.is_none() {
+                        self.send(chunks?).await?;
+                    }
+                }
+                () = self.context.cancel.cancelled() => return Err(Error::Cancelled),
+            }
+        }
+        match first_error {
+            Some(error) => Err(error),
+            None if self.done.contiguous() == self.source.size => Ok(()),
+            None => Err(Error::SourceChanged { path: self.path.to_vec() }),
+        }
+    }
+
+    /// How many bytes are there without a gap, and the digest of what has passed.
+    pub(super) fn end(self) -> (u64, Option<Passing>) {
+        (self.done.contiguous(), self.passing)
+    }
+
+    /// Begins to read the next bytes if the window has room for them.
+    fn read_ahead(&mut self) {
+        if let Some(passing) = &self.passing {
+            // What is kept between ranges does not come by; it can be hashed at once.
+            passing.follow(self.ranges.first().unwrap_or(self.source.size));
+        }
+        let Some(next) = self.ranges.front() else { return };
+        let left = next.end - next.start;
+        let room = self.window.len().saturating_sub(self.in_flight) as u64;
+        let step = self.part.sftp().limits().write_len;
+        let worth = u64::from(step).min(left);
+        if self.reading.is_some() || (room < worth && self.in_flight > 0) {
+            return;
+        }
+        let Some((offset, len)) = self.ranges.take(READ_AHEAD_LEN.min(room.max(worth))) else {
+            return;
+        };
+        let (fd, pool) = (self.source.fd.clone(), self.part.sftp().pool().clone());
+        let passer = self.passing.as_ref().map(Passing::passer);
+        // At most READ_AHEAD_LEN.
+        let len = len as usize;
+        self.reading = Some(tokio::task::spawn_blocking(move || {
+            read_chunks(&fd, offset, len, step as usize, &pool, passer.as_ref())
+        }));
+    }
+
+    async fn send(&mut self, chunks: Chunks) -> Result<(), Error> {
+        for (offset, data) in chunks {
+            let len = data.len();
+            // What is read is sent in any case; the budget only slows the next reads of all files.
+            let permit = match self.context.try_budget(len) {
+                Some(permit) => Some(permit),
+                None if self.in_flight == 0 => Some(self.context.budget(len).await?),
+                None => None,
+            };
+            let tag = self.next_tag;
+            self.next_tag += 1;
+            self.in_flight += len;
+            self.sent += len as u64;
+            self.flights.insert(tag, (offset, len, permit));
+            let reply_to = ReplyTo::Tagged(tag, self.replies_in.clone());
+            self.part.sftp().submit(self.part.write_call(offset, data, reply_to)).await?;
+        }
+        Ok(())
+    }
+
+    fn take_reply(
+        &mut self,
+        tag: u64,
+        reply: Result<Frame, Error>,
+        journal: &mut Option<Journal>,
+    ) -> Result<(), Error> {
+        let Some((offset, len, _permit)) = self.flights.remove(&tag) else { return Ok(()) };
+        self.in_flight -= len;
+        self.part.write_result(&reply?)?;
+        self.done.add(offset, len as u64);
+        self.window.answered(len, Instant::now());
+        let done = self.done.contiguous();
+        if done >= self.noted_at + JOURNAL_STEP_LEN {
+            self.noted_at = done;
+            if let Some(journal) = journal {
+                // A hundred bytes into the page cache: shorter than a hop to another thread.
+                let mark = self.passing.as_ref().and_then(|passing| passing.mark_within(done));
+                journal.write(done, mark);
+            }
+        }
+        if done >= self.told_at + PROGRESS_STEP_LEN {
+            self.told_at = done;
+            let total = Some(self.source.size);
+            self.context.progress.event(&Event::Progress { path: self.path, done, total });
+        }
+        Ok(())
+    }
+}
+
+async fn joined(
+    reading: &mut Option<JoinHandle<std::io::Result<Chunks>>>,
+) -> Result<Chunks, Error> {
+    match reading {
+        Some(handle) => match handle.await {
+            Ok(chunks) => chunks.map_err(|e| Error::local("read", "", e)),
+            Err(_) => Err(Error::Cancelled),
+        },
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads `len` bytes into buffers of at most `step`; fewer if the file ends. Blocks.
+fn read_chunks(
+    fd: &OwnedFd,
+    offset: u64,
+    len: usize,
+    step: usize,
+    pool: &BufferPool,
+    passer: Option<&Passer>,
+) -> std::io::Result<Chunks> {
+    let mut chunks = Vec::with_capacity(len.div_ceil(step));
+    let mut at = 0;
+    while at < len {
+        let wanted = step.min(len - at);
+        let mut data = pool.take(wanted);
+        local::read_at(fd, &mut data, offset + at as u64, wanted)?;
+        let got = data.len();
+        // Never a WRITE without bytes: some servers refuse it.
+        if got > 0 {
+            if let Some(passer) = passer {
+                passer.pass(offset + at as u64, &data);
+            }
+            chunks.push((offset + at as u64, data));
+        }
+        at += got;
+        if got < wanted {
+            break;
+        }
+    }
+    Ok(chunks)
+}
