@@ -1,6 +1,12 @@
-//! The client against this workspace's own server, over SSH on loopback.
+//! The client against this workspace's own server: over SSH on loopback, and without SSH behind a relay
+//! that makes faults.
 
+mod delta;
+mod faults;
 mod login;
+mod relay;
+mod repair;
 mod resume;
+mod sides;
 mod stage;
 mod verify;

@@ -137,6 +137,8 @@ type Act = Box<dyn FnOnce() + Send>;
 pub struct Recorder {
     /// `resumed_from` and the word for the verification.
     pub done: Mutex<Vec<(u64, &'static str)>>,
+    /// Why something travelled once more.
+    retries: Mutex<Vec<String>>,
     pub cancel: Cancel,
     act: Mutex<Option<(u64, Act)>>,
 }
@@ -161,6 +163,10 @@ impl Recorder {
         Arc::new(recorder)
     }
 
+    pub fn retries(&self) -> Vec<String> {
+        self.retries.lock().unwrap().clone()
+    }
+
     /// What was said of the only file.
     pub fn only(&self) -> (u64, &'static str) {
         let done = self.done.lock().unwrap();
@@ -181,6 +187,7 @@ impl Progress for Recorder {
             Event::Done(report) => {
                 self.done.lock().unwrap().push((report.resumed_from, report.verified.as_str()));
             }
+            Event::Retry { why, .. } => self.retries.lock().unwrap().push((*why).to_owned()),
             _ => {}
         }
     }
