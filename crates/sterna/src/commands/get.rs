@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
-use sterna_client::transfer::{Links, Options, Summary, Verify};
+use sterna_client::transfer::{Links, Options, Sparse, Summary, Verify};
 
 use crate::{
     args::{ClientArgs, GlobalArgs, RemotePath},
@@ -55,6 +55,16 @@ pub struct TransferArgs {
     /// Compare checksums at the end: if the server can, always, or never
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub verify: VerifyWhen,
+    /// Write under the final name at once, for directories that allow no other; until it is done the
+    /// file there is neither the old nor the new one
+    #[arg(long)]
+    pub in_place: bool,
+    /// Send a file whole that replaces another, instead of only the blocks that differ
+    #[arg(long)]
+    pub whole_file: bool,
+    /// What becomes of holes in files: kept where known, made of zeros too, or filled
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub sparse: SparseHow,
     /// What to do with symbolic links inside of trees
     #[arg(long, value_name = "HOW", default_value = "keep")]
     pub links: LinksHow,
@@ -74,6 +84,13 @@ pub enum LinksHow {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SparseHow {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum VerifyWhen {
     Auto,
     Require,
@@ -86,6 +103,13 @@ impl TransferArgs {
             recursive: self.recursive,
             preserve: self.preserve,
             resume: !self.no_resume,
+            in_place: self.in_place,
+            delta: !self.whole_file,
+            sparse: match self.sparse {
+                SparseHow::Auto => Sparse::Auto,
+                SparseHow::Always => Sparse::Always,
+                SparseHow::Never => Sparse::Never,
+            },
             verify: match self.verify {
                 VerifyWhen::Auto => Verify::Auto,
                 VerifyWhen::Require => Verify::Require,

@@ -56,6 +56,12 @@ impl Meter {
     /// Says how everything went.
     pub fn finish(&self, summary: &Summary) {
         self.clear();
+        if !self.output.quiet && !self.output.json {
+            for (note, files) in &summary.notes {
+                let noun = if *files == 1 { "file" } else { "files" };
+                eprintln!("sterna: {files} {noun}: {}", note.text());
+            }
+        }
         if self.output.json {
             self.json(summary_object(summary));
         } else if self.output.progress || (self.verbose && !self.output.quiet) {
@@ -126,23 +132,16 @@ impl Meter {
 
     fn done(&self, report: &FileReport) {
         if self.output.json {
-            self.json(
-                Object::event("done")
-                    .with_name("path", &report.path)
-                    .with("bytes", report.bytes)
-                    .with("bytes_sent", report.bytes_sent)
-                    .with("resumed_from", report.resumed_from)
-                    .with("verified", report.verified.as_str()),
-            );
+            let object = Object::event("done")
+                .with_name("path", &report.path)
+                .with("bytes", report.bytes)
+                .with("bytes_sent", report.bytes_sent)
+                .with("resumed_from", report.resumed_from)
+                .with("verified", report.verified.as_str());
+            let notes: Vec<_> = report.notes.iter().map(|note| note.as_str()).collect();
+            self.json(object.with_some("notes", (!notes.is_empty()).then(|| notes.join(","))));
         } else if self.verbose && !self.output.quiet {
             self.say(&file_line(report));
-        }
-        if report.replaced_in_two_steps && !self.output.quiet {
-            self.say(&format!(
-                "sterna: {}: the old file was removed before the new one took its name \
-                 (the server cannot replace in one step)",
-                display_name(&report.path)
-            ));
         }
         self.end(&report.path, report.bytes);
     }
@@ -169,7 +168,7 @@ impl Progress for Meter {
                 if self.output.json {
                     self.json(Object::event("retry").with_name("path", path).with("why", *why));
                 } else if !self.output.quiet {
-                    self.say(&format!("sterna: {}: {why}; starting again", display_name(path)));
+                    self.say(&format!("sterna: {}: {why}", display_name(path)));
                 }
             }
             Event::Done(report) => self.done(report),
@@ -219,6 +218,7 @@ fn file_line(report: &FileReport) -> String {
     }
     line.push_str(&match report.verified {
         Verified::Digest(algorithm) => format!(", verified ({algorithm})"),
+        Verified::ReadBack => ", verified (read back)".to_owned(),
         Verified::Size => ", size only".to_owned(),
         Verified::None => ", unverified".to_owned(),
     });
@@ -313,7 +313,7 @@ mod tests {
             bytes_sent: 5,
             resumed_from: 5,
             verified: Verified::Digest("sha256"),
-            replaced_in_two_steps: false,
+            notes: Vec::new(),
         };
 
         assert_eq!(file_line(&report), "a\\u{1b}: 10B, resumed at 5B, verified (sha256)");
