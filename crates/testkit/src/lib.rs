@@ -1,4 +1,4 @@
-//! Test helpers: virtual time, in-memory links, pairs of connections, and real programs.
+//! Test helpers: virtual time, in-memory links, pairs of connections, odd servers, and real programs.
 //!
 //! Never published. Everything random comes from one seed, which a failing test prints.
 
@@ -10,6 +10,7 @@ pub mod pair;
 pub mod pam;
 pub mod processes;
 pub mod seed;
+pub mod sftp;
 
 pub use certificate::CertificateSpec;
 pub use clock::Clock;
