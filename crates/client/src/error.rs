@@ -28,6 +28,8 @@ pub enum Error {
     Interrupted { doing: &'static str, why: String },
     /// The peer broke the protocol; the SFTP channel is closed. Exit status 1.
     Peer { why: String },
+    /// Something at the server printed this, its first line, where SFTP must begin. Exit status 1.
+    NotSftp { printed: String },
     /// This machine's file system said no. Exit status 1.
     Local { doing: &'static str, path: PathBuf, source: Arc<io::Error> },
     /// Content of source and target differ, or could not be compared although that was required.
@@ -116,6 +118,7 @@ impl Error {
             | Self::Unsuitable { .. }
             | Self::Unsupported { .. }
             | Self::Peer { .. }
+            | Self::NotSftp { .. }
             | Self::Local { .. }
             | Self::SourceChanged { .. } => 1,
         }
@@ -136,7 +139,10 @@ impl Error {
 
     /// Whether no further request on this SFTP channel can succeed.
     pub fn ends_channel(&self) -> bool {
-        matches!(self, Self::Interrupted { .. } | Self::Peer { .. } | Self::Cancelled)
+        matches!(
+            self,
+            Self::Interrupted { .. } | Self::Peer { .. } | Self::NotSftp { .. } | Self::Cancelled
+        )
     }
 
     /// What a person can do about it, if there is something to say.
@@ -152,6 +158,10 @@ impl Error {
                 Some("use -r to transfer it with everything in it")
             }
             Self::SourceChanged { .. } => Some("run the command again when the file is at rest"),
+            Self::NotSftp { .. } => Some(
+                "a login script there (.bashrc, .profile, …) must print nothing when no terminal is there; \
+                 `ssh HOST true` shows what it prints",
+            ),
             _ => None,
         }
     }
@@ -197,6 +207,10 @@ impl fmt::Display for Error {
             }
             Self::Interrupted { doing, why } => write!(f, "{doing}: interrupted: {why}"),
             Self::Peer { why } => write!(f, "the server broke the protocol: {why}"),
+            Self::NotSftp { printed } => {
+                let printed = display_text(printed);
+                write!(f, "start SFTP: the server printed \"{printed}\" instead of speaking SFTP")
+            }
             Self::Local { doing, path, source } => {
                 write!(
                     f,

@@ -188,7 +188,8 @@ impl FrameAssembler {
         if (PACKET_LEN_MIN..=self.len_max).contains(&len) {
             return Ok(());
         }
-        if self.expects_text && self.head.iter().all(|byte| is_text(*byte)) {
+        // No length that is allowed begins with a byte that text has; a short text is followed by VERSION.
+        if self.expects_text && is_text(self.head[0]) {
             return Err(FrameError::Text(first_line(&self.head, input)));
         }
         Err(if len < PACKET_LEN_MIN {
@@ -211,7 +212,7 @@ pub enum FrameError {
         max: usize,
     },
     /// The server printed text before the first packet; this is its first line as far as it has
-    /// come, printable ASCII only.
+    /// come, without control characters.
     Text(String),
 }
 
@@ -254,11 +255,15 @@ fn is_text(byte: u8) -> bool {
 
 fn first_line(head: &[u8], more: &[u8]) -> String {
     let text = head.iter().chain(more).take(GARBAGE_LEN_MAX).copied();
-    text.skip_while(|byte| byte.is_ascii_whitespace())
-        .take_while(|byte| *byte != b'\n' && *byte != b'\r')
-        .map(|byte| if byte.is_ascii_graphic() || byte == b' ' { byte as char } else { '?' })
-        .collect()
+    let line: Vec<u8> = text
+        .skip_while(u8::is_ascii_whitespace)
+        .take_while(|byte| !matches!(byte, b'\n' | b'\r' | 0))
+        .collect();
+    let printable = |c: char| if c.is_control() { '?' } else { c };
+    String::from_utf8_lossy(&line).chars().map(printable).collect()
 }
+
+const _: () = assert!(REPLY_PACKET_LEN_MAX < 1 << 24, "every length begins with a zero byte");
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use sterna_sftp_proto::Reply;
 use sterna_sftp_proto::client::{Client, Incoming, PeerError, symlinks_as_in_draft};
 use sterna_sftp_proto::extension::ExtensionSet;
-use sterna_sftp_proto::frame::{Frame as WireFrame, FrameAssembler};
+use sterna_sftp_proto::frame::{Frame as WireFrame, FrameAssembler, FrameError};
 use sterna_sftp_proto::messages::{Close, Read, Version};
 use sterna_sshwire::Reader;
 use tokio::sync::{mpsc, oneshot};
@@ -226,13 +226,12 @@ impl Engine {
     /// Takes bytes of the stream, in pieces of any size, and hands complete replies on.
     ///
     /// # Errors
-    /// [`Error::Peer`]: lengths that cannot be, replies that nobody asked for or that make no sense.
-    /// The channel is over.
+    /// [`Error::Peer`]: lengths that cannot be, replies that nobody asked for or that make no sense;
+    /// [`Error::NotSftp`]: text before VERSION. The channel is over.
     pub(crate) fn receive(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
         self.last_activity = Instant::now();
-        let peer = |why: &dyn std::fmt::Display| Error::peer(why.to_string());
-        while let Some(frame) = self.assembler.next(&mut bytes).map_err(|e| peer(&e))? {
-            match self.client.accept(&frame).map_err(|e| peer(&e))? {
+        while let Some(frame) = self.assembler.next(&mut bytes).map_err(not_a_frame)? {
+            match self.client.accept(&frame).map_err(|e| Error::peer(e.to_string()))? {
                 Incoming::Version(version) => {
                     if let Some(waiting) = self.greeting.take() {
                         drop(waiting.send(Ok(Greeting::of(&version))));
@@ -305,6 +304,13 @@ impl Drop for Engine {
             doing: "use SFTP",
             why: "the connection is closed".into(),
         });
+    }
+}
+
+fn not_a_frame(error: FrameError) -> Error {
+    match error {
+        FrameError::Text(printed) => Error::NotSftp { printed },
+        error => Error::peer(error.to_string()),
     }
 }
 

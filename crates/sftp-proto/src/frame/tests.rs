@@ -145,6 +145,22 @@ fn text_before_the_first_reply_is_named() {
 }
 
 #[test]
+fn text_shorter_than_a_length_is_named_too_and_what_follows_it_is_not() {
+    for (stream, line) in [
+        (&b"hi\n\0\0\0\x05\x02"[..], "hi"),
+        (b"hi\0\0\0\x05\x02", "hi"),
+        ("Grüße\n".as_bytes(), "Grüße"),
+        (b"\r\n\r\nlate", "late"),
+    ] {
+        let mut assembler = FrameAssembler::for_client();
+
+        let error = assembler.next(&mut &stream[..]).unwrap_err();
+
+        assert_eq!(error, FrameError::Text(line.into()));
+    }
+}
+
+#[test]
 fn text_after_the_first_reply_is_a_length_error() {
     let mut stream = stream_of(&[vec![]]);
     stream.extend_from_slice(b"Hello");
