@@ -110,7 +110,7 @@ pub const SFTP_LONG_SILENCE_MAX: Duration = Duration::from_secs(3600);
 pub const SILENCE_CHECK_PERIOD: Duration = Duration::from_secs(5);
 /// Longest path that is accepted from a server, in bytes.
 pub const PATH_LEN_MAX: usize = 64 << 10;
-/// Entries that [`Sftp::list`](crate::Sftp::list) collects; larger directories are read in batches.
+/// Entries of one directory; what has more is taken for a directory without end.
 pub const LIST_ENTRIES_MAX: usize = 4_000_000;
 /// READDIR replies without any entry before a directory counts as broken.
 pub const EMPTY_BATCHES_MAX: usize = 3;

@@ -62,6 +62,7 @@ pub struct Dir {
     handle: Vec<u8>,
     path: Vec<u8>,
     at_end: bool,
+    entries: usize,
     empty_batches: usize,
 }
 
@@ -79,6 +80,7 @@ impl Sftp {
                 handle: reply.handle.to_vec(),
                 path: path.to_vec(),
                 at_end: false,
+                entries: 0,
                 empty_batches: 0,
             }),
             other => Err(refused(other, "open directory", path)),
@@ -88,15 +90,11 @@ impl Sftp {
     /// All entries of a directory, sorted by the bytes of their names.
     ///
     /// # Errors
-    /// As [`Sftp::open_dir`] and [`Dir::next_batch`]; [`Error::Peer`] beyond
-    /// [`LIST_ENTRIES_MAX`](crate::limits::LIST_ENTRIES_MAX) entries.
+    /// As [`Sftp::open_dir`] and [`Dir::next_batch`].
     pub async fn list(&self, path: impl AsRef<[u8]>) -> Result<Vec<Entry>, Error> {
         let mut dir = self.open_dir(path).await?;
         let mut entries = Vec::new();
         while let Some(batch) = dir.next_batch().await? {
-            if entries.len() + batch.len() > LIST_ENTRIES_MAX {
-                return Err(Error::peer("a directory without end"));
-            }
             entries.extend(batch);
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -108,8 +106,9 @@ impl Dir {
     /// The next entries, without `.` and `..`; `None` at the end.
     ///
     /// # Errors
-    /// [`Error::Peer`] for a name that could lead elsewhere (CLT-7), or a directory that never ends
-    /// and never brings anything.
+    /// [`Error::Peer`] for a name that could lead elsewhere (CLT-7), a directory that never ends and
+    /// never brings anything, or one that brings more than
+    /// [`LIST_ENTRIES_MAX`](crate::limits::LIST_ENTRIES_MAX) entries.
     pub async fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, Error> {
         while !self.at_end {
             let frame = self.sftp.ask(Readdir { handle: &self.handle }.into()).await?;
@@ -132,6 +131,10 @@ impl Dir {
                     long_name: entry.longname.to_vec(),
                     attrs: super::paths::owned(&entry.attrs),
                 });
+            }
+            self.entries += batch.len();
+            if self.entries > LIST_ENTRIES_MAX {
+                return Err(Error::peer("a directory without end"));
             }
             if !batch.is_empty() {
                 self.empty_batches = 0;
