@@ -1,0 +1,8 @@
+//! Servers that lie, stall, refuse and break off: nothing lands outside of the target, nothing right is
+//! lost, and what went wrong is said.
+
+mod listings;
+mod refusals;
+mod sizes;
+mod stage;
+mod start;
