@@ -6,7 +6,7 @@ use sterna_client::{FileKind, Sftp};
 use crate::{
     args::{ClientArgs, GlobalArgs, RemotePath},
     exit::Exit,
-    failure::Result,
+    failure::{Failure, Result},
     listing::{self, Item, Order, Style},
     output::{Output, display_name},
     remote::{Remotes, Target, report},
@@ -16,7 +16,11 @@ const EXAMPLES: &str = "\
 Examples:
   sterna ls alice@nas:
   sterna ls -lht alice@nas:in/
+  sterna ls -R --json alice@nas:photos | jq -r .path
   sterna ls --json alice@nas:'*.csv' | jq .size";
+
+/// Directories above the deepest that is listed: a tree without end is a fault of the server.
+const DEPTH_MAX: usize = 512;
 
 /// List directories
 #[derive(Debug, Args)]
@@ -31,6 +35,9 @@ pub struct LsArgs {
     /// Show names that begin with a dot
     #[arg(short, long)]
     pub all: bool,
+    /// List directories in directories too; links are not followed
+    #[arg(short = 'R', long, conflicts_with = "directory")]
+    pub recursive: bool,
     /// Show a directory itself, not what is in it
     #[arg(short, long)]
     pub directory: bool,
@@ -89,7 +96,7 @@ impl LsArgs {
                 }
             }
         }
-        let headings = files.len() + directories.len() > 1 && !self.json;
+        let headings = (files.len() + directories.len() > 1 || self.recursive) && !self.json;
         if let Some((target, _)) = files.first() {
             let sftp = target.sftp().clone();
             let mut items: Vec<Item> = files.into_iter().map(|(_, item)| item).collect();
@@ -99,13 +106,28 @@ impl LsArgs {
                 output.line("")?;
             }
         }
-        for (at, (host, target)) in directories.iter().enumerate() {
-            if headings {
-                let gap = if at == 0 { "" } else { "\n" };
-                output.line(format!("{gap}{host}:{}:", display_name(target.path())))?;
-            }
-            if let Err(failure) = self.list(target.sftp(), target.path(), &output).await {
-                worst = worst.worst(report(failure)?);
+        let mut first = true;
+        for (host, target) in directories {
+            // Each with the number of directories above it.
+            let mut waiting = vec![(target.path().to_vec(), 0)];
+            while let Some((path, depth)) = waiting.pop() {
+                if headings {
+                    let gap = if first { "" } else { "\n" };
+                    output.line(format!("{gap}{host}:{}:", display_name(&path)))?;
+                }
+                first = false;
+                match self.list(target.sftp(), &path, &output).await {
+                    Ok(below) if depth == DEPTH_MAX && !below.is_empty() => {
+                        let what = format!("list \"{}\"", display_name(&path));
+                        let failure = Failure::incomplete(what, "nested too deeply");
+                        worst = worst.worst(report(failure)?);
+                    }
+                    Ok(below) => {
+                        waiting.extend(below.into_iter().rev().map(|path| (path, depth + 1)));
+                    }
+                    Err(failure) if failure.exit() == Exit::Interrupted => return Err(failure),
+                    Err(failure) => worst = worst.worst(report(failure)?),
+                }
             }
         }
         Ok(worst)
@@ -130,20 +152,28 @@ impl LsArgs {
         Ok(item)
     }
 
-    async fn list(&self, sftp: &Sftp, path: &[u8], output: &Output) -> Result<()> {
+    /// Lists a directory; returns the directories in it that are to be listed as well, in their order.
+    async fn list(&self, sftp: &Sftp, path: &[u8], output: &Output) -> Result<Vec<Vec<u8>>> {
         let style = self.style();
         let mut dir = sftp.open_dir(path).await?;
-        let mut items = Vec::new();
+        let (mut items, mut below) = (Vec::new(), Vec::new());
+        let mut note = |items: &[Item]| {
+            let dirs = items.iter().filter(|item| self.recursive && item.kind == FileKind::Dir);
+            below.extend(dirs.map(|item| item.path.clone()));
+        };
         while let Some(batch) = dir.next_batch().await? {
             let shown = batch.into_iter().filter(|e| self.all || !e.name.starts_with(b"."));
             items.extend(shown.map(|entry| Item::entry(path, entry)));
             if style.order == Order::None {
+                note(&items);
                 self.print(sftp, output, &mut items).await?;
                 items.clear();
             }
         }
         listing::sort(&mut items, &style);
-        self.print(sftp, output, &mut items).await
+        note(&items);
+        self.print(sftp, output, &mut items).await?;
+        Ok(below)
     }
 
     async fn print(&self, sftp: &Sftp, output: &Output, items: &mut [Item]) -> Result<()> {

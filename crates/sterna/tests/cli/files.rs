@@ -49,6 +49,52 @@ fn ls_json_has_one_object_for_each_entry() {
     assert_eq!(entries[1]["type"], "directory");
 }
 
+/// A tree with two levels, and a link that leads back to its top.
+fn tree(server: &Server) {
+    fs::create_dir_all(server.shared().join("t/b/c")).unwrap();
+    for file in ["t/a", "t/b/f", "t/b/c/g"] {
+        fs::write(server.shared().join(file), "x").unwrap();
+    }
+    std::os::unix::fs::symlink("/t", server.shared().join("t/b/loop")).unwrap();
+}
+
+#[test]
+fn ls_recursive_lists_every_directory_under_its_name_and_follows_no_link() {
+    let server = Server::start();
+    tree(&server);
+
+    let text = server.ok("ls", ["-R".to_owned(), server.place("/t")]);
+    let lines = server.ok("ls", ["-R".to_owned(), "--json".to_owned(), server.place("/t")]);
+
+    let place = "127.0.0.1:/t";
+    assert_eq!(text, format!("{place}:\na\nb\n\n{place}/b:\nc\nf\nloop\n\n{place}/b/c:\ng\n"));
+    let paths: Vec<_> =
+        lines.lines().map(|line| json(line)["path"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(paths, ["/t/a", "/t/b", "/t/b/c", "/t/b/f", "/t/b/loop", "/t/b/c/g"]);
+}
+
+#[test]
+fn chmod_recursive_changes_everything_below_and_what_no_link_leads_to() {
+    let server = Server::start();
+    tree(&server);
+    fs::write(server.shared().join("outside"), "x").unwrap();
+    std::os::unix::fs::symlink("../outside", server.shared().join("t/out")).unwrap();
+    let mode_of =
+        |path: &str| fs::metadata(server.shared().join(path)).unwrap().permissions().mode() & 0o777;
+    fs::set_permissions(server.shared().join("outside"), fs::Permissions::from_mode(0o644))
+        .unwrap();
+
+    server.ok("chmod", ["-R".to_owned(), "u=rwX,go=".to_owned(), server.place("/t")]);
+
+    for path in ["t", "t/b", "t/b/c"] {
+        assert_eq!(mode_of(path), 0o700, "{path}");
+    }
+    for path in ["t/a", "t/b/f", "t/b/c/g"] {
+        assert_eq!(mode_of(path), 0o600, "{path}");
+    }
+    assert_eq!(mode_of("outside"), 0o644);
+}
+
 #[test]
 fn stat_and_cat_show_attributes_and_content() {
     let server = Server::start();
