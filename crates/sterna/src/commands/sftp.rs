@@ -63,6 +63,21 @@ pub struct SftpArgs {
     /// Requests under way (tuned by itself; for compatibility)
     #[arg(short = 'R', value_name = "NUMBER")]
     pub requests: Option<u32>,
+    /// Tuning, nrequests=NUMBER or buffer=BYTES (tuned by itself; for compatibility)
+    #[arg(short = 'X', value_name = "OPTION", value_parser = parse_tuning)]
+    pub tuning: Vec<String>,
+    /// Subsystem to use; only sftp is possible
+    #[arg(short = 's', value_name = "SUBSYSTEM")]
+    pub subsystem: Option<String>,
+    /// Limit the bandwidth, in Kbit/s (refused)
+    #[arg(short = 'l', value_name = "LIMIT", hide = true)]
+    pub limit: Option<String>,
+    /// Forward the agent (refused)
+    #[arg(short = 'A', hide = true)]
+    pub forward_agent: bool,
+    /// Program to connect with (refused)
+    #[arg(short = 'S', value_name = "PROGRAM", hide = true)]
+    pub program: Option<OsString>,
     /// Talk to this program instead of a server
     #[arg(short = 'D', value_name = "COMMAND")]
     pub direct: Option<String>,
@@ -78,6 +93,7 @@ pub struct SftpArgs {
 
 impl SftpArgs {
     pub async fn run(mut self, global: &GlobalArgs) -> Result<Exit> {
+        self.refuse_what_cannot_be()?;
         let output = Output::new(global, false);
         let destination = self.destination.as_ref().map(bytes_of).map(Destination::parse);
         let destination = destination.transpose()?;
@@ -105,6 +121,28 @@ impl SftpArgs {
         }
     }
 
+    /// Options of OpenSSH's sftp that would be ignored otherwise, and then do harm.
+    fn refuse_what_cannot_be(&self) -> Result<()> {
+        let refuse = |option: &str, why: &str| Err(Failure::usage(option, why));
+        match self.subsystem.as_deref() {
+            None | Some("sftp") => {}
+            Some(_) => return refuse("-s", "only the subsystem `sftp` can be used"),
+        }
+        if self.limit.is_some() {
+            return refuse("-l", "the bandwidth of the shell cannot be limited");
+        }
+        if self.forward_agent {
+            return refuse("-A", "nothing runs at the server that could use an agent");
+        }
+        if self.program.is_some() {
+            return refuse(
+                "-S",
+                "sterna is its own ssh; use -o ProxyCommand= for another way there",
+            );
+        }
+        Ok(())
+    }
+
     /// Short options that are long ones of ssh_config. What `-o` says comes first, and so wins.
     fn translate_options(&mut self) {
         let ciphers = self.ciphers.as_ref().map(|ciphers| format!("Ciphers={ciphers}"));
@@ -118,6 +156,13 @@ impl SftpArgs {
         let batch = self.batch.is_some().then(|| "BatchMode=yes".to_owned());
         self.client.options.extend([ciphers, family, compress, batch].into_iter().flatten());
     }
+}
+
+fn parse_tuning(text: &str) -> std::result::Result<String, String> {
+    let known = text.split_once('=').is_some_and(|(key, value)| {
+        matches!(key, "nrequests" | "buffer") && value.parse::<u32>().is_ok()
+    });
+    known.then(|| text.to_owned()).ok_or_else(|| "not nrequests=NUMBER or buffer=BYTES".to_owned())
 }
 
 /// Runs a program that speaks SFTP on its stdin and stdout. It ends when its stdin does.

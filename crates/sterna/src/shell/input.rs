@@ -6,12 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustyline::{DefaultEditor, error::ReadlineError};
+use rustyline::{CompletionType, Config, Editor, error::ReadlineError, history::DefaultHistory};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::{
     Next, Shell,
-    line::{self, Line},
+    complete::Completion,
+    line::{self, Line, ShellCommand},
     words::LINE_LEN_MAX,
 };
 use crate::{
@@ -26,18 +28,22 @@ const LINES_AHEAD: usize = 16;
 /// Lines that the history keeps.
 const HISTORY_LEN: usize = 1000;
 
-/// Carries out what a person types. Failures are shown and forgotten.
+/// Carries out what a person types. Failures are shown and forgotten; Ctrl-C ends a command, not the
+/// shell.
 ///
 /// # Errors
 /// If the terminal fails.
 pub async fn interact(shell: &mut Shell) -> Result<Exit> {
-    let mut editor = DefaultEditor::new().map_err(terminal_failed)?;
+    let mut editor = editor(shell.completion()).map_err(terminal_failed)?;
     let history = history_file();
     if let Some(file) = &history {
         // The first time there is none.
         let _ = editor.load_history(file);
     }
     loop {
+        if let Some(completion) = editor.helper_mut() {
+            completion.directory.clone_from(&shell.directory);
+        }
         // Waiting for a person must not keep the connection's task from its keepalives.
         let asked = tokio::task::spawn_blocking(move || {
             let read = editor.readline("sftp> ");
@@ -48,23 +54,28 @@ pub async fn interact(shell: &mut Shell) -> Result<Exit> {
         let text = match read {
             Ok(text) => text,
             Err(ReadlineError::Interrupted) => continue,
-            Err(ReadlineError::Eof) => break,
+            Err(ReadlineError::Eof) => return Ok(Exit::Done),
             Err(error) => return Err(terminal_failed(error)),
         };
-        if !text.trim().is_empty() {
+        if !text.trim().is_empty() && editor.add_history_entry(&text).unwrap_or(false) {
             // A line that cannot be remembered is no reason to complain.
-            let _ = editor.add_history_entry(&text);
+            let _ = history.as_ref().map(|file| editor.append_history(file));
         }
         if one_line(shell, text.as_bytes()).await? == Next::End {
-            break;
+            return Ok(Exit::Done);
         }
     }
-    if let Some(file) = &history {
-        let _ = rustyline::history::History::ignore_dups(editor.history_mut(), true);
-        let _ = rustyline::history::History::set_max_len(editor.history_mut(), HISTORY_LEN);
-        let _ = editor.save_history(file);
-    }
-    Ok(Exit::Done)
+}
+
+fn editor(completion: Completion) -> rustyline::Result<Editor<Completion, DefaultHistory>> {
+    let config = Config::builder()
+        .completion_type(CompletionType::List)
+        .max_history_size(HISTORY_LEN)?
+        .history_ignore_dups(true)?
+        .build();
+    let mut editor = Editor::with_config(config)?;
+    editor.set_helper(Some(completion));
+    Ok(editor)
 }
 
 /// Carries out a batch: shows each line, ends at the first failure that is not excused.
@@ -132,7 +143,7 @@ pub fn is_interactive() -> bool {
 async fn one_line(shell: &mut Shell, text: &[u8]) -> Result<Next> {
     let done = match line::parse(text) {
         Ok(Line { command: None, .. }) => return Ok(Next::Line),
-        Ok(Line { command: Some(command), .. }) => shell.carry_out(command).await,
+        Ok(Line { command: Some(command), .. }) => until_interrupt(shell, command).await,
         Err(why) => Err(bad_line(why)),
     };
     match done {
@@ -144,6 +155,29 @@ async fn one_line(shell: &mut Shell, text: &[u8]) -> Result<Next> {
             Ok(Next::Line)
         }
         Ok(next) => Ok(next),
+    }
+}
+
+/// Carries out a command; Ctrl-C drops it. What it asked for last may still happen.
+async fn until_interrupt(shell: &mut Shell, command: ShellCommand) -> Result<Next> {
+    // Transfers stop in an order of their own, and a local command hears it itself.
+    let by_itself = matches!(
+        command,
+        ShellCommand::Get { .. }
+            | ShellCommand::Put { .. }
+            | ShellCommand::Local { .. }
+            | ShellCommand::Lls { .. }
+    );
+    // It hears only what comes from now on.
+    let Ok(mut interrupt) = signal(SignalKind::interrupt()) else {
+        return shell.carry_out(command).await;
+    };
+    tokio::select! {
+        done = shell.carry_out(command) => done,
+        _ = interrupt.recv(), if !by_itself => {
+            eprintln!("sterna: interrupted");
+            Err(Failure::cancelled())
+        }
     }
 }
 

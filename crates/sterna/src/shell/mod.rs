@@ -3,6 +3,7 @@
 //!
 //! `line.rs` reads a line, this file carries it out, `input.rs` says where lines come from.
 
+mod complete;
 mod help;
 pub mod input;
 pub mod line;
@@ -23,6 +24,7 @@ use sterna_client::{
 use sterna_sftp_proto::Owner;
 
 use self::{
+    complete::Completion,
     line::{LsFlags, ShellCommand, TransferFlags},
     words::Word,
 };
@@ -33,7 +35,7 @@ use crate::{
     glob::{self, PatternByte},
     listing::{self, Item, Order, Style},
     local_glob,
-    output::{Meter, Output, display_name},
+    output::{Meter, Output, Shown, display_name},
     remote_glob::{self, join},
     transfer::Transfers,
 };
@@ -79,7 +81,13 @@ impl Shell {
         verbose: bool,
     ) -> Result<Self> {
         let directory = sftp.realpath(b".").await?;
-        Ok(Self { sftp, session, directory, output, defaults, progress: output.progress, verbose })
+        let progress = output.progress != Shown::Not;
+        Ok(Self { sftp, session, directory, output, defaults, progress, verbose })
+    }
+
+    /// What completes the names of this shell.
+    fn completion(&self) -> Completion {
+        Completion::new(self.sftp.clone(), self.directory.clone())
     }
 
     /// Goes to the directory that the command line names; a file is fetched instead, and then the
@@ -252,8 +260,7 @@ impl Shell {
         let transfers = self.transfers(flags);
         let meter = transfers.meter.clone();
         let result = transfers.get(&sources, target).await;
-        meter.clear();
-        ended(&result?)
+        said(&meter, result)
     }
 
     async fn put(&self, flags: TransferFlags, local: &Word, remote: Option<Word>) -> Result<()> {
@@ -272,8 +279,7 @@ impl Shell {
         let transfers = self.transfers(flags);
         let meter = transfers.meter.clone();
         let result = transfers.put(&sources, &target).await;
-        meter.clear();
-        ended(&result?)
+        said(&meter, result)
     }
 
     async fn change_owner(
@@ -302,7 +308,7 @@ impl Shell {
     }
 
     fn transfers(&self, flags: TransferFlags) -> Transfers<'_> {
-        let output = Output { progress: self.output.progress && self.progress, ..self.output };
+        let output = self.output.with_progress((!self.progress).then_some(false));
         Transfers {
             sftp: &self.sftp,
             session: self.session.as_ref(),
@@ -381,6 +387,21 @@ fn style_of(flags: LsFlags) -> Style {
         numeric: flags.numeric,
         order,
         reverse: flags.reverse,
+    }
+}
+
+/// Says how a transfer went.
+fn said(meter: &Meter, result: std::result::Result<Summary, Error>) -> Result<()> {
+    match result {
+        Ok(summary) => {
+            let ended = ended(&summary);
+            meter.finish(&summary, ended.as_ref().is_err_and(Failure::is_cancelled));
+            ended
+        }
+        Err(error) => {
+            meter.clear();
+            Err(error.into())
+        }
     }
 }
 

@@ -50,16 +50,67 @@ pub fn split(line: &[u8]) -> Result<Vec<Word>, &'static str> {
     if line.len() > LINE_LEN_MAX {
         return Err("the line is too long");
     }
+    let Cut { mut words, last } = cut(line);
+    match last {
+        Last::Word { quote: Some(_), .. } => return Err("a quote is not closed"),
+        Last::Word { word, .. } => words.push(word),
+        Last::Blank | Last::Comment => {}
+    }
+    Ok(words)
+}
+
+/// The word at the end of a line that is still being typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The words before it.
+    pub before: Vec<Word>,
+    /// The byte of the line at which it begins; the line's end if it has not begun.
+    pub start: usize,
+    /// What there is of it.
+    pub word: Word,
+    /// The quote that is not closed.
+    pub quote: Option<u8>,
+}
+
+/// The word in which a line ends; `None` in a comment.
+pub fn unfinished(line: &[u8]) -> Option<Unfinished> {
+    let Cut { words: before, last } = cut(line);
+    match last {
+        Last::Word { start, word, quote } => Some(Unfinished { before, start, word, quote }),
+        Last::Blank => {
+            Some(Unfinished { before, start: line.len(), word: Word::default(), quote: None })
+        }
+        Last::Comment => None,
+    }
+}
+
+/// Words that are surely over, and what the line ends in.
+struct Cut {
+    words: Vec<Word>,
+    last: Last,
+}
+
+enum Last {
+    Blank,
+    Comment,
+    Word { start: usize, word: Word, quote: Option<u8> },
+}
+
+fn cut(line: &[u8]) -> Cut {
     let mut words: Vec<Word> = Vec::new();
     let mut word = Word::default();
+    let mut start = 0;
     let mut state = State::Between;
-    let mut bytes = line.iter().copied().peekable();
-    while let Some(byte) = bytes.next() {
+    let mut bytes = line.iter().copied().enumerate().peekable();
+    while let Some((at, byte)) = bytes.next() {
+        if matches!(state, State::Between) {
+            start = at;
+        }
         state = match (state, byte) {
             (State::Quoted(quote), _) if byte == quote => State::Bare,
             (State::Quoted(quote), b'\\') => {
-                match bytes.next_if(|&next| next == quote || next == b'\\') {
-                    Some(next) => word.push(next, false),
+                match bytes.next_if(|&(_, next)| next == quote || next == b'\\') {
+                    Some((_, next)) => word.push(next, false),
                     None => word.push(b'\\', false),
                 }
                 State::Quoted(quote)
@@ -73,15 +124,14 @@ pub fn split(line: &[u8]) -> Result<Vec<Word>, &'static str> {
                 words.push(std::mem::take(&mut word));
                 State::Between
             }
-            (State::Between, b'#') => break,
+            (State::Between, b'#') => return Cut { words, last: Last::Comment },
             (State::Bare, b'#') => {
-                words.push(std::mem::take(&mut word));
-                state = State::Between;
-                break;
+                words.push(word);
+                return Cut { words, last: Last::Comment };
             }
             (State::Between | State::Bare, b'\'' | b'"') => State::Quoted(byte),
             (State::Between | State::Bare, b'\\') => {
-                word.push(bytes.next().unwrap_or(b'\\'), false);
+                word.push(bytes.next().map_or(b'\\', |(_, next)| next), false);
                 State::Bare
             }
             (State::Between | State::Bare, _) => {
@@ -90,14 +140,28 @@ pub fn split(line: &[u8]) -> Result<Vec<Word>, &'static str> {
             }
         };
     }
-    match state {
-        State::Quoted(_) => Err("a quote is not closed"),
-        State::Bare => {
-            words.push(word);
-            Ok(words)
+    let last = match state {
+        State::Between => Last::Blank,
+        State::Bare => Last::Word { start, word, quote: None },
+        State::Quoted(quote) => Last::Word { start, word, quote: Some(quote) },
+    };
+    Cut { words, last }
+}
+
+/// `name` as it is typed so that [`split`] reads it back: behind an open `quote`, or bare.
+pub fn quoted(name: &str, quote: Option<u8>) -> String {
+    let must = |c: char| match quote {
+        Some(quote) => c == char::from(quote) || c == '\\',
+        None => c.is_ascii_whitespace() || "\\'\"#*?[".contains(c),
+    };
+    let mut out: String = quote.map(char::from).into_iter().collect();
+    for c in name.chars() {
+        if must(c) {
+            out.push('\\');
         }
-        State::Between => Ok(words),
+        out.push(c);
     }
+    out
 }
 
 #[cfg(test)]
@@ -141,6 +205,36 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_pass_through() {
         assert_eq!(split(b"get \xff\xfe").unwrap()[1].plain(), b"\xff\xfe");
+    }
+
+    #[test]
+    fn what_is_quoted_is_read_back_as_it_was() {
+        for name in
+            ["plain", "a b", "it's", "say \"hi\"", "back\\slash", "#*?[x]", "tab\tname", "ü"]
+        {
+            for quote in [None, Some(b'\''), Some(b'"')] {
+                let closing: String = quote.map(char::from).into_iter().collect();
+                let typed = format!("get {}{closing}", quoted(name, quote));
+
+                let words = split(typed.as_bytes()).unwrap();
+
+                assert_eq!(words[1].text(), name, "{typed}");
+                assert!(words.len() == 2 && !words[1].has_magic(), "{typed}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_word_being_typed_is_the_last_one() {
+        let at = |line: &str| {
+            unfinished(line.as_bytes()).map(|u| (u.before.len(), u.start, u.word.text(), u.quote))
+        };
+        assert_eq!(at(""), Some((0, 0, "".into(), None)));
+        assert_eq!(at("get "), Some((1, 4, "".into(), None)));
+        assert_eq!(at("get a\\ b"), Some((1, 4, "a b".into(), None)));
+        assert_eq!(at("get 'a b"), Some((1, 4, "a b".into(), Some(b'\''))));
+        assert_eq!(at("get 'a'\"b"), Some((1, 4, "ab".into(), Some(b'"'))));
+        assert_eq!(at("ls # x"), None);
     }
 
     #[test]

@@ -137,6 +137,33 @@ fn a_read_only_or_narrowed_sftp_server_refuses_the_rest() {
 }
 
 #[test]
+fn what_openssh_takes_is_taken_or_refused_with_a_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = "-a -C -f -N -p -q -r -v -4 -B 32768 -R 64 -X nrequests=64 -X buffer=32768 -s sftp";
+    let program = format!("'{}' sftp-server", env!("CARGO_BIN_EXE_sterna"));
+    let run = |options: &str| {
+        let mut command = sterna();
+        command.args(["sftp", "-b", "-", "-D", &program]).args(options.split_whitespace());
+        feed(command.current_dir(dir.path()).env("HOME", dir.path()), b"pwd\n")
+    };
+
+    let accepted = run(taken);
+    assert_eq!(accepted.status.code(), Some(0), "{}", stderr(&accepted));
+    for (refused, why) in [
+        ("-A", "no"),
+        ("-l 100", "bandwidth"),
+        ("-S /usr/bin/ssh", "own ssh"),
+        ("-s /usr/lib/sftp-server", "only the subsystem"),
+        ("-X unknown=1", "nrequests=NUMBER"),
+    ] {
+        let output = run(refused);
+
+        assert_eq!(output.status.code(), Some(2), "{refused}");
+        assert!(stderr(&output).contains(why), "{refused}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn cd_tells_what_is_missing_from_what_is_no_directory() {
     let server = Server::start();
     fs::write(server.shared().join("f"), "x").unwrap();
