@@ -58,6 +58,13 @@ impl Failure {
         self
     }
 
+    /// Without what the user can do about it: somebody else says that.
+    #[must_use]
+    pub fn no_hint(mut self) -> Self {
+        self.hint = None;
+        self
+    }
+
     /// `WHAT: WHY`; empty if everything was already said.
     pub fn text(&self) -> &str {
         &self.text

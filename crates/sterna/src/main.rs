@@ -12,6 +12,7 @@ mod glob;
 mod listing;
 mod local_glob;
 mod logging;
+mod look_ahead;
 mod mode;
 mod output;
 mod prompt;

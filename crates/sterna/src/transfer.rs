@@ -4,6 +4,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use sterna_client::{
@@ -30,9 +31,9 @@ impl Transfers<'_> {
     /// # Errors
     /// If nothing can be transferred at all.
     pub async fn get(self, sources: &[Vec<u8>], target: &Path) -> Result<Summary, Error> {
-        let cancel = Cancel::new();
+        let (cancel, meter) = (Cancel::new(), self.meter.clone());
         let transfer = self.describe(&cancel);
-        or_signal(transfer.get(sources, target), &cancel).await
+        or_signal(transfer.get(sources, target), &cancel, &meter).await
     }
 
     /// Sends files and trees; otherwise as [`Transfers::get`].
@@ -40,9 +41,9 @@ impl Transfers<'_> {
     /// # Errors
     /// As [`Transfers::get`].
     pub async fn put(self, sources: &[PathBuf], target: &[u8]) -> Result<Summary, Error> {
-        let cancel = Cancel::new();
+        let (cancel, meter) = (Cancel::new(), self.meter.clone());
         let transfer = self.describe(&cancel);
-        or_signal(transfer.put(sources, target), &cancel).await
+        or_signal(transfer.put(sources, target), &cancel, &meter).await
     }
 
     fn describe(self, cancel: &Cancel) -> Transfer {
@@ -57,25 +58,38 @@ impl Transfers<'_> {
     }
 }
 
-/// Runs a transfer to its end. A first signal asks it to stop in order, a second one drops it.
-async fn or_signal<T>(
-    transfer: impl Future<Output = Result<T, Error>>,
+/// How long an orderly end may take after the first signal.
+const GRACE: Duration = Duration::from_millis(400);
+
+/// Runs a transfer to its end. A first signal asks it to stop in order; a second one, or the end of
+/// [`GRACE`], drops it, which leaves resumable parts as well.
+async fn or_signal(
+    transfer: impl Future<Output = Result<Summary, Error>>,
     cancel: &Cancel,
-) -> Result<T, Error> {
-    // Without handlers a signal ends the program, which leaves resumable parts as well.
+    meter: &Meter,
+) -> Result<Summary, Error> {
+    let began = Instant::now();
+    // Without handlers a signal ends the program, which is no other than the second signal.
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return transfer.await;
     };
     let mut transfer = std::pin::pin!(transfer);
-    for _ in 0..2 {
-        tokio::select! {
-            result = &mut transfer => return result,
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        cancel.cancel();
+    tokio::select! {
+        result = &mut transfer => return result,
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
-    Err(Error::Cancelled)
+    cancel.cancel();
+    tokio::select! {
+        result = &mut transfer => match result {
+            Err(Error::Cancelled) => {}
+            result => return result,
+        },
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = tokio::time::sleep(GRACE) => {}
+    }
+    Ok(meter.broken_off(began.elapsed().as_secs_f64()))
 }

@@ -9,7 +9,8 @@ use crate::{
     args::{ClientArgs, GlobalArgs, RemotePath},
     exit::Exit,
     failure::{Failure, Result},
-    output::{Meter, Output},
+    look_ahead,
+    output::{Meter, Output, Shown},
     remote::{Remote, Remotes, Target, report},
     transfer::Transfers,
 };
@@ -68,6 +69,12 @@ pub struct TransferArgs {
     /// What to do with symbolic links inside of trees
     #[arg(long, value_name = "HOW", default_value = "keep")]
     pub links: LinksHow,
+    /// Show progress even if the output goes to no terminal: a line now and then
+    #[arg(long, overrides_with = "no_progress")]
+    pub progress: bool,
+    /// Show no progress
+    #[arg(long, overrides_with = "progress")]
+    pub no_progress: bool,
     /// One JSON object for each event; the bytes of a path that is not UTF-8 stand in path_base64
     #[arg(long)]
     pub json: bool,
@@ -153,7 +160,13 @@ impl GetArgs {
             )?;
             return Ok(outcome.finish());
         }
+        if !self.transfer.recursive {
+            outcome.meter.found(count as u64, 0);
+        }
         for group in groups {
+            if outcome.is_cancelled() {
+                break;
+            }
             let remote = group[0].remote.clone();
             let sources: Vec<_> = group.into_iter().map(|target| target.path).collect();
             let transfers = outcome.transfers(&remote, self.transfer);
@@ -166,6 +179,7 @@ impl GetArgs {
 
 /// How all transfers of a command went.
 pub struct Outcome {
+    output: Output,
     meter: Arc<Meter>,
     summary: Summary,
     /// Sources that could not even be tried.
@@ -175,8 +189,13 @@ pub struct Outcome {
 
 impl Outcome {
     pub fn new(global: &GlobalArgs, args: TransferArgs) -> Self {
-        let output = Output::new(global, args.json);
+        let wanted = match (args.progress, args.no_progress) {
+            (false, false) => None,
+            (on, _) => Some(on),
+        };
+        let output = Output::new(global, args.json).with_progress(wanted);
         Self {
+            output,
             meter: Arc::new(Meter::new(output, global.verbose > 0)),
             summary: Summary::default(),
             refused: 0,
@@ -220,16 +239,28 @@ impl Outcome {
         self.refused += 1;
         self.summary.failed += 1;
         self.meter.refused(&failure);
+        // `finish` says it.
+        let failure = if failure.exit() == Exit::Interrupted { failure.no_hint() } else { failure };
         self.worst = self.worst.worst(report(failure)?);
         Ok(())
     }
 
+    /// Whether the user asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        let mut errors = self.summary.errors.iter();
+        errors.any(|(_, error)| matches!(error, sterna_client::Error::Cancelled))
+    }
+
+    /// Counts what is to be sent, for the display; does nothing where there is none.
+    pub fn look_ahead(&self, sources: &[PathBuf], args: TransferArgs) {
+        if self.output.progress != Shown::Not {
+            look_ahead::start(sources.to_vec(), args.recursive, &self.meter);
+        }
+    }
+
     /// Says how everything went.
     pub fn finish(self) -> Exit {
-        self.meter.finish(&self.summary);
-        if self.worst == Exit::Interrupted {
-            eprintln!("  hint: run the same command again to go on where this one stopped");
-        }
+        self.meter.finish(&self.summary, self.worst == Exit::Interrupted);
         self.worst
     }
 }

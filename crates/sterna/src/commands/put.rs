@@ -50,6 +50,7 @@ impl PutArgs {
             }
         };
         let transfers = outcome.transfers(&remote, self.transfer);
+        outcome.look_ahead(&self.sources, self.transfer);
         let result = transfers.put(&self.sources, target.path()).await;
         outcome.add(result)?;
         Ok(outcome.finish())

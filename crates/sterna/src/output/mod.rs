@@ -1,8 +1,10 @@
 //! Three ways to say the same result: for people, for programs, and while it happens.
 
+mod block;
 mod human;
 mod json;
 mod progress;
+mod rate;
 
 use std::{
     borrow::Cow,
@@ -30,8 +32,18 @@ pub struct Output {
     pub terminal: bool,
     /// Names may be coloured.
     pub color: bool,
-    /// Stderr is a terminal and nobody asked for silence: a progress bar may be drawn there.
-    pub progress: bool,
+    /// How the progress of transfers is shown on stderr.
+    pub progress: Shown,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    Not,
+    /// A block of lines, drawn over and over: stderr is a terminal.
+    Drawn,
+    /// A line now and then: it was asked for, and stderr is no terminal.
+    Lines,
 }
 
 impl Output {
@@ -50,8 +62,23 @@ impl Output {
             quiet: global.quiet,
             terminal,
             color,
-            progress: io::stderr().is_terminal() && !global.quiet && !json,
+            progress: match io::stderr().is_terminal() && !global.quiet && !json {
+                true => Shown::Drawn,
+                false => Shown::Not,
+            },
         }
+    }
+
+    /// Shows progress although it would not be shown, or the other way; `None`: as it is.
+    #[must_use]
+    pub fn with_progress(self, wanted: Option<bool>) -> Self {
+        let progress = match wanted {
+            None => self.progress,
+            Some(true) if io::stderr().is_terminal() => Shown::Drawn,
+            Some(true) => Shown::Lines,
+            Some(false) => Shown::Not,
+        };
+        Self { progress, ..self }
     }
 
     /// Writes one line of a result to stdout.

@@ -1,60 +1,114 @@
-//! What a transfer tells while it runs: a bar for people, events for programs, errors for both.
+//! What a transfer tells while it runs: a block of lines for people, events for programs, errors for
+//! both.
 
 use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use sterna_client::transfer::{Event, FileReport, Progress, Summary, Verified};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use sterna_client::{
+    Error,
+    limits::{PROGRESS_STEP_LEN, SUMMARY_ERRORS_MAX},
+    transfer::{Event, FileReport, Progress, Summary, Verified},
+};
 
-use super::{Object, Output, bytes_human, display_name};
+use super::{
+    Object, Output, Shown,
+    block::{Block, Running},
+    bytes_human, display_name,
+    rate::Rate,
+};
 use crate::failure::Failure;
 
 /// Shortest time between two `progress` events of `--json`: fine enough for a bar, coarse enough
 /// not to cost the transfer anything.
 const JSON_PROGRESS_EVERY: Duration = Duration::from_millis(250);
 
-/// Shows a transfer as [`Output`] says: a bar on a terminal, JSON if asked for, else only errors.
+/// Time between two lines of progress where they cannot be drawn over each other.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Time between two pictures on a terminal.
+const DRAW_EVERY: Duration = Duration::from_millis(125);
+
+/// Bytes of the first progress of a file that count as travelled just now: what is beyond was there
+/// before the file was gone on with.
+const FIRST_STEP_MAX: u64 = 2 * PROGRESS_STEP_LEN;
+
+/// Texts that are said once, however often they come; further ones are said each time.
+const SAID_MAX: usize = 100;
+
+/// Shows a transfer as [`Output`] says: a block of lines on a terminal, JSON if asked for, else only
+/// errors.
 pub struct Meter {
     output: Output,
     /// One line per finished file, even in a pipe.
     verbose: bool,
     bar: Option<ProgressBar>,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Files under way: bytes in place and bytes expected, by source path.
-    active: HashMap<Vec<u8>, (u64, u64)>,
+    /// Files under way, in the order in which they began.
+    running: Vec<Running>,
+    /// How this transfer went so far, and how earlier ones of the same command ended.
+    tally: Summary,
+    earlier: Summary,
     /// Bytes of the files that ended.
     ended_bytes: u64,
-    /// Sum of the sizes of all files that began.
-    known_bytes: u64,
+    /// Files that began, and the sum of their sizes.
+    begun: u64,
+    begun_bytes: u64,
+    /// The same of files that somebody found before they began.
+    found: u64,
+    found_bytes: u64,
+    rate: Rate,
     json_progress_at: Option<Instant>,
+    line_at: Option<Instant>,
+    /// Texts that were said and need no second time.
+    said: Vec<String>,
 }
 
 impl Meter {
     pub fn new(output: Output, verbose: bool) -> Self {
-        let bar = output.progress.then(|| {
-            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(8));
-            bar.set_style(bar_style());
-            bar
-        });
-        Self { output, verbose, bar, state: Mutex::default() }
+        let state = Arc::new(Mutex::new(State::default()));
+        let bar = (output.progress == Shown::Drawn).then(|| drawn(state.clone()));
+        Self { output, verbose, bar, state }
     }
 
-    /// Takes the bar off the terminal, for something else to be said.
+    /// Takes the block off the terminal, for something else to be said.
     pub fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
     }
 
+    /// More files are known that will be transferred, and their size in bytes.
+    pub fn found(&self, files: u64, bytes: u64) {
+        let mut state = self.state();
+        state.found += files;
+        state.found_bytes += bytes;
+    }
+
+    /// How everything went up to now, for a transfer that was broken off: what is under way counts as
+    /// cancelled.
+    pub fn broken_off(&self, seconds: f64) -> Summary {
+        let state = self.state();
+        let mut summary = Summary { seconds, ..state.tally.clone() };
+        let paths = state.running.iter().map(|running| running.path.clone());
+        let room = SUMMARY_ERRORS_MAX.saturating_sub(summary.errors.len());
+        summary.errors.extend(paths.map(|path| (path, Error::Cancelled)).take(room));
+        // Whatever it was doing, it was not finished.
+        summary.failed += (state.running.len() as u64).max(1);
+        if state.running.is_empty() {
+            summary.errors.push((Vec::new(), Error::Cancelled));
+        }
+        summary
+    }
+
     /// Says how everything went.
-    pub fn finish(&self, summary: &Summary) {
+    pub fn finish(&self, summary: &Summary, interrupted: bool) {
         self.clear();
         if !self.output.quiet && !self.output.json {
             for (note, files) in &summary.notes {
@@ -64,8 +118,14 @@ impl Meter {
         }
         if self.output.json {
             self.json(summary_object(summary));
-        } else if self.output.progress || (self.verbose && !self.output.quiet) {
+        } else if self.output.progress != Shown::Not || (self.verbose && !self.output.quiet) {
             eprintln!("{}", summary_line(summary));
+        }
+        if interrupted {
+            eprintln!(
+                "sterna: interrupted with {} done: run the same command again to go on where it stopped",
+                files_text(summary.files)
+            );
         }
     }
 
@@ -83,7 +143,7 @@ impl Meter {
         let _ = self.output.object(object);
     }
 
-    /// Prints above the bar, if there is one.
+    /// Prints above the block, if there is one.
     fn say(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| eprintln!("{text}")),
@@ -91,42 +151,58 @@ impl Meter {
         }
     }
 
+    /// Says what many files may have in common only the first time.
+    fn say_once(&self, text: String) {
+        {
+            let mut state = self.state();
+            if state.said.contains(&text) {
+                return;
+            }
+            if state.said.len() < SAID_MAX {
+                state.said.push(text.clone());
+            }
+        }
+        self.say(&text);
+    }
+
+    /// The lock is never held while something is drawn: drawing takes it.
     fn state(&self) -> MutexGuard<'_, State> {
-        // The state is only numbers for show; a panic elsewhere does not make them dangerous.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.state)
     }
 
     fn start(&self, path: &[u8], bytes: Option<u64>) {
         if self.output.json {
             self.json(Object::event("start").with_name("path", path).with_some("bytes", bytes));
         }
-        if let Some(bar) = &self.bar {
-            let mut state = self.state();
-            state.active.insert(path.to_vec(), (0, bytes.unwrap_or(0)));
-            state.known_bytes += bytes.unwrap_or(0);
-            bar.set_length(state.known_bytes);
-            bar.set_message(display_name(path));
-        }
+        let mut state = self.state();
+        state.begun += 1;
+        state.begun_bytes += bytes.unwrap_or(0);
+        state.running.push(Running { path: path.to_vec(), done: 0, total: bytes });
     }
 
     fn progress(&self, path: &[u8], done: u64, total: Option<u64>) {
-        if self.output.json {
-            let now = Instant::now();
-            let mut state = self.state();
-            if state.json_progress_at.is_some_and(|at| now - at < JSON_PROGRESS_EVERY) {
-                return;
+        let now = Instant::now();
+        let mut state = self.state();
+        let json_is_due =
+            self.output.json && due(&mut state.json_progress_at, JSON_PROGRESS_EVERY, now);
+        if let Some(running) = state.running.iter_mut().find(|running| running.path == path) {
+            let mut moved = done.saturating_sub(running.done);
+            if running.done == 0 {
+                moved = moved.min(FIRST_STEP_MAX);
             }
-            state.json_progress_at = Some(now);
-            drop(state);
+            running.done = done;
+            state.rate.add(moved, now);
+        }
+        let line = (self.output.progress == Shown::Lines
+            && due(&mut state.line_at, LINE_EVERY, now))
+        .then(|| state.block(now).line());
+        drop(state);
+        if json_is_due {
             let object = Object::event("progress").with_name("path", path);
             self.json(object.with("bytes", done).with_some("total", total));
         }
-        if let Some(bar) = &self.bar {
-            let mut state = self.state();
-            if let Some((at, _)) = state.active.get_mut(path) {
-                *at = done;
-            }
-            bar.set_position(state.in_place());
+        if let Some(line) = line {
+            eprintln!("sterna: {line}");
         }
     }
 
@@ -143,19 +219,54 @@ impl Meter {
         } else if self.verbose && !self.output.quiet {
             self.say(&file_line(report));
         }
-        self.end(&report.path, report.bytes);
+        let mut state = self.state();
+        if let Some(ended) = state.end(&report.path) {
+            let resumed = ended.done.max(report.resumed_from);
+            let late = report.bytes.saturating_sub(resumed).min(report.bytes_sent);
+            state.rate.add(late, Instant::now());
+            // It may have another size than it was said to have.
+            state.begun_bytes =
+                (state.begun_bytes + report.bytes).saturating_sub(ended.total.unwrap_or(0));
+        }
+        state.ended_bytes += report.bytes;
+        let tally = &mut state.tally;
+        tally.files += 1;
+        tally.bytes += report.bytes;
+        tally.bytes_sent += report.bytes_sent;
+        match report.verified {
+            Verified::Digest(_) | Verified::ReadBack => tally.verified_by_digest += 1,
+            Verified::Size => tally.verified_by_size += 1,
+            Verified::None => tally.unverified += 1,
+        }
     }
 
-    /// A file is no longer under way; `bytes` of it are in place.
-    fn end(&self, path: &[u8], bytes: u64) {
-        let Some(bar) = &self.bar else { return };
-        let mut state = self.state();
-        if let Some((_, expected)) = state.active.remove(path) {
-            state.known_bytes = (state.known_bytes + bytes).saturating_sub(expected);
-            state.ended_bytes += bytes;
+    fn failed(&self, path: &[u8], error: &Error) {
+        if self.output.json {
+            let object = Object::event("error").with_name("path", path);
+            let exit = crate::exit::Exit::from(error) as u8;
+            self.json(object.with("error", error.to_string()).with("exit", exit));
         }
-        bar.set_length(state.known_bytes);
-        bar.set_position(state.in_place());
+        match error {
+            // It was asked for, and `finish` says what is left to do.
+            Error::Cancelled => {}
+            // All files in flight end with the connection; and that the same command goes on is said once,
+            // at the end.
+            error if error.ends_channel() => self.say_once(format!("sterna: {error}")),
+            error => {
+                self.say(&format!("sterna: {error}"));
+                if let Some(hint) = error.hint() {
+                    self.say_once(format!("  hint: {hint}"));
+                }
+            }
+        }
+        let mut state = self.state();
+        if let Some(ended) = state.end(path) {
+            state.begun_bytes = state.begun_bytes.saturating_sub(ended.total.unwrap_or(0));
+        }
+        state.tally.failed += 1;
+        if state.tally.errors.len() < SUMMARY_ERRORS_MAX {
+            state.tally.errors.push((path.to_vec(), error.clone()));
+        }
     }
 }
 
@@ -172,42 +283,79 @@ impl Progress for Meter {
                 }
             }
             Event::Done(report) => self.done(report),
-            Event::Error { path, error } => {
-                if self.output.json {
-                    let object = Object::event("error").with_name("path", path);
-                    let exit = crate::exit::Exit::from(*error) as u8;
-                    self.json(object.with("error", error.to_string()).with("exit", exit));
-                }
-                self.say(&format!("sterna: {error}"));
-                // That the same command goes on is said once, at the end.
-                if let Some(hint) = error.hint().filter(|_| !error.ends_channel()) {
-                    self.say(&format!("  hint: {hint}"));
-                }
-                self.end(path, 0);
-            }
+            Event::Error { path, error } => self.failed(path, error),
             Event::Skipped { path, why } => {
+                self.state().tally.skipped += 1;
                 if !self.output.quiet {
                     self.say(&format!("sterna: {}: left out: {why}", display_name(path)));
                 }
             }
             // `finish` says it, once for all transfers of a command.
-            Event::Summary(_) => {}
+            Event::Summary(_) => {
+                let mut state = self.state();
+                let tally = std::mem::take(&mut state.tally);
+                state.earlier.merge(tally);
+            }
         }
     }
 }
 
 impl State {
-    fn in_place(&self) -> u64 {
-        self.ended_bytes + self.active.values().map(|(done, _)| done).sum::<u64>()
+    fn block(&mut self, now: Instant) -> Block<'_> {
+        let under_way: u64 = self.running.iter().map(|running| running.done).sum();
+        let (tally, earlier) = (&self.tally, &self.earlier);
+        Block {
+            files: tally.files + earlier.files,
+            files_known: self.begun.max(self.found),
+            verified: tally.verified_by_digest + earlier.verified_by_digest,
+            failed: tally.failed + earlier.failed,
+            bytes: self.ended_bytes + under_way,
+            bytes_known: self.begun_bytes.max(self.found_bytes),
+            rate: self.rate.per_second(now),
+            running: &self.running,
+        }
+    }
+
+    /// A file is no longer under way.
+    fn end(&mut self, path: &[u8]) -> Option<Running> {
+        let at = self.running.iter().position(|running| running.path == path)?;
+        Some(self.running.remove(at))
     }
 }
 
-fn bar_style() -> ProgressStyle {
-    const TEMPLATE: &str =
-        "{percent:>3}% {bar:20} {binary_bytes:>10} {binary_bytes_per_sec:>12} {eta:>5}  {wide_msg}";
-    ProgressStyle::with_template(TEMPLATE)
-        .map(|style| style.progress_chars("=> "))
+fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    // The state is only numbers for show; a panic elsewhere does not make them dangerous.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether it is time again, and if so, notes that.
+fn due(last: &mut Option<Instant>, every: Duration, now: Instant) -> bool {
+    let is_due = last.is_none_or(|last| now.saturating_duration_since(last) >= every);
+    if is_due {
+        *last = Some(now);
+    }
+    is_due
+}
+
+/// The block on the terminal, drawn again and again by a thread of its own.
+fn drawn(state: Arc<Mutex<State>>) -> ProgressBar {
+    let block = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let size = rustix::termios::tcgetwinsize(std::io::stderr());
+        let (width, height) = match size {
+            Ok(size) if size.ws_col > 0 => (size.ws_col.into(), size.ws_row.into()),
+            _ => (80, 24),
+        };
+        let lines = locked(&state).block(Instant::now()).lines(width, height);
+        // Writing to a string cannot fail.
+        let _ = out.write_str(&lines.join("\n"));
+    };
+    let style = ProgressStyle::with_template("{block}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("block", block);
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8));
+    bar.set_style(style);
+    bar.enable_steady_tick(DRAW_EVERY);
+    bar
 }
 
 /// `a.bin: 1.0G, resumed at 300M, verified (blake3)`.
@@ -240,10 +388,9 @@ fn summary_object(summary: &Summary) -> Object {
 
 /// `3 files, 1.2G in 4.1 s (300M/s): 2 verified, 1 size only; 1 failed, 2 left out`.
 fn summary_line(summary: &Summary) -> String {
-    let noun = if summary.files == 1 { "file" } else { "files" };
     let mut line = format!(
-        "{} {noun}, {} in {:.1} s",
-        summary.files,
+        "{}, {} in {:.1} s",
+        files_text(summary.files),
         bytes_human(summary.bytes),
         summary.seconds
     );
@@ -270,6 +417,10 @@ fn summary_line(summary: &Summary) -> String {
         line.push_str(&missing);
     }
     line
+}
+
+fn files_text(files: u64) -> String {
+    format!("{files} {}", if files == 1 { "file" } else { "files" })
 }
 
 #[cfg(test)]

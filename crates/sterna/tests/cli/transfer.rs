@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     os::unix::{ffi::OsStrExt, fs::PermissionsExt},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use crate::support::{Server, noise, stderr, stdout, tree};
@@ -195,6 +195,81 @@ fn an_interrupted_upload_is_resumed_by_the_same_command() {
     assert!(resumed > 0, "{done}");
     assert_eq!(sent, Some((128 << 20) - resumed));
     assert_eq!(fs::metadata(server.shared().join("big")).unwrap().len(), 128 << 20);
+}
+
+/// Starts an upload of several large files and waits until some of it has arrived.
+fn put_under_way(server: &Server) -> (Child, impl Iterator<Item = String>) {
+    fs::create_dir(server.local("many")).unwrap();
+    for name in ["a", "b", "c", "d"] {
+        fs::File::create(server.local("many").join(name)).unwrap().set_len(256 << 20).unwrap();
+    }
+    let mut command = server.client("put");
+    command.args(["-r", "--json", "many"]).arg(server.place("/"));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut events = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    events.find(|line| line.contains("\"progress\"")).unwrap();
+    (child, events)
+}
+
+fn interrupt(child: &Child) {
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
+}
+
+#[test]
+fn one_line_says_that_a_transfer_was_interrupted_however_many_files_were_under_way() {
+    let server = Server::start();
+    let (child, events) = put_under_way(&server);
+
+    interrupt(&child);
+
+    let last = events.last().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(7));
+    assert_eq!(
+        stderr(&output),
+        "sterna: interrupted with 0 files done: run the same command again to go on where it stopped\n"
+    );
+    let summary: serde_json::Value = serde_json::from_str(&last).unwrap();
+    assert_eq!((&summary["event"], &summary["files"]), (&"summary".into(), &0.into()));
+    assert!(summary["failed"].as_u64().unwrap() >= 1, "{summary}");
+}
+
+/// Goal: an orderly end is not waited for when the server does not answer.
+/// Method: the server stands still when the signal comes, so nothing can end in order.
+#[test]
+fn an_interrupted_transfer_ends_though_the_server_stands_still() {
+    let server = Server::start();
+    let (child, events) = put_under_way(&server);
+    server.signal("STOP");
+
+    interrupt(&child);
+
+    let last = events.last().unwrap();
+    let output = child.wait_with_output().unwrap();
+    server.signal("CONT");
+    assert_eq!(output.status.code(), Some(7), "{}", stderr(&output));
+    assert!(stderr(&output).contains("interrupted with 0 files done"), "{}", stderr(&output));
+    assert!(last.contains("\"event\":\"summary\""), "{last}");
+}
+
+#[test]
+fn progress_in_a_pipe_comes_only_if_it_was_asked_for() {
+    let server = Server::start();
+    fs::write(server.local("f"), noise(3 << 20, 1)).unwrap();
+
+    let said = |flags: &[&str]| {
+        let mut args = vec!["f".to_owned(), server.place("/")];
+        args.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        stderr(&server.run("put", args))
+    };
+
+    let asked = said(&["--progress"]);
+    assert!(asked.contains("of 3.0M"), "{asked}");
+    assert!(asked.lines().last().unwrap().starts_with("1 file, 3.0M in "), "{asked}");
+    for silent in [&[][..], &["--no-progress"], &["--progress", "--no-progress"], &["-q"]] {
+        assert_eq!(said(silent), "", "{silent:?}");
+    }
 }
 
 #[test]
