@@ -30,6 +30,13 @@ pub fn is_full() -> bool {
     env::var_os("STERNA_FULL").is_some()
 }
 
+/// Points at which programs are killed: `$STERNA_KILL_POINTS`, or few for every day and 50 in the long
+/// variant.
+pub fn kill_points() -> usize {
+    let given = env::var("STERNA_KILL_POINTS").ok().and_then(|points| points.parse().ok());
+    given.unwrap_or(if is_full() { 50 } else { 6 })
+}
+
 /// True when the tests of real input take all of it.
 pub fn is_real() -> bool {
     env::var_os("STERNA_REAL").is_some()

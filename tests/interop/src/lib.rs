@@ -16,6 +16,7 @@ pub mod machine;
 pub mod names;
 pub mod place;
 pub mod raw;
+pub mod relay;
 pub mod scenario;
 pub mod server;
 pub mod steps;

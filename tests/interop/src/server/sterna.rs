@@ -1,6 +1,7 @@
 //! Our own server: `sterna serve`.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use sterna_testkit::openssh::{KeyFile, KeyKind, Login, USER, generate_host_keys};
@@ -39,14 +40,7 @@ pub fn sterna_with(
     let key = KeyFile::generate(&place.path().join("user_key"), KeyKind::Ed25519);
     authorize(&key);
     let host_keys = generate_host_keys(place.path(), host_key_kinds);
-    let mut serve = Command::new(binary::sterna());
-    serve.arg("serve").arg(&root);
-    serve.args(["--listen", "127.0.0.1:0", "--user", USER]);
-    serve.arg("--authorized-keys").arg(&key.public);
-    serve.arg("--state-dir").arg(place.dir("state"));
-    for host_key in &host_keys {
-        serve.arg("--host-key").arg(&host_key.private);
-    }
+    let mut serve = command(&place, &root, &key, &host_keys);
     change(&mut serve);
     let process = Process::start("sterna serve", &mut serve).unwrap_or_else(|e| panic!("{e}"));
     let login = Login::new(place.path(), listening_port(&process), &key, &host_keys);
@@ -104,6 +98,30 @@ pub fn sterna_publishing_on_close() -> Option<Server> {
         process,
         place,
     })
+}
+
+/// Kills the server as `kill -9` does and starts it again on another port, which is returned; the login
+/// still names the old one. What [`sterna_with`]'s `change` added is not there any more.
+///
+/// # Panics
+/// When it does not come up; the message has its output.
+pub fn restart(server: &mut Server) -> u16 {
+    let mut serve = command(&server.place, &server.root, &server.login.key, &server.host_keys);
+    // The old one is killed when it is dropped here.
+    server.process = Process::start("sterna serve", &mut serve).unwrap_or_else(|e| panic!("{e}"));
+    listening_port(&server.process)
+}
+
+fn command(place: &Place, root: &Path, key: &KeyFile, host_keys: &[KeyFile]) -> Command {
+    let mut serve = Command::new(binary::sterna());
+    serve.arg("serve").arg(root);
+    serve.args(["--listen", "127.0.0.1:0", "--user", USER]);
+    serve.arg("--authorized-keys").arg(&key.public);
+    serve.arg("--state-dir").arg(place.dir("state"));
+    for host_key in host_keys {
+        serve.arg("--host-key").arg(&host_key.private);
+    }
+    serve
 }
 
 /// The port in the line `listening on ADDR:PORT`.
