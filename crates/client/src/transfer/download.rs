@@ -62,7 +62,7 @@ impl Download {
         let result = pump.run().await;
         *received += pump.received;
         let (contiguous, passing) = pump.end();
-        let total = match result {
+        let total = match result.and_then(|total| self.all_of(total)) {
             Ok(total) => total,
             Err(error) => {
                 self.keep_part(context, part, &plan, contiguous).await;
@@ -79,6 +79,16 @@ impl Download {
             verified,
             notes,
         })
+    }
+
+    /// Fewer bytes than the server told are not the whole file, whatever is compared afterwards.
+    fn all_of(&self, total: u64) -> Result<u64, Error> {
+        match self.attrs.size {
+            Some(told) if total < told => {
+                Err(Error::unsuitable("get", &self.source, "it ends before the size that it has"))
+            }
+            _ => Ok(total),
+        }
     }
 }
 
