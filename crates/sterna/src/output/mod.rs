@@ -5,6 +5,7 @@ mod human;
 mod json;
 mod progress;
 mod rate;
+mod screen;
 
 use std::{
     borrow::Cow,

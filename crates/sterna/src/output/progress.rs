@@ -18,6 +18,7 @@ use super::{
     block::{Block, Running},
     bytes_human, display_name,
     rate::Rate,
+    screen::{self, Screen},
 };
 use crate::failure::Failure;
 
@@ -94,17 +95,16 @@ impl Meter {
     /// How everything went up to now, for a transfer that was broken off: what is under way counts as
     /// cancelled.
     pub fn broken_off(&self, seconds: f64) -> Summary {
-        let state = self.state();
-        let mut summary = Summary { seconds, ..state.tally.clone() };
-        let paths = state.running.iter().map(|running| running.path.clone());
-        let room = SUMMARY_ERRORS_MAX.saturating_sub(summary.errors.len());
-        summary.errors.extend(paths.map(|path| (path, Error::Cancelled)).take(room));
-        // Whatever it was doing, it was not finished.
-        summary.failed += (state.running.len() as u64).max(1);
-        if state.running.is_empty() {
-            summary.errors.push((Vec::new(), Error::Cancelled));
+        let under_way: Vec<_> = self.state().running.iter().map(|r| r.path.clone()).collect();
+        for path in &under_way {
+            self.failed(path, &Error::Cancelled);
         }
-        summary
+        if under_way.is_empty() {
+            // Whatever it was doing, it was not finished.
+            self.failed(b"", &Error::Cancelled);
+        }
+        let tally = std::mem::take(&mut self.state().tally);
+        Summary { seconds, ..tally }
     }
 
     /// Says how everything went.
@@ -118,7 +118,11 @@ impl Meter {
         }
         if self.output.json {
             self.json(summary_object(summary));
-        } else if self.output.progress != Shown::Not || (self.verbose && !self.output.quiet) {
+        } else if !interrupted
+            // What failed was said, and there is nothing else.
+            && (summary.files > 0 || summary.failed == 0)
+            && (self.output.progress != Shown::Not || (self.verbose && !self.output.quiet))
+        {
             eprintln!("{}", summary_line(summary));
         }
         if interrupted {
@@ -238,6 +242,9 @@ impl Meter {
             Verified::Size => tally.verified_by_size += 1,
             Verified::None => tally.unverified += 1,
         }
+        for note in &report.notes {
+            *tally.notes.entry(*note).or_default() += 1;
+        }
     }
 
     fn failed(&self, path: &[u8], error: &Error) {
@@ -340,19 +347,16 @@ fn due(last: &mut Option<Instant>, every: Duration, now: Instant) -> bool {
 /// The block on the terminal, drawn again and again by a thread of its own.
 fn drawn(state: Arc<Mutex<State>>) -> ProgressBar {
     let block = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
-        let size = rustix::termios::tcgetwinsize(std::io::stderr());
-        let (width, height) = match size {
-            Ok(size) if size.ws_col > 0 => (size.ws_col.into(), size.ws_row.into()),
-            _ => (80, 24),
-        };
-        let lines = locked(&state).block(Instant::now()).lines(width, height);
+        let (width, height) = screen::size();
+        let lines = locked(&state).block(Instant::now()).lines(width.into(), height.into());
         // Writing to a string cannot fail.
         let _ = out.write_str(&lines.join("\n"));
     };
     let style = ProgressStyle::with_template("{block}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .with_key("block", block);
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8));
+    let screen = Box::new(Screen::default());
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::term_like_with_hz(screen, 8));
     bar.set_style(style);
     bar.enable_steady_tick(DRAW_EVERY);
     bar
