@@ -3,9 +3,15 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use sterna_sftp_proto::Reply;
 use sterna_sftp_proto::client::{Client, Incoming};
+use sterna_sftp_proto::extension::{
+    CheckFileReply, GetxattrReply, LimitsReply, ListxattrReply, Md5HashReply, RangesReply,
+    SpaceAvailableReply, StatvfsReply, UsersGroupsReply,
+};
 use sterna_sftp_proto::frame::FrameAssembler;
 use sterna_sftp_proto::messages::Stat;
+use sterna_sshwire::Reader;
 
 /// Requests that are unanswered when the stream begins.
 const OUTSTANDING: u32 = 8;
@@ -28,13 +34,44 @@ fn run(data: &[u8]) {
                 Err(_) => return,
             };
             match client.accept(&frame) {
-                Ok(Incoming::Reply { token, .. }) => {
+                Ok(Incoming::Reply { token, reply, .. }) => {
+                    if let Reply::ExtendedReply(reply) = reply {
+                        read_as_every_kind(reply.data);
+                    }
                     assert!(!answered.contains(&token), "answered twice");
                     answered.push(token);
                 }
                 Ok(Incoming::Version(_)) => {}
                 Err(_) => return,
             }
+        }
+    }
+}
+
+/// Which request an EXTENDED_REPLY answers is not in it.
+fn read_as_every_kind(data: &[u8]) {
+    let r = || Reader::new(data);
+    let _ = LimitsReply::decode(&mut r());
+    let _ = SpaceAvailableReply::decode(&mut r());
+    let _ = StatvfsReply::decode(&mut r());
+    let _ = GetxattrReply::decode(&mut r());
+    let _ = Md5HashReply::decode(&mut r());
+    if let Ok(reply) = CheckFileReply::decode(&mut r()) {
+        let _ = reply.digests(16).map(Iterator::count);
+    }
+    if let Ok(reply) = UsersGroupsReply::decode(&mut r()) {
+        let _ = reply.users.iter().chain(reply.groups.iter()).count();
+    }
+    if let Ok(reply) = ListxattrReply::decode(&mut r()) {
+        let mut again = Vec::new();
+        reply.encode(&mut again);
+        assert!(data.starts_with(&again));
+    }
+    if let Ok(reply) = RangesReply::decode(&mut r()) {
+        let mut after = 0;
+        for (offset, len) in reply.iter() {
+            assert!(offset >= after && len > 0);
+            after = offset + len;
         }
     }
 }

@@ -22,6 +22,10 @@ class Operations:
         # A link that points elsewhere on the server is refused unless it is followed there.
         await self.sftp.get(remote, local, follow_symlinks=True)
 
+    async def data_ranges(self, path: bytes, size: int) -> list[list[int]]:
+        async with self.sftp.open(path, "rb") as file:
+            return [list(part) async for part in file.request_ranges(0, size)]
+
     async def list(self, path: bytes) -> list[str]:
         names = await self.sftp.listdir(path)
         return [name.hex() for name in names if name not in (b".", b"..")]

@@ -70,6 +70,15 @@ impl PythonClient {
         }
     }
 
+    /// Which parts of a file of `size` bytes hold data, as the server says: offset and length each.
+    ///
+    /// # Errors
+    /// `Failed` with what the library says.
+    pub fn data_ranges(&mut self, path: &Path, size: u64) -> Outcome<Vec<(u64, u64)>> {
+        let answer = self.ask("data_ranges", &[Self::path(path), size.into()])?;
+        serde_json::from_value(answer).map_err(|e| Failure::Failed(e.to_string()))
+    }
+
     fn path(path: &Path) -> Value {
         bytes(path).iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
     }
