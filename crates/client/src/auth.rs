@@ -35,6 +35,8 @@ use crate::session::login::{Login, Turn};
 use crate::ssh_config::{AlgorithmChange, HostSettings};
 use crate::{Error, display_name};
 
+pub(crate) use keyboard::asks_for_password;
+
 use agent::Agent;
 use keys::Identity;
 use remember::UsedKey;

@@ -26,6 +26,7 @@ use crate::ssh_config::{
 use crate::{Destination, Error, display_name};
 
 /// Describes a connection; [`connect`](Self::connect) makes it.
+#[derive(Clone)]
 pub struct SessionBuilder {
     destination: Destination,
     config: ConfigSource,
@@ -99,6 +100,10 @@ impl SessionBuilder {
     pub fn prompt(mut self, prompt: Arc<dyn Prompt>) -> Self {
         self.prompt = prompt;
         self
+    }
+
+    pub(crate) fn prompter(&self) -> Arc<dyn Prompt> {
+        self.prompt.clone()
     }
 
     /// The settings that [`connect`](Self::connect) would use.

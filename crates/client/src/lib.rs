@@ -35,6 +35,7 @@ mod known_hosts;
 pub mod limits;
 mod prompt;
 mod proxy;
+mod reconnect;
 mod session;
 mod sftp;
 pub mod ssh_config;
@@ -46,6 +47,7 @@ pub use display::display_name;
 pub use error::{Error, Refusal};
 pub use host_key::StrictHostKeyChecking;
 pub use prompt::{HostKeyQuestion, NoPrompt, Prompt};
+pub use reconnect::{Connection, Connector, Reconnect};
 pub use session::{ExecOutput, Session};
 pub use sftp::{
     Attrs, BlockDigests, DataRanges, Dir, Entry, File, FileKind, Limits, OpenOptions,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use sterna_client::{Destination, Prompt, Session, Sftp, Zeroizing};
+use sterna_client::{Connector, Destination, Prompt, Session, Sftp, Zeroizing};
 
 use crate::{
     args::{ClientArgs, GlobalArgs, RemotePath},
@@ -18,6 +18,7 @@ use crate::{
 /// A login and its SFTP channel.
 #[derive(Clone)]
 pub struct Remote {
+    pub connector: Arc<Connector>,
     pub session: Session,
     pub sftp: Sftp,
 }
@@ -177,9 +178,10 @@ impl Remotes {
         if let Some(password) = &self.password {
             builder = builder.password(password.clone());
         }
-        let session = builder.connect().await?;
+        let connector = Arc::new(Connector::new(builder));
+        let session = connector.connect().await?;
         let sftp = session.sftp().await?;
-        Ok(Remote { session, sftp })
+        Ok(Remote { connector, session, sftp })
     }
 }
 

@@ -98,7 +98,7 @@ impl Round<'_> {
 
 /// Whether a question wants the lasting password: in the languages of the usual PAM modules, and not a
 /// code for one time or a new password.
-fn asks_for_password(text: &str) -> bool {
+pub(crate) fn asks_for_password(text: &str) -> bool {
     const PASSWORD: [&str; 5] =
         ["password", "passwort", "mot de passe", "contraseña", "wachtwoord"];
     const OTHER: [&str; 5] = ["one-time", "one time", "otp", "new", "code"];

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use sterna_client::{HostKeyQuestion, Prompt, Zeroizing};
+use sterna_client::{Connector, HostKeyQuestion, Prompt, Reconnect, Zeroizing};
 use sterna_identity::parse_authorized_keys;
 use sterna_ssh_crypto::KeyType;
 
@@ -59,6 +59,19 @@ async fn a_password_is_asked_for_until_it_is_right() {
     let session = stage.builder().prompt(person.clone()).connect().await.unwrap();
 
     assert!(session.sftp().await.is_ok());
+    assert_eq!(person.asked(), ["password of alice, 1", "password of alice, 2"]);
+}
+
+#[tokio::test]
+async fn a_password_that_was_right_is_not_asked_for_again_when_the_connection_is_made_anew() {
+    let stage = Stage::new();
+    let person = Types::new(&["battery staple", PASSWORD]);
+    let connector = Connector::new(stage.builder().prompt(person.clone()));
+    connector.connect().await.unwrap().close().await;
+
+    let again = connector.reconnect().await.unwrap();
+
+    assert!(again.sftp.stat("/").await.is_ok());
     assert_eq!(person.asked(), ["password of alice, 1", "password of alice, 2"]);
 }
 
