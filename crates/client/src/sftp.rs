@@ -19,6 +19,7 @@ mod tests;
 mod unsent;
 mod xattr;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use sterna_sftp_proto::extension::{
@@ -42,6 +43,7 @@ pub use paths::RenameOutcome;
 pub(crate) use buffer::BufferPool;
 pub(crate) use dir::check_name;
 pub(crate) use engine::{Call, Engine, EngineHandle, Frame, ReplyTo};
+pub(crate) use file::ReadData;
 pub(crate) use glob::joined;
 
 use engine::{Ask, Greeting};
@@ -90,6 +92,7 @@ struct Inner {
     calls: mpsc::Sender<Call>,
     pool: BufferPool,
     failure: Arc<OnceLock<Error>>,
+    window_full: Arc<AtomicU64>,
     greeting: Greeting,
     limits: Limits,
     /// Attributes carry what `posix-attrs@sterna-sftp` adds.
@@ -124,6 +127,7 @@ impl Sftp {
             calls: handle.calls,
             pool: handle.pool,
             failure: handle.failure,
+            window_full: handle.window_full,
             greeting,
             limits: Limits { read_len: safe, write_len: safe, open_handles: 0 },
             exact_attrs: false,
@@ -163,6 +167,27 @@ impl Sftp {
     /// The attributes that this server can be asked to set.
     fn sendable(&self, attrs: &Attrs) -> Attrs {
         Attrs { posix: attrs.posix.filter(|_| self.has_exact_attrs()), ..*attrs }
+    }
+
+    /// Whether the channel has ended: every request fails from now on.
+    pub fn is_closed(&self) -> bool {
+        self.inner.calls.is_closed()
+    }
+
+    /// Whether both are handles to one channel.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// For how long in all bytes waited because the window of the SSH channel was full.
+    pub(crate) fn window_full_time(&self) -> Duration {
+        Duration::from_nanos(self.inner.window_full.load(Ordering::Relaxed))
+    }
+
+    /// As if the window of its channel had been full for so long.
+    #[cfg(test)]
+    pub(crate) fn note_window_full(&self, time: Duration) {
+        self.inner.window_full.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
     }
 
     pub fn limits(&self) -> Limits {

@@ -258,6 +258,7 @@ impl ClientService {
             engine.advance(len);
             engine.poll_calls(cx);
         }
+        engine.note_window(engine.front().is_some() && link.connection.is_window_full(id));
         if engine.is_finished() {
             link.connection.send_eof(id, link.output);
             link.connection.close(id, link.output);

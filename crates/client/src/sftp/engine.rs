@@ -8,6 +8,7 @@
 //! A waiter that went away costs nothing: its late reply is read and dropped (CLT-14).
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
@@ -121,6 +122,8 @@ pub(crate) struct EngineHandle {
     pub(crate) pool: BufferPool,
     /// Why the channel ended, once it has.
     pub(crate) failure: Arc<OnceLock<Error>>,
+    /// Nanoseconds for which bytes waited because the channel's window was full.
+    pub(crate) window_full: Arc<AtomicU64>,
 }
 
 /// See the module.
@@ -137,6 +140,9 @@ pub(crate) struct Engine {
     failure: Arc<OnceLock<Error>>,
     last_activity: Instant,
     silence_max: Duration,
+    window_full: Arc<AtomicU64>,
+    /// Since when that is to be added.
+    window_full_since: Option<Instant>,
 }
 
 impl Engine {
@@ -146,6 +152,7 @@ impl Engine {
         let (greeting_in, greeting) = oneshot::channel();
         let pool = BufferPool::default();
         let failure = Arc::new(OnceLock::new());
+        let window_full = Arc::new(AtomicU64::new(0));
         let (client, mut unsent) = (Client::new(), Unsent::default());
         client.encode_init(unsent.heads());
         let engine = Self {
@@ -160,8 +167,10 @@ impl Engine {
             failure: failure.clone(),
             last_activity: Instant::now(),
             silence_max,
+            window_full: window_full.clone(),
+            window_full_since: None,
         };
-        (engine, EngineHandle { calls: calls_in, greeting, pool, failure })
+        (engine, EngineHandle { calls: calls_in, greeting, pool, failure, window_full })
     }
 
     /// Takes waiting requests as far as there is room for them.
@@ -221,6 +230,17 @@ impl Engine {
     pub(crate) fn advance(&mut self, len: usize) {
         self.unsent.advance(len);
         self.last_activity = Instant::now();
+    }
+
+    /// Says whether the peer must give credit before any more of [`front`](Self::front) can be written.
+    pub(crate) fn note_window(&mut self, is_full: bool) {
+        let now = Instant::now();
+        if let Some(since) = self.window_full_since.take() {
+            let nanos = now.saturating_duration_since(since).as_nanos();
+            // Centuries fit.
+            self.window_full.fetch_add(nanos as u64, Ordering::Relaxed);
+        }
+        self.window_full_since = is_full.then_some(now);
     }
 
     /// Takes bytes of the stream, in pieces of any size, and hands complete replies on.

@@ -304,6 +304,12 @@ impl Connection {
         sent
     }
 
+    /// Whether the peer must give credit before anything more can be sent on an open channel.
+    pub fn is_window_full(&self, id: ChannelId) -> bool {
+        let channel = self.channels.get(id).filter(|channel| channel.recipient().is_some());
+        channel.is_some_and(|channel| channel.send.left() == 0)
+    }
+
     /// Sends up to `len` bytes that `fill` writes straight into the outgoing packets.
     ///
     /// `len` must be at most [`sendable`](Self::sendable). `fill` gets slices of `len` bytes in all
