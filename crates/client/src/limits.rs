@@ -117,6 +117,25 @@ pub const EMPTY_BATCHES_MAX: usize = 3;
 /// Paths that a glob may match.
 pub const GLOB_MATCHES_MAX: usize = 1_000_000;
 
+// ---- lost connections ----
+
+/// Tries to connect again in a row, without anything advancing, before a transfer gives up: with the
+/// pauses below about three minutes, a restart of the machine.
+pub const RETRIES_DEFAULT: u32 = 10;
+/// Attempts at a file, in a row without getting further, that lost their connection while others were in
+/// flight; after that it has the next one for itself.
+pub const TRIES_TOGETHER_MAX: u32 = 2;
+/// Pause before the second try; it doubles with each further one. The first comes at once.
+pub const RECONNECT_PAUSE_START: Duration = Duration::from_secs(1);
+/// Longest pause.
+pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// How much later than at once the first try may be: all clients of a server lose it at one time.
+pub const RECONNECT_JITTER_MAX: Duration = Duration::from_millis(100);
+/// One try from the first byte to the SFTP channel; a person may have to type a code.
+pub const RECONNECT_TIME_MAX: Duration = Duration::from_secs(300);
+/// A new channel on a connection that looks as if it still worked.
+pub const REOPEN_TIME_MAX: Duration = Duration::from_secs(10);
+
 // ---- transfers ----
 
 /// Bytes in flight when a transfer begins: fills 100 ms at 40 MB/s.
@@ -125,8 +144,20 @@ pub const WINDOW_START_LEN: usize = 4 << 20;
 pub const WINDOW_MAX_LEN: usize = 16 << 20;
 /// Buffers kept for reuse; with [`IO_LEN_MAX`] each this is the largest window.
 pub const POOL_BUFFERS_MAX: usize = WINDOW_MAX_LEN / IO_LEN_MAX as usize + 2;
-/// Files of a tree that are in flight at once.
-pub const FILES_IN_FLIGHT_DEFAULT: usize = 16;
+/// SFTP channels of one transfer; OpenSSH's `MaxSessions` allows ten channels, and commands need one.
+pub const LANES_MAX: usize = 8;
+/// How long the windows of a file's lanes are watched before it gets more of them.
+pub const STRIPES_PERIOD: Duration = Duration::from_millis(200);
+/// Files in flight at once, at first: enough to fill a short path.
+pub const FILES_IN_FLIGHT_START: usize = 16;
+/// Files in flight at most: three round trips of 100 ms each are hidden up to 850 small files a second.
+pub const FILES_IN_FLIGHT_MAX: usize = 256;
+/// Files that have travelled and wait for a digest: what commands at 100 ms answer in two seconds.
+pub const FILES_WAITING_MAX: usize = 1024;
+/// Directories that are read side by side.
+pub const DIRS_IN_FLIGHT_MAX: usize = 32;
+/// Entries that one look into a local directory brings.
+pub const LOCAL_BATCH_MAX: usize = 1024;
 /// Depth of a tree (CLT-8, as OpenSSH).
 pub const TREE_DEPTH_MAX: usize = 64;
 /// Replies without a byte of data to one read before the file counts as unreadable (CLT-4).

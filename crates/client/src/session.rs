@@ -128,6 +128,11 @@ impl Session {
         self.inner.commands.closed().await;
     }
 
+    /// Whether nothing can be asked of it any more.
+    pub fn is_closed(&self) -> bool {
+        self.inner.commands.is_closed()
+    }
+
     async fn send(&self, command: Command) -> Result<(), Error> {
         self.inner.commands.send(command).await.map_err(|_| self.ended())
     }

@@ -5,9 +5,12 @@
 //! the same transfer again finds what an interrupted one left, proves it and goes on from there
 //! ([`resume`]). What failed is in the [`Summary`]; one bad file does not stop the others (CLT-15).
 
+mod arrive;
 mod blocks;
+mod branch;
 mod command_digests;
 mod download;
+mod flock;
 mod lanes;
 mod local;
 mod passing;
@@ -15,12 +18,14 @@ mod progress;
 mod ranges;
 mod resume;
 mod small;
+mod small_download;
 mod sparse;
 #[cfg(test)]
 mod tests;
 mod tree;
 mod upload;
 pub mod verify;
+mod waits;
 mod window;
 
 use std::os::unix::ffi::OsStrExt;
@@ -35,11 +40,10 @@ use tokio::sync::{Semaphore, watch};
 pub use progress::{Event, FileReport, Note, Progress, Quiet, Summary, Verified};
 
 use crate::limits::{
-    FILES_IN_FLIGHT_DEFAULT, LOCAL_NAME_LEN_MAX, SUMMARY_ERRORS_MAX, WINDOW_MAX_LEN,
-    WINDOW_START_LEN,
+    LOCAL_NAME_LEN_MAX, RETRIES_DEFAULT, SUMMARY_ERRORS_MAX, WINDOW_MAX_LEN, WINDOW_START_LEN,
 };
 use crate::sftp::Sftp;
-use crate::{Error, Session};
+use crate::{Connection, Error, Reconnect, Session};
 use command_digests::CommandDigests;
 use lanes::{Lane, Lanes};
 use local::LocalDir;
@@ -102,8 +106,11 @@ pub struct Options {
     pub sparse: Sparse,
     /// Where the server cannot replace a target in one step, it may be removed first.
     pub replace_in_two_steps: bool,
-    /// Files of a tree in flight at once, at least 1.
-    pub files_in_flight: usize,
+    /// Files of a tree in flight at once, at least 1; `None`: as many as make it faster.
+    pub files_in_flight: Option<usize>,
+    /// Tries to connect again after the connection was lost, in a row without anything advancing; 0: none.
+    /// They need [`Transfer::reconnect`].
+    pub retries: u32,
     /// Bytes of one file in flight: at first, and at most.
     pub window_start: usize,
     pub window_max: usize,
@@ -124,7 +131,8 @@ impl Default for Options {
             delta: true,
             sparse: Sparse::Auto,
             replace_in_two_steps: false,
-            files_in_flight: FILES_IN_FLIGHT_DEFAULT,
+            files_in_flight: None,
+            retries: RETRIES_DEFAULT,
             window_start: WINDOW_START_LEN,
             window_max: WINDOW_MAX_LEN,
             state_dir: default_state_dir(),
@@ -170,6 +178,7 @@ impl Cancel {
 pub struct Transfer {
     sftp: Sftp,
     session: Option<Session>,
+    reconnect: Option<Arc<dyn Reconnect>>,
     options: Options,
     progress: Arc<dyn Progress>,
     cancel: Cancel,
@@ -180,6 +189,7 @@ impl Transfer {
         Self {
             sftp: sftp.clone(),
             session: None,
+            reconnect: None,
             options: Options::default(),
             progress: Arc::new(Quiet),
             cancel: Cancel::new(),
@@ -190,6 +200,13 @@ impl Transfer {
     #[must_use]
     pub fn session(mut self, session: &Session) -> Self {
         self.session = Some(session.clone());
+        self
+    }
+
+    /// Goes on by itself on a new connection when the old one is lost; see [`Options::retries`].
+    #[must_use]
+    pub fn reconnect(mut self, reconnect: Arc<dyn Reconnect>) -> Self {
+        self.reconnect = Some(reconnect);
         self
     }
 
@@ -255,7 +272,13 @@ impl Transfer {
     fn context(&self, journals: Option<Arc<LocalDir>>) -> Arc<Context> {
         let budget = 2 * self.options.window_max / BUDGET_UNIT;
         Arc::new(Context {
-            lanes: Lanes::new(self.sftp.clone(), self.session.clone()),
+            lanes: Lanes::new(
+                Connection { sftp: self.sftp.clone(), session: self.session.clone() },
+                self.reconnect.clone(),
+                self.options.retries,
+                self.cancel.clone(),
+                self.progress.clone(),
+            ),
             commands_work: AtomicBool::new(true),
             command_digests: CommandDigests::new(DigestAlgorithm::Sha256),
             budget: Arc::new(Semaphore::new(budget.max(1024))),
@@ -284,7 +307,7 @@ struct Context {
     progress: Arc<dyn Progress>,
     cancel: Cancel,
     summary: Mutex<Summary>,
-    /// The channel has ended or somebody cancelled: nothing new is begun.
+    /// The server broke the protocol: nothing new is begun.
     stopped: AtomicBool,
     started: Instant,
     journals: Option<Arc<LocalDir>>,
@@ -301,7 +324,7 @@ impl Context {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed) || self.cancel.is_cancelled()
+        self.stopped.load(Ordering::Relaxed) || self.lanes.is_ended() || self.cancel.is_cancelled()
     }
 
     fn summary(&self) -> std::sync::MutexGuard<'_, Summary> {
@@ -327,7 +350,7 @@ impl Context {
     }
 
     fn failed(&self, path: &[u8], error: Error) {
-        if error.ends_channel() {
+        if matches!(error, Error::Peer { .. }) {
             self.stopped.store(true, Ordering::Relaxed);
         }
         self.progress.event(&Event::Error { path, error: &error });

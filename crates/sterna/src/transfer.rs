@@ -7,8 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use sterna_client::{
-    Error, Session, Sftp,
+    Connector, Error, Session, Sftp,
     transfer::{Cancel, Options, Summary, Transfer},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,6 +21,8 @@ pub struct Transfers<'t> {
     pub sftp: &'t Sftp,
     /// Lets a server without means of SFTP verify by a command, if there is an SSH session.
     pub session: Option<&'t Session>,
+    /// Lets it go on by itself when the connection is lost.
+    pub connector: Option<&'t Arc<Connector>>,
     pub options: Options,
     pub meter: Arc<Meter>,
 }
@@ -47,15 +50,27 @@ impl Transfers<'_> {
     }
 
     fn describe(self, cancel: &Cancel) -> Transfer {
-        let transfer = Transfer::new(self.sftp)
+        raise_open_files_limit();
+        let mut transfer = Transfer::new(self.sftp)
             .options(self.options)
             .progress(self.meter)
             .cancel(cancel.clone());
-        match self.session {
-            Some(session) => transfer.session(session),
-            None => transfer,
+        if let Some(session) = self.session {
+            transfer = transfer.session(session);
         }
+        if let Some(connector) = self.connector {
+            transfer = transfer.reconnect(connector.clone());
+        }
+        transfer
     }
+}
+
+/// Lets this process have as many files open as it ever may: each file in flight needs a few.
+fn raise_open_files_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // With less, fewer files are in flight.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// How long an orderly end may take after the first signal.

@@ -18,9 +18,10 @@ const SLOTS: usize = 1;
 /// A command waits for further files by an eighth of what the last one took, and never longer than
 /// this: it would otherwise leave with the one file that came first, time and again.
 const GATHER_MAX: Duration = Duration::from_millis(50);
-/// Files in one command, and the bytes of their names: far below the shortest command line that
-/// servers take, and the answer fits into what is kept of a command's output.
-const FILES_MAX: usize = 64;
+/// Files in one command, and the bytes of their names: far below the longest command line that servers
+/// take (a command that is too long for one is halved), and the answer fits into what is kept of a
+/// command's output. At a distance of 100 ms a command takes 300.
+const FILES_MAX: usize = 256;
 const NAMES_LEN_MAX: usize = 16 * 1024;
 
 /// Every byte of a name may come back escaped, behind a digest.
@@ -36,6 +37,8 @@ pub(super) struct CommandDigests {
 }
 
 struct Waiting {
+    /// `None`: none that could be lost.
+    session: Option<Session>,
     path: Vec<u8>,
     reply: oneshot::Sender<Result<Vec<u8>, Error>>,
 }
@@ -58,10 +61,11 @@ impl CommandDigests {
     ///
     /// # Errors
     /// [`Error::Unsupported`] if the command does not exist or cannot read this file;
-    /// [`Error::Cancelled`] if the file whose turn it was to ask went away.
+    /// [`Error::Cancelled`] if the file whose turn it was to ask went away; [`Error::Interrupted`].
     pub(super) async fn of(&self, session: &Session, path: &[u8]) -> Result<Vec<u8>, Error> {
         let (reply, answer) = oneshot::channel();
-        self.waiting().push(Waiting { path: path.to_vec(), reply });
+        let waiting = Waiting { session: Some(session.clone()), path: path.to_vec(), reply };
+        self.waiting().push(waiting);
         // Whoever gets a slot asks for all that wait, which may be others than itself.
         if let Ok(_slot) = self.slots.acquire().await
             && !self.waiting().is_empty()
@@ -98,27 +102,39 @@ impl CommandDigests {
     }
 
     async fn ask(&self, session: &Session, batch: Vec<Waiting>) {
-        let paths: Vec<&[u8]> = batch.iter().map(|w| &w.path[..]).collect();
-        match digests(session, self.algorithm, &paths).await {
-            Ok(found) => {
-                for (waiting, digest) in batch.into_iter().zip(found) {
-                    let _ = waiting.reply.send(Ok(digest));
+        let mut batches = vec![batch];
+        while let Some(mut batch) = batches.pop() {
+            let paths: Vec<&[u8]> = batch.iter().map(|w| &w.path[..]).collect();
+            match digests(session, self.algorithm, &paths).await {
+                Ok(found) => {
+                    for (waiting, digest) in batch.into_iter().zip(found) {
+                        let _ = waiting.reply.send(Ok(digest));
+                    }
                 }
-            }
-            // One file of many may be the reason: each is asked for by itself.
-            Err(Error::Unsupported { .. }) if batch.len() > 1 => {
-                for waiting in batch {
-                    let one = digests(session, self.algorithm, &[&waiting.path]).await;
-                    let one = one.map(|found| found.into_iter().next().unwrap_or_default());
-                    let _ = waiting.reply.send(one);
+                // One file of many may be the reason, or the length of the command.
+                Err(Error::Unsupported { .. }) if batch.len() > 1 => {
+                    let rest = batch.split_off(batch.len() / 2);
+                    batches.extend([rest, batch]);
                 }
-            }
-            Err(error) => {
-                for waiting in batch {
-                    let _ = waiting.reply.send(Err(error.clone()));
+                Err(error) => {
+                    // Those with a newer connection ask again, each of them when it is its turn.
+                    let lost = session.is_closed();
+                    let is_lost = |w: &Waiting| w.session.as_ref().is_none_or(Session::is_closed);
+                    let (ended, others): (Vec<_>, Vec<_>) =
+                        batch.into_iter().partition(|w| !lost || is_lost(w));
+                    self.put_back(others);
+                    for waiting in ended {
+                        let _ = waiting.reply.send(Err(error.clone()));
+                    }
                 }
             }
         }
+    }
+
+    fn put_back(&self, mut first: Vec<Waiting>) {
+        let mut waiting = self.waiting();
+        first.append(&mut waiting);
+        *waiting = first;
     }
 }
 
@@ -213,7 +229,7 @@ mod tests {
         let lens = (0..FILES_MAX + 5).map(|_| 10).chain([NAMES_LEN_MAX + 1, 10]);
         for len in lens {
             let (reply, _) = oneshot::channel();
-            queue.waiting().push(Waiting { path: vec![b'x'; len], reply });
+            queue.waiting().push(Waiting { session: None, path: vec![b'x'; len], reply });
         }
 
         let sizes: Vec<_> = std::iter::repeat_with(|| queue.take_batch().len())

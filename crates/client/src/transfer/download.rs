@@ -10,10 +10,10 @@ mod pump;
 use std::sync::Arc;
 
 use super::Context;
-use super::lanes::Lane;
+use super::lanes::{Lane, Reached};
 use super::local::LocalDir;
 use super::passing::Passing;
-use super::progress::{Event, FileReport};
+use super::progress::FileReport;
 use super::resume::{Journal, SourceState};
 use super::verify::expected_algorithm;
 use crate::Error;
@@ -22,9 +22,12 @@ use commit::Fetched;
 use pump::Pump;
 
 pub(super) use commit::umask;
+pub(super) use part::Part;
 
 /// A remote file and where it goes.
 pub(super) struct Download {
+    /// Bytes from the start that are in place for good.
+    pub(super) reached: Reached,
     pub(super) source: Vec<u8>,
     pub(super) attrs: Attrs,
     pub(super) dir: Arc<LocalDir>,
@@ -46,7 +49,6 @@ impl Download {
         received: &mut u64,
     ) -> Result<FileReport, Error> {
         let path = &self.source[..];
-        context.progress.event(&Event::Start { path, bytes: self.attrs.size });
         let opening = lane.sftp.open(path, OpenOptions::new().read(true));
         let (part, remote) = tokio::join!(self.open_part(context, lane), opening);
         let (part, remote) = (part?, remote?);
@@ -62,6 +64,7 @@ impl Download {
         let result = pump.run().await;
         *received += pump.received;
         let (contiguous, passing) = pump.end();
+        self.reached.note(contiguous);
         let total = match result.and_then(|total| self.all_of(total)) {
             Ok(total) => total,
             Err(error) => {

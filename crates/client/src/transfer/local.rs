@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, Timespec, Time
 use rustix::io::Errno;
 
 use crate::Error;
-use crate::limits::{COPY_STEP_LEN, HASH_STEP_LEN, LOCAL_NAME_LEN_MAX};
+use crate::limits::{COPY_STEP_LEN, HASH_STEP_LEN, LOCAL_BATCH_MAX, LOCAL_NAME_LEN_MAX};
 use crate::sftp::{Attrs, check_name};
 
 /// A directory that is held open, and its path for messages.
@@ -110,26 +110,11 @@ impl LocalDir {
         target.map(std::ffi::CString::into_bytes).map_err(|e| self.failed("read link", name, e))
     }
 
-    /// All entries but `.` and `..`, sorted by name.
-    pub(super) fn entries(&self) -> Result<Vec<LocalEntry>, Error> {
+    /// Begins to read this directory.
+    pub(super) fn listing(self: &Arc<Self>) -> Result<LocalListing, Error> {
         let failed = |e: Errno| Error::local("read directory", &self.path, e);
-        let mut entries = Vec::new();
-        for entry in Dir::read_from(&self.fd).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name().to_bytes().to_vec();
-            if name == b"." || name == b".." {
-                continue;
-            }
-            let kind = match entry.file_type() {
-                FileType::Unknown => self
-                    .stat(&name)?
-                    .map_or(FileType::Unknown, |s| FileType::from_raw_mode(s.st_mode)),
-                kind => kind,
-            };
-            entries.push(LocalEntry { name, kind });
-        }
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(entries)
+        let dir = Dir::read_from(&self.fd).map_err(failed)?;
+        Ok(LocalListing { of: self.clone(), dir })
     }
 
     /// Sets mode and times of this directory itself.
@@ -171,6 +156,39 @@ pub(super) fn timestamps(attrs: &Attrs) -> Option<Timestamps> {
         last_access: at(times.accessed, attrs.accessed_nanos()),
         last_modification: at(times.modified, attrs.modified_nanos()),
     })
+}
+
+/// A local directory that is being read.
+pub(super) struct LocalListing {
+    of: Arc<LocalDir>,
+    dir: Dir,
+}
+
+impl LocalListing {
+    /// Some more entries, sorted by name, without `.` and `..`; none at the end.
+    pub(super) fn next_batch(&mut self) -> Result<Vec<LocalEntry>, Error> {
+        let failed = |e: Errno| Error::local("read directory", &self.of.path, e);
+        let mut batch = Vec::new();
+        while batch.len() < LOCAL_BATCH_MAX
+            && let Some(entry) = self.dir.read()
+        {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_bytes().to_vec();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                FileType::Unknown => self
+                    .of
+                    .stat(&name)?
+                    .map_or(FileType::Unknown, |s| FileType::from_raw_mode(s.st_mode)),
+                kind => kind,
+            };
+            batch.push(LocalEntry { name, kind });
+        }
+        batch.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(batch)
+    }
 }
 
 /// Sets mode and times of an open file.

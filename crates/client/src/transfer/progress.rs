@@ -142,15 +142,13 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// 0 if everything asked for was done, else the most telling status: 7 interrupted, 6 content
-    /// differs, 1 anything else.
+    /// 0 if everything asked for was done, else the most telling status: 4 or 5 if a lost connection could
+    /// not be made again for the host key or the login, 7 interrupted, 6 content differs, 1 anything else.
     pub fn exit_code(&self) -> u8 {
         let codes = || self.errors.iter().map(|(_, error)| error.exit_code());
         match () {
             () if self.failed == 0 => 0,
-            () if codes().any(|c| c == 7) => 7,
-            () if codes().any(|c| c == 6) => 6,
-            () => 1,
+            () => [4, 5, 7, 6].into_iter().find(|code| codes().any(|c| c == *code)).unwrap_or(1),
         }
     }
 

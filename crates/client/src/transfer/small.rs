@@ -11,7 +11,8 @@ use sterna_ssh_crypto::{DigestAlgorithm, Digester};
 use super::lanes::Lane;
 use super::progress::{FileReport, Note, Verified};
 use super::upload::{Part, Source, Tally, Upload, final_attrs, keep_owner, unless_unsupported};
-use super::verify::{Found, Sides, check_algorithms};
+use super::verify::{Found, Sides, check_algorithms, expected_algorithm};
+use super::waits::{Sent, Waits};
 use super::{Context, Verify};
 use crate::Error;
 use crate::limits::RESUME_MIN_LEN;
@@ -31,6 +32,11 @@ enum Comparison {
         theirs: Waiting,
     },
     Size(Waiting),
+    /// By a command, which gets to know only what is closed.
+    Command {
+        algorithm: DigestAlgorithm,
+        ours: Vec<u8>,
+    },
     /// It will be compared when it is closed, or not at all.
     Later,
 }
@@ -39,6 +45,14 @@ enum Comparison {
 struct Filling {
     content: Buffer,
     by_handle: Option<DigestAlgorithm>,
+}
+
+/// What the answers say of the content.
+enum Compared {
+    As(Verified),
+    /// The server's digest is still to be compared with ours.
+    Command(DigestAlgorithm, Vec<u8>),
+    Unsure,
 }
 
 /// The answers that are under way, in the order of their requests.
@@ -53,14 +67,15 @@ struct Answers {
 }
 
 impl Upload {
-    /// Uploads a file whose whole content is here, verifies it, puts it into place.
+    /// Uploads a file whose whole content is here, verifies it, puts it into place. Where a command verifies,
+    /// the file waits for that.
     pub(super) async fn run_small(
         &self,
         context: &Context,
         lane: &Lane,
         source: &Source,
         content: Buffer,
-    ) -> Result<FileReport, Error> {
+    ) -> Result<Sent<Vec<u8>>, Error> {
         // The server compares by the handle, if it does at all, and reads through it.
         let algorithms = check_algorithms(&lane.sftp);
         let algorithm = algorithms.first().filter(|_| context.options.verify != Verify::Off);
@@ -81,8 +96,8 @@ impl Upload {
             }
             () = context.cancel.cancelled() => Err(Error::Cancelled),
         };
-        let verified = match finished {
-            Ok(verified) => verified,
+        let compared = match finished {
+            Ok(compared) => compared,
             Err(error) => {
                 context.travelled(tally.sent);
                 if !error.ends_channel() {
@@ -94,15 +109,35 @@ impl Upload {
                 return Err(error);
             }
         };
-        Ok(FileReport {
-            path: self.source.clone(),
-            bytes: source.size,
-            bytes_sent: tally.sent,
-            resumed_from: 0,
-            verified,
-            notes: tally.notes,
+        let (size, notes) = (source.size, tally.notes);
+        Ok(match compared {
+            Ok(verified) => {
+                let report = self.small_report(size, verified, notes);
+                Sent::Complete(FileReport { bytes_sent: tally.sent, ..report })
+            }
+            Err((algorithm, ours)) => {
+                Sent::Waits(Waits { part: part.path.clone(), size, algorithm, ours, notes })
+            }
         })
     }
+
+    pub(super) fn small_report(
+        &self,
+        size: u64,
+        verified: Verified,
+        notes: Vec<Note>,
+    ) -> FileReport {
+        FileReport {
+            path: self.source.clone(),
+            bytes: size,
+            bytes_sent: size,
+            resumed_from: 0,
+            verified,
+            notes,
+        }
+    }
+
+    /// `Err` with our digest if the server's is still to be asked for and the file has no name yet.
 
     async fn fill_and_name(
         &self,
@@ -112,11 +147,12 @@ impl Upload {
         filling: Filling,
         part: &mut Part,
         tally: &mut Tally,
-    ) -> Result<Verified, Error> {
+    ) -> Result<Result<Verified, (DigestAlgorithm, Vec<u8>)>, Error> {
         let answers = begin(context, lane, source, filling, part).await?;
         let verified = match self.take_answers(context, lane, source, part, answers, tally).await? {
-            Some(verified) => verified,
-            None => {
+            Compared::As(verified) => verified,
+            Compared::Command(algorithm, ours) => return Ok(Err((algorithm, ours))),
+            Compared::Unsure => {
                 let sides = Sides {
                     context,
                     lane,
@@ -133,10 +169,10 @@ impl Upload {
             }
         };
         tally.notes.extend(self.put_into_place(context, lane, &part.path).await?);
-        Ok(verified)
+        Ok(Ok(verified))
     }
 
-    /// Reads all answers; `None` if the comparison is still to be made.
+    /// Reads all answers.
     async fn take_answers(
         &self,
         context: &Context,
@@ -145,7 +181,7 @@ impl Upload {
         part: &Part,
         answers: Answers,
         tally: &mut Tally,
-    ) -> Result<Option<Verified>, Error> {
+    ) -> Result<Compared, Error> {
         let file = &part.file;
         if let Some(write) = answers.write {
             file.write_result(&write.frame().await?)?;
@@ -171,13 +207,15 @@ impl Upload {
                 file.check_result(&theirs, &[algorithm])
                     .ok()
                     .filter(|theirs| theirs.digests.first() == Some(&ours))
-                    .map(|_| Verified::Digest(algorithm.name()))
+                    .map_or(Compared::Unsure, |_| Compared::As(Verified::Digest(algorithm.name())))
             }
             Comparison::Size(stat) => {
                 let stat = file.stat_result(&stat.frame().await?).ok();
-                stat.filter(|stat| stat.size == Some(source.size)).map(|_| Verified::Size)
+                stat.filter(|stat| stat.size == Some(source.size))
+                    .map_or(Compared::Unsure, |_| Compared::As(Verified::Size))
             }
-            Comparison::Later => None,
+            Comparison::Command { algorithm, ours } => Compared::Command(algorithm, ours),
+            Comparison::Later => Compared::Unsure,
         };
         file.done(&answers.close.frame().await?, "close")?;
         if let Some(attrs) = final_attrs(context, source, part) {
@@ -203,11 +241,15 @@ async fn begin(
     let options = &context.options;
     let attrs = final_attrs(context, source, part);
     let file = &mut part.file;
-    let ours = by_handle.map(|algorithm| {
+    let digest = |algorithm| {
         let mut digester = Digester::new(algorithm);
         digester.update(&content);
         (algorithm, digester.finish())
-    });
+    };
+    let ours = by_handle.map(digest);
+    let by_command = expected_algorithm(context, lane)
+        .filter(|_| check_algorithms(&lane.sftp).is_empty())
+        .map(digest);
     // Never a WRITE without bytes: some servers refuse it.
     let write = match content.is_empty() {
         true => None,
@@ -225,15 +267,16 @@ async fn begin(
         Some(attrs) => Some(file.begin_set_attrs(&attrs).await?),
         None => None,
     };
-    let comparison = match ours {
-        Some((algorithm, ours)) => {
+    let comparison = match (ours, by_command) {
+        (Some((algorithm, ours)), _) => {
             let theirs = file.begin_check(&[algorithm], 0, 0, 0).await?;
             Comparison::Digest { algorithm, ours, theirs }
         }
-        None if options.verify == Verify::Auto && !has_digests(context, lane) => {
+        (None, Some((algorithm, ours))) => Comparison::Command { algorithm, ours },
+        (None, None) if options.verify == Verify::Auto && !has_digests(context, lane) => {
             Comparison::Size(file.begin_stat().await?)
         }
-        None => Comparison::Later,
+        (None, None) => Comparison::Later,
     };
     let close = file.begin_close().await?;
     Ok(Answers { write, sync, stat, attrs, comparison, close })

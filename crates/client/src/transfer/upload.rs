@@ -9,16 +9,18 @@ mod pump;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FileType, OFlags, Stat};
 
-use super::lanes::Lane;
+use super::lanes::{Lane, Reached};
 use super::local::{self, LocalDir};
 use super::passing::Passing;
 use super::progress::{Event, FileReport, Note};
 use super::resume::{Journal, SourceState};
 use super::small::small_len_max;
-use super::verify::expected_algorithm;
+use super::verify::{Found, Sides, expected_algorithm};
+use super::waits::Sent;
 use super::{Context, blocking, short_digest};
 use crate::Error;
 use crate::limits::RESUME_MIN_LEN;
@@ -30,6 +32,10 @@ use pump::Pump;
 
 /// A local file and where it goes.
 pub(super) struct Upload {
+    /// Bytes from the start that are in place for good.
+    pub(super) reached: Reached,
+    /// The server was asked to give the part its name.
+    pub(super) naming: AtomicBool,
     pub(super) dir: Arc<LocalDir>,
     pub(super) name: Vec<u8>,
     /// For messages and journals.
@@ -57,10 +63,19 @@ pub(super) struct Tally {
 }
 
 impl Upload {
-    /// Uploads, verifies, puts into place.
-    pub(super) async fn run(&self, context: &Context, lane: &Lane) -> Result<FileReport, Error> {
-        let mut source = self.open_source(context, lane).await?;
-        context.progress.event(&Event::Start { path: &self.source, bytes: Some(source.size) });
+    /// Uploads, verifies, puts into place. A small file may go the short way, if `may_be_short`, and then
+    /// may wait for a digest.
+    pub(super) async fn run(
+        &self,
+        context: &Context,
+        lane: &Lane,
+        may_be_short: bool,
+    ) -> Result<Sent<Vec<u8>>, Error> {
+        let mut source = self.open_source(context, lane, may_be_short).await?;
+        if self.reached.begins() {
+            let bytes = Some(source.size);
+            context.progress.event(&Event::Start { path: &self.source, bytes });
+        }
         if let Some(content) = source.content.take() {
             return self.run_small(context, lane, &source, content).await;
         }
@@ -71,14 +86,14 @@ impl Upload {
         if let Some(mut journal) = journal {
             blocking(move || journal.remove()).await?;
         }
-        Ok(FileReport {
+        Ok(Sent::Complete(FileReport {
             path: self.source.clone(),
             bytes: source.size,
             bytes_sent: tally.sent,
             resumed_from,
             verified,
             notes: tally.notes,
-        })
+        }))
     }
 
     /// Returns the first byte that travelled, and how the content was verified.
@@ -90,6 +105,9 @@ impl Upload {
         journal: &mut Option<Journal>,
         tally: &mut Tally,
     ) -> Result<(u64, super::Verified), Error> {
+        if let Some(verified) = self.was_named(context, lane, source).await? {
+            return Ok((source.size, verified));
+        }
         let (part, plan) = self.open_part(context, lane, source, journal).await?;
         let algorithm = expected_algorithm(context, lane)
             // Our journal vouches for what it has a digest of.
@@ -100,6 +118,7 @@ impl Upload {
         let result = pump.run(journal).await;
         tally.sent += pump.sent;
         let (contiguous, passing) = pump.end();
+        self.reached.note(contiguous);
         if let Some(journal) = journal {
             // A hundred bytes into the page cache.
             journal.write(contiguous, passing.as_ref().and_then(|p| p.mark_within(contiguous)));
@@ -112,9 +131,36 @@ impl Upload {
         Ok((plan.resumed_from, verified))
     }
 
-    async fn open_source(&self, context: &Context, lane: &Lane) -> Result<Source, Error> {
+    /// How a file is verified of which a lost connection did not tell whether it got its name, if it did.
+    async fn was_named(
+        &self,
+        context: &Context,
+        lane: &Lane,
+        source: &Source,
+    ) -> Result<Option<super::Verified>, Error> {
+        let part = self.part_path(context);
+        if !self.naming.load(Ordering::Relaxed)
+            || !self.has_its_name(lane, &part, source.size).await?
+        {
+            return Ok(None);
+        }
+        let (local, remote_path, len) = (&source.fd, &self.target[..], source.size);
+        let sides = Sides { context, lane, local, remote_path, len };
+        match sides.compare(None).await? {
+            Found::Same(verified) => Ok(Some(verified)),
+            Found::Differs(_) => Ok(None),
+        }
+    }
+
+    async fn open_source(
+        &self,
+        context: &Context,
+        lane: &Lane,
+        may_be_short: bool,
+    ) -> Result<Source, Error> {
         let (dir, name, follow) = (self.dir.clone(), self.name.clone(), self.follow);
-        let small_max = if context.options.in_place { 0 } else { small_len_max(lane) };
+        let is_short = may_be_short && !context.options.in_place;
+        let small_max = if is_short { small_len_max(lane) } else { 0 };
         let (pool, source) = (lane.sftp.pool().clone(), self.source.clone());
         blocking(move || {
             let failed = |e: rustix::io::Errno| Error::local("open", dir.path_of(&name), e);

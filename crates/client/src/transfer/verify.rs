@@ -138,6 +138,9 @@ impl Sides<'_> {
                     let ours = self.our_digest(algorithm, &mut passing).await?;
                     return Ok(judge(&ours, Some(&theirs), algorithm));
                 }
+                Err(error @ Error::Interrupted { .. }) if self.lane.sftp.is_closed() => {
+                    return Err(error);
+                }
                 // A server that runs no commands, or not this one, is not asked again.
                 Err(Error::Unsupported { .. } | Error::Interrupted { .. }) => {
                     self.context.commands_failed();

@@ -3,7 +3,10 @@
 use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
-use sterna_client::transfer::{Links, Options, Sparse, Summary, Verify};
+use sterna_client::{
+    limits::RETRIES_DEFAULT,
+    transfer::{Links, Options, Sparse, Summary, Verify},
+};
 
 use crate::{
     args::{ClientArgs, GlobalArgs, RemotePath},
@@ -75,9 +78,28 @@ pub struct TransferArgs {
     /// Show no progress
     #[arg(long, overrides_with = "progress")]
     pub no_progress: bool,
+    /// Tries to connect again after the connection was lost, without anything advancing in between; 0 gives
+    /// up at once
+    #[arg(long, value_name = "N", default_value_t = RETRIES_DEFAULT)]
+    pub retry: u32,
+    /// Files in flight at once; auto finds out how many make it faster
+    #[arg(short, long, value_name = "N", default_value = "auto", value_parser = files_in_flight)]
+    pub jobs: FilesInFlight,
     /// One JSON object for each event; the bytes of a path that is not UTF-8 stand in path_base64
     #[arg(long)]
     pub json: bool,
+}
+
+/// How many files may be in flight; `None`: as many as make it faster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilesInFlight(pub Option<usize>);
+
+fn files_in_flight(text: &str) -> std::result::Result<FilesInFlight, &'static str> {
+    match (text, text.parse()) {
+        ("auto", _) => Ok(FilesInFlight(None)),
+        (_, Ok(count @ 1..)) => Ok(FilesInFlight(Some(count))),
+        _ => Err("a number from 1 on, or auto"),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -127,6 +149,8 @@ impl TransferArgs {
                 LinksHow::Follow => Links::Follow,
                 LinksHow::Skip => Links::Skip,
             },
+            retries: self.retry,
+            files_in_flight: self.jobs.0,
             ..Options::default()
         }
     }
@@ -208,6 +232,7 @@ impl Outcome {
         Transfers {
             sftp: &remote.sftp,
             session: Some(&remote.session),
+            connector: Some(&remote.connector),
             options: args.options(),
             meter: self.meter.clone(),
         }

@@ -312,6 +312,7 @@ impl Shell {
         Transfers {
             sftp: &self.sftp,
             session: self.session.as_ref(),
+            connector: None,
             // `reget` and `-a` ask for what is done anyway: a part is proven and continued. So
             // does `-f`: content is brought to stable storage before it gets its name.
             options: Options {

@@ -97,7 +97,11 @@ impl Download {
     }
 
     /// Wrong bytes must not be continued next time.
-    async fn discard(&self, context: &Context, part: Part) -> Result<(), Error> {
+    pub(in crate::transfer) async fn discard(
+        &self,
+        context: &Context,
+        part: Part,
+    ) -> Result<(), Error> {
         let (dir, in_place) = (self.dir.clone(), context.options.in_place);
         blocking(move || {
             part.journal.lock().unwrap_or_else(PoisonError::into_inner).remove();
@@ -108,7 +112,11 @@ impl Download {
         .await
     }
 
-    async fn put_into_place(&self, context: &Context, part: Part) -> Result<Vec<Note>, Error> {
+    pub(in crate::transfer) async fn put_into_place(
+        &self,
+        context: &Context,
+        part: Part,
+    ) -> Result<Vec<Note>, Error> {
         let (dir, name) = (self.dir.clone(), self.name.clone());
         let (preserve, fsync) = (context.options.preserve, context.options.fsync);
         let attrs = self.attrs;

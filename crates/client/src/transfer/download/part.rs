@@ -22,11 +22,11 @@ use crate::transfer::verify::check_algorithms;
 use crate::transfer::{Context, Sparse, blocking, companion_name, local, sparse};
 
 /// A part on disk, open, and its journal.
-pub(super) struct Part {
-    pub(super) fd: Arc<OwnedFd>,
+pub(in crate::transfer) struct Part {
+    pub(in crate::transfer) fd: Arc<OwnedFd>,
     pub(super) name: Vec<u8>,
     /// For messages.
-    pub(super) path: PathBuf,
+    pub(in crate::transfer) path: PathBuf,
     len: u64,
     /// It was new, and is filled with what it will replace.
     is_copy: bool,
@@ -47,7 +47,11 @@ pub(super) struct Plan {
 }
 
 impl Download {
-    pub(super) async fn open_part(&self, context: &Context, lane: &Lane) -> Result<Part, Error> {
+    pub(in crate::transfer) async fn open_part(
+        &self,
+        context: &Context,
+        lane: &Lane,
+    ) -> Result<Part, Error> {
         let (dir, name, in_place) = (self.dir.clone(), self.name.clone(), context.options.in_place);
         let source = source_state(&self.attrs);
         let resume = context.options.resume;

@@ -1,6 +1,8 @@
 //! From a complete part to the target: stable, with its attributes, verified, repaired once if it
 //! must be, and then renamed. What could not be done so is a note in the report.
 
+use std::sync::atomic::Ordering;
+
 use sterna_sftp_proto::Times;
 use sterna_sftp_proto::attrs::{Owner, clamp_seconds};
 use sterna_sftp_proto::extension::Extension;
@@ -45,6 +47,7 @@ impl Upload {
             found => found?,
         };
         if !context.options.in_place {
+            self.naming.store(true, Ordering::Relaxed);
             tally.notes.extend(self.put_into_place(context, lane, &path).await?);
         }
         Ok(verified)

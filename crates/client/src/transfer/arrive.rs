@@ -1,0 +1,137 @@
+//! One file from beginning to end, over as many connections as it takes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::Context;
+use super::download::Download;
+use super::flock::Place;
+use super::lanes::{Lane, Reached};
+use super::local::LocalDir;
+use super::progress::{Event, FileReport, Note};
+use super::upload::Upload;
+use super::waits::{Sent, Waits};
+use crate::Error;
+use crate::sftp::Attrs;
+
+impl Download {
+    /// A remote file `source` that goes to `name` in `dir`. `attrs` are those of the source.
+    pub(super) fn new(source: Vec<u8>, attrs: Attrs, dir: Arc<LocalDir>, name: Vec<u8>) -> Self {
+        Self { reached: Reached::default(), source, attrs, dir, name }
+    }
+
+    /// Downloads the file; goes on by itself after a lost connection.
+    ///
+    /// # Errors
+    /// Whatever else keeps this file from arriving.
+    pub(super) async fn arrive(
+        &self,
+        context: &Context,
+        place: Place,
+    ) -> Result<FileReport, Error> {
+        let path = &self.source[..];
+        context.progress.event(&Event::Start { path, bytes: self.attrs.size });
+        let run = |lane: Arc<Lane>| async move {
+            match self.run_small(context, &lane).await? {
+                Some(sent) => Ok(sent),
+                None => self.run(context, &lane).await.map(Sent::Complete),
+            }
+        };
+        // Boxed: who waits afterwards does not keep the room for it.
+        let sent = Box::pin(context.file_on_lane(path, &self.reached, run)).await?;
+        let waits = match sent {
+            Sent::Complete(report) => return Ok(report),
+            Sent::Waits(waits) => waits,
+        };
+        let _waiting = place.step_aside().await;
+        if let Some(verified) = waits.verified(context, path, path).await? {
+            let notes = self.put_into_place(context, waits.part).await?;
+            return Ok(self.small_report(waits.size, verified, notes));
+        }
+        let at_length = |lane: Arc<Lane>| async move { self.run(context, &lane).await };
+        Box::pin(context.file_on_lane(path, &self.reached, at_length)).await
+    }
+}
+
+impl Upload {
+    /// The local file `name` in `dir` that goes to the remote path `target`. `source` is for messages;
+    /// `follow` if the name may be a link.
+    pub(super) fn new(
+        dir: Arc<LocalDir>,
+        name: Vec<u8>,
+        source: Vec<u8>,
+        follow: bool,
+        target: Vec<u8>,
+    ) -> Self {
+        let (reached, naming) = (Reached::default(), AtomicBool::new(false));
+        Self { reached, naming, dir, name, source, follow, target }
+    }
+
+    /// Uploads the file; goes on by itself after a lost connection.
+    ///
+    /// # Errors
+    /// Whatever else keeps this file from arriving.
+    pub(super) async fn arrive(
+        &self,
+        context: &Context,
+        place: Place,
+    ) -> Result<FileReport, Error> {
+        let path = &self.source[..];
+        let run = |lane: Arc<Lane>| async move { self.run(context, &lane, true).await };
+        // Boxed: who waits afterwards does not keep the room for it.
+        let sent = Box::pin(context.file_on_lane(path, &self.reached, run)).await?;
+        let waits = match sent {
+            Sent::Complete(report) => return Ok(report),
+            Sent::Waits(waits) => waits,
+        };
+        let _waiting = place.step_aside().await;
+        let part = &waits.part[..];
+        if let Some(verified) = waits.verified(context, path, part).await? {
+            let name = |lane: Arc<Lane>| self.give_name(context, lane, &waits);
+            let note = context.on_lane(path, &Reached::default(), name).await?;
+            let notes = waits.notes.iter().copied().chain(note).collect();
+            return Ok(self.small_report(waits.size, verified, notes));
+        }
+        let at_length = |lane: Arc<Lane>| async move { self.run(context, &lane, false).await };
+        match Box::pin(context.file_on_lane(path, &self.reached, at_length)).await? {
+            Sent::Complete(report) => Ok(report),
+            Sent::Waits(_) => unreachable!("only small files wait"),
+        }
+    }
+
+    /// Gives a part that is right its name. Asked again after a lost connection, it sees whether the
+    /// server had done so before.
+    async fn give_name(
+        &self,
+        context: &Context,
+        lane: Arc<Lane>,
+        waits: &Waits<Vec<u8>>,
+    ) -> Result<Option<Note>, Error> {
+        if self.naming.swap(true, Ordering::Relaxed)
+            && self.has_its_name(&lane, &waits.part, waits.size).await?
+            && waits.verified(context, &self.source, &self.target).await?.is_some()
+        {
+            return Ok(None);
+        }
+        self.put_into_place(context, &lane, &waits.part).await
+    }
+
+    /// Whether the part is gone and the target is as long as it was.
+    pub(super) async fn has_its_name(
+        &self,
+        lane: &Lane,
+        part: &[u8],
+        size: u64,
+    ) -> Result<bool, Error> {
+        match lane.sftp.lstat(part).await {
+            Err(error) if error.is_not_found() => {}
+            Err(error @ Error::Interrupted { .. }) => return Err(error),
+            _ => return Ok(false),
+        }
+        match lane.sftp.lstat(&self.target).await {
+            Ok(there) => Ok(there.size == Some(size)),
+            Err(error @ Error::Interrupted { .. }) => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+}
