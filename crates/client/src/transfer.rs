@@ -20,6 +20,7 @@ mod resume;
 mod small;
 mod small_download;
 mod sparse;
+mod stripes;
 #[cfg(test)]
 mod tests;
 mod tree;

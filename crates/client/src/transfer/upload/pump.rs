@@ -1,4 +1,5 @@
-//! Sends ranges of a file: read ahead, hashed as they pass, many writes in flight.
+//! Sends ranges of a file: read ahead, hashed as they pass, many writes in flight, on as many lanes as
+//! make it faster.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -10,11 +11,12 @@ use tokio::task::JoinHandle;
 use super::Source;
 use crate::Error;
 use crate::limits::{JOURNAL_STEP_LEN, PROGRESS_STEP_LEN};
-use crate::sftp::{Buffer, BufferPool, File, Frame, ReplyTo};
+use crate::sftp::{Buffer, BufferPool, File, Frame, OpenOptions, ReplyTo};
 use crate::transfer::passing::{Passer, Passing};
 use crate::transfer::progress::Event;
 use crate::transfer::ranges::{Done, Ranges};
 use crate::transfer::resume::Journal;
+use crate::transfer::stripes::Stripes;
 use crate::transfer::window::Window;
 use crate::transfer::{Context, local};
 
@@ -23,16 +25,25 @@ const READ_AHEAD_LEN: u64 = 1 << 20;
 
 type Chunks = Vec<(u64, Buffer)>;
 
+/// A WRITE without an answer.
+struct Flight {
+    offset: u64,
+    len: usize,
+    /// Number of its lane.
+    lane: usize,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
 /// The reads and writes of one file.
 pub(super) struct Pump<'p> {
     context: &'p Context,
     source: &'p Source,
     part: &'p File,
+    stripes: Stripes<'p>,
     /// Source path, for messages.
     path: &'p [u8],
     window: Window,
-    /// Start, length and budget of each WRITE without an answer.
-    flights: HashMap<u64, (u64, usize, Option<OwnedSemaphorePermit>)>,
+    flights: HashMap<u64, Flight>,
     next_tag: u64,
     replies_in: mpsc::UnboundedSender<(u64, Result<Frame, Error>)>,
     replies: mpsc::UnboundedReceiver<(u64, Result<Frame, Error>)>,
@@ -66,6 +77,7 @@ impl<'p> Pump<'p> {
             context,
             source,
             part,
+            stripes: Stripes::new(context, part, OpenOptions::new().write(true)),
             path,
             window: Window::new(options.window_start, options.window_max, Instant::now()),
             flights: HashMap::new(),
@@ -109,10 +121,12 @@ impl<'p> Pump<'p> {
                         self.send(chunks?).await?;
                     }
                 }
+                () = self.stripes.widened() => {}
                 () = self.context.cancel.cancelled() => return Err(Error::Cancelled),
             }
         }
-        match first_error {
+        let closed = self.stripes.close().await;
+        match first_error.or(closed.err()) {
             Some(error) => Err(error),
             None if self.done.contiguous() == self.source.size => Ok(()),
             None => Err(Error::SourceChanged { path: self.path.to_vec() }),
@@ -163,9 +177,10 @@ impl<'p> Pump<'p> {
             self.next_tag += 1;
             self.in_flight += len;
             self.sent += len as u64;
-            self.flights.insert(tag, (offset, len, permit));
             let reply_to = ReplyTo::Tagged(tag, self.replies_in.clone());
-            self.part.sftp().submit(self.part.write_call(offset, data, reply_to)).await?;
+            let (lane, file) = self.stripes.begin(len);
+            self.flights.insert(tag, Flight { offset, len, lane, _permit: permit });
+            file.sftp().submit(file.write_call(offset, data, reply_to)).await?;
         }
         Ok(())
     }
@@ -176,8 +191,10 @@ impl<'p> Pump<'p> {
         reply: Result<Frame, Error>,
         journal: &mut Option<Journal>,
     ) -> Result<(), Error> {
-        let Some((offset, len, _permit)) = self.flights.remove(&tag) else { return Ok(()) };
+        let Some(flight) = self.flights.remove(&tag) else { return Ok(()) };
+        let Flight { offset, len, lane, .. } = flight;
         self.in_flight -= len;
+        self.stripes.end(lane, len);
         self.part.write_result(&reply?)?;
         self.done.add(offset, len as u64);
         self.window.answered(len, Instant::now());
