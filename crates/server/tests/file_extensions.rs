@@ -56,6 +56,7 @@ fn the_parts_with_data_are_told_reply_by_reply() {
     assert!(at_end);
     all.extend(rest);
 
+    assert_eq!(all.pop(), Some((count * STEP - 1, 1)), "the last byte, so that no copy is short");
     assert_eq!(all.len() as u64, count);
     for (n, (offset, len)) in all.into_iter().enumerate() {
         let data = n as u64 * STEP;

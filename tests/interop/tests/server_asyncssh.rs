@@ -39,7 +39,8 @@ fn a_sparse_file_is_known_by_its_data_and_comes_back_sparse() {
         if holds(&server.local("sparse"))? > SIZE / 2 {
             return Err(Failure::Cannot("this file system keeps no holes"));
         }
-        let ranges = client.data_ranges(Path::new("/sparse"), SIZE)?;
+        let mut ranges = client.data_ranges(Path::new("/sparse"), SIZE)?;
+        check_equal("the last byte", &ranges.pop(), &Some((SIZE - 1, 1)))?;
         check_equal("parts", &(ranges.len() as u64), &pieces)?;
         for (n, (offset, len)) in ranges.into_iter().enumerate() {
             let data = n as u64 * STEP;

@@ -1,9 +1,14 @@
 //! `ranges@asyncssh.com`: which parts of a file hold data.
+//!
+//! A file that ends in a hole has its last byte among them: AsyncSSH's client writes what it is told, and no
+//! more, so its copy would otherwise end where the hole begins.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use sterna_sftp_proto::extension::{Ranges, RangesReply};
 use sterna_sftp_proto::limits::RANGES_MAX;
+use sterna_storage::{self as storage, File};
 
 use super::handles::HandleId;
 use super::reply::Answer;
@@ -19,14 +24,21 @@ pub(super) fn ranges(request: &Ranges<'_>, at: &mut Serving<'_>) -> Start {
     }
     let file = Arc::clone(file);
     let asked = request.offset..request.offset.saturating_add(request.len);
-    Start::answer(move || match file.file.data_ranges(asked, RANGES_MAX) {
-        Ok((parts, _)) if parts.is_empty() => Answer::EOF,
-        Ok((parts, at_end)) => {
-            let parts = parts.into_iter().map(|part| (part.start, part.end - part.start));
-            let (mut wire, mut body) = (Vec::new(), Vec::new());
-            RangesReply::build(parts, at_end, &mut wire).encode(&mut body);
-            Answer::Extended(body)
-        }
-        Err(error) => error.into(),
-    })
+    Start::answer(move || parts(&*file.file, asked).unwrap_or_else(Answer::from))
+}
+
+fn parts(file: &dyn File, asked: Range<u64>) -> storage::Result<Answer> {
+    let size = file.stat()?.size;
+    let (mut parts, at_end) = file.data_ranges(asked.clone(), RANGES_MAX)?;
+    let told = parts.last().map_or(asked.start, |part| part.end);
+    if at_end && (told..asked.end).contains(&size.saturating_sub(1)) && size > 0 {
+        parts.push(size - 1..size);
+    }
+    if parts.is_empty() {
+        return Ok(Answer::EOF);
+    }
+    let parts = parts.into_iter().map(|part| (part.start, part.end - part.start));
+    let (mut wire, mut body) = (Vec::new(), Vec::new());
+    RangesReply::build(parts, at_end, &mut wire).encode(&mut body);
+    Ok(Answer::Extended(body))
 }
