@@ -149,8 +149,10 @@ impl Upload {
         let sftp = &lane.sftp;
         let path = self.part_path(context);
         let options = new_options(source);
-        // EXCL: a link that somebody left under this name must not be written through.
-        let refused = match sftp.open(&path, options.exclusive(true)).await {
+        // EXCL: a link that somebody left under this name must not be written through. What the server
+        // fills by itself is compared through this handle: under its name it may not be seen yet.
+        let new = options.exclusive(true);
+        let refused = match sftp.open(&path, new.read(can_fill(context, lane))).await {
             Ok(file) => return Ok(Opened { file, path, had: None }),
             Err(error @ Error::Refused { .. }) => error,
             Err(error) => return Err(error),
@@ -161,6 +163,11 @@ impl Upload {
         let there = match looked {
             Ok(attrs) => attrs,
             Err(error) if error.ends_channel() => return Err(error),
+            // It was not its being there: perhaps nobody may read here.
+            Err(_) if can_fill(context, lane) => {
+                let file = sftp.open(&path, new).await.map_err(|_| refused)?;
+                return Ok(Opened { file, path, had: None });
+            }
             Err(_) => return Err(refused),
         };
         if context.options.resume && FileKind::of(&there) == FileKind::File {
@@ -177,7 +184,7 @@ impl Upload {
             return Ok(Opened { file, path, had: None });
         }
         sftp.remove(&path).await?;
-        let file = sftp.open(&path, options.exclusive(true)).await?;
+        let file = sftp.open(&path, new.read(can_fill(context, lane))).await?;
         Ok(Opened { file, path, had: None })
     }
 
@@ -224,17 +231,15 @@ impl Upload {
     ) -> Result<Option<(Proven, u64)>, Error> {
         let sftp = &lane.sftp;
         let len = replaced.size.unwrap_or(0).min(source.size);
-        let offered = sftp.has(Extension::CopyData) && !check_algorithms(sftp).is_empty();
-        if !context.options.delta || !offered || len < DELTA_MIN_LEN {
+        if !can_fill(context, lane) || len < DELTA_MIN_LEN {
             return Ok(None);
         }
         let fill = async {
             let old = sftp.open(&self.target, OpenOptions::new().read(true)).await?;
             old.copy_data(0, len, &part.file, 0).await?;
-            let copy = sftp.open(&part.path, OpenOptions::new().read(true)).await?;
-            let copied = copy.stat().await?.size.unwrap_or(0);
+            let copied = part.file.stat().await?.size.unwrap_or(0);
             // Digests of what is in the part now: whatever the server has copied, none of it is believed.
-            let found = proven(&source.fd, &copy, copied.min(source.size), None).await?;
+            let found = proven(&source.fd, &part.file, copied.min(source.size), None).await?;
             Ok((found, copied))
         };
         let filled = tokio::select! {
@@ -289,6 +294,13 @@ impl Upload {
             let _ = part.file.set_attrs(&cut).await;
         }
     }
+}
+
+/// Whether the server can fill a new part by itself, so that only what differs must travel.
+fn can_fill(context: &Context, lane: &Lane) -> bool {
+    context.options.delta
+        && lane.sftp.has(Extension::CopyData)
+        && !check_algorithms(&lane.sftp).is_empty()
 }
 
 /// How a new part is opened. Whatever its mode will be, we must be able to open it again.
