@@ -169,8 +169,7 @@ fn a_pattern_names_remote_files_unless_a_file_has_that_very_name() {
 #[test]
 fn an_interrupted_upload_is_resumed_by_the_same_command() {
     let server = Server::start();
-    let file = fs::File::create(server.local("big")).unwrap();
-    file.set_len(128 << 20).unwrap();
+    fs::write(server.local("big"), noise(128 << 20, 2)).unwrap();
     let put = || {
         let mut command = server.client("put");
         command.args(["--json", "big"]).arg(server.place("/"));
@@ -199,9 +198,11 @@ fn an_interrupted_upload_is_resumed_by_the_same_command() {
 
 /// Starts an upload of several large files and waits until some of it has arrived.
 fn put_under_way(server: &Server) -> (Child, impl Iterator<Item = String>) {
-    fs::create_dir(server.local("many")).unwrap();
-    for name in ["a", "b", "c", "d"] {
-        fs::File::create(server.local("many").join(name)).unwrap().set_len(256 << 20).unwrap();
+    let many = server.local("many");
+    fs::create_dir(&many).unwrap();
+    fs::write(many.join("a"), noise(128 << 20, 3)).unwrap();
+    for name in ["b", "c", "d"] {
+        fs::hard_link(many.join("a"), many.join(name)).unwrap();
     }
     let mut command = server.client("put");
     command.args(["-r", "--json", "many"]).arg(server.place("/"));
