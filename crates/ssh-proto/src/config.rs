@@ -1,9 +1,11 @@
 //! What one side offers and demands. Made once, shared by many connections.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sterna_ssh_crypto::{OfferedKey, names};
 
+use crate::channel::WindowBudget;
 use crate::limits;
 
 /// Algorithm names to offer, best first. Every name must be known to `ssh-crypto`; unknown ones
@@ -41,8 +43,13 @@ pub struct Common {
     /// Comes after `SSH-2.0-` in our version line: printable ASCII without space and minus.
     pub software_version: String,
     pub algorithms: Algorithms,
-    /// Data that the peer may send ahead on one channel, in bytes.
+    /// Data that the peer may send ahead on one channel, in bytes: at first, and at most, once it is
+    /// seen that the path holds more. Peers that are not Sterna get
+    /// [`WINDOW_LEN_OTHERS_MAX`](limits::WINDOW_LEN_OTHERS_MAX) at most.
     pub window_len: u32,
+    pub window_len_max: u32,
+    /// What the windows of all connections that share this together may grow by.
+    pub window_budget: Arc<WindowBudget>,
     /// Bytes in one direction after which we renew the keys.
     pub rekey_bytes: u64,
     pub rekey_time: Duration,
@@ -58,6 +65,8 @@ impl Default for Common {
             software_version: concat!("Sterna_", env!("CARGO_PKG_VERSION")).to_owned(),
             algorithms: Algorithms::default(),
             window_len: limits::WINDOW_LEN_DEFAULT,
+            window_len_max: limits::WINDOW_LEN_MAX,
+            window_budget: Arc::new(WindowBudget::new(limits::WINDOW_GROWTH_LEN_MAX)),
             rekey_bytes: limits::REKEY_BYTES_DEFAULT,
             rekey_time: limits::REKEY_TIME_DEFAULT,
             keepalive: None,

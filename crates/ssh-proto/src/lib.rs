@@ -32,6 +32,7 @@ mod phase;
 #[cfg(test)]
 mod vectors;
 
+pub use channel::WindowBudget;
 pub use config::{Algorithms, ClientConfig, Common, ServerConfig};
 pub use connection::Connection;
 pub use error::{Deadline, Error, PeerError, Reason};

@@ -86,8 +86,22 @@ pub const CHANNELS_MAX: usize = 16;
 /// Environment variables that one channel may set, as in OpenSSH.
 pub const ENV_MAX: u32 = 128;
 
-/// Data we let the peer send ahead on one channel, in bytes. 2 MiB is what OpenSSH grants.
+/// Data we let the peer send ahead on one channel at first, in bytes. 2 MiB is what OpenSSH grants.
 pub const WINDOW_LEN_DEFAULT: u32 = 2 * 1024 * 1024;
+
+/// The same at most, once more is on its way at a time: two round trips of 1 Gbit/s and 130 ms.
+pub const WINDOW_LEN_MAX: u32 = 32 * 1024 * 1024;
+
+/// The same for peers that are not Sterna: OpenSSH's senders collapse above their own bound for a
+/// channel's input, 16 MiB.
+pub const WINDOW_LEN_OTHERS_MAX: u32 = 15 * 1024 * 1024;
+
+/// What the windows of all connections of one server together may grow by, in bytes: what their peers
+/// can make it hold beyond the first windows.
+pub const WINDOW_GROWTH_LEN_MAX: u64 = 512 * 1024 * 1024;
+
+/// What passes is measured over this long at least: shorter, and it would be about single packets.
+pub const WINDOW_MEASURE_TIME_MIN: Duration = Duration::from_millis(10);
 
 /// Data in one packet that we ask the peer to keep to, in bytes: 32 KiB stays in the second-level
 /// cache and measures better than larger packets.
@@ -149,3 +163,5 @@ const _: () = assert!(CHANNEL_PACKET_LEN as usize + 64 + 255 < PACKET_LEN_MAX);
 const _: () = assert!(SEND_PACKET_LEN_MAX <= 32 * 1024);
 const _: () = assert!(OUTPUT_LEN_SOFT_MAX < OUTPUT_LEN_HARD_MAX);
 const _: () = assert!(WINDOW_GRANT_LEN <= WINDOW_LEN_DEFAULT / 2);
+const _: () = assert!(WINDOW_LEN_DEFAULT <= WINDOW_LEN_OTHERS_MAX);
+const _: () = assert!(WINDOW_LEN_OTHERS_MAX <= WINDOW_LEN_MAX);

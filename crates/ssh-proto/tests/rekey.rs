@@ -28,6 +28,22 @@ fn data_both_ways_survives_constant_rekeying() {
     }
 }
 
+/// Goal: the sender of much data pauses for one round trip, because the receiver asks for new keys.
+/// Method: fewer bytes than a sender renews its keys after, and more than a receiver does.
+#[test]
+fn the_receiver_of_much_renews_the_keys_before_the_sender_has_to() {
+    let mut config = PairConfig::new(9);
+    (config.client.common.rekey_bytes, config.server.common.rekey_bytes) = (4 << 20, 4 << 20);
+    let (mut pair, channel) = Pair::connected(config);
+    assert_eq!(pair.client.connection.exchanges_done(), 1);
+
+    pair.client.write(channel, &vec![7; (4 << 20) - (300 << 10)]);
+    pair.run_until_idle();
+
+    assert_eq!(pair.client.connection.exchanges_done(), 2);
+    assert_eq!(pair.server.received[&channel].len(), (4 << 20) - (300 << 10));
+}
+
 #[test]
 fn data_written_during_an_exchange_arrives_once_and_after_it() {
     let mut config = PairConfig::new(7);

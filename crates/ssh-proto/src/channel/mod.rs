@@ -3,11 +3,18 @@
 //! A channel is found by our own number. Whatever the peer says about a number that is not open is a
 //! violation; what arrives after *we* closed is dropped in silence, because the peer may not know yet.
 
+mod growth;
 mod window;
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::config::Common;
 use crate::error::PeerError;
 use crate::event::ChannelId;
-use crate::limits::SEND_PACKET_LEN_MAX;
+use crate::limits::{SEND_PACKET_LEN_MAX, WINDOW_LEN_OTHERS_MAX};
+use growth::Growth;
+pub use growth::WindowBudget;
 use window::{ReceiveWindow, SendWindow};
 
 /// All channels of a connection.
@@ -15,6 +22,10 @@ pub(crate) struct Channels {
     slots: Vec<Option<Channel>>,
     max: usize,
     window_len: u32,
+    window_len_max: u32,
+    window_budget: Arc<WindowBudget>,
+    /// The shortest time in which the peer has answered anything about a channel.
+    round_trip: Duration,
 }
 
 /// One channel, from open to both CLOSEs.
@@ -36,6 +47,8 @@ pub(crate) struct Channel {
     /// A subsystem or command runs: only one ever does.
     pub started: bool,
     pub env_count: u32,
+    /// Since when the peer owes us a message that it sends at once.
+    pub answer_awaited_since: Option<Instant>,
 }
 
 /// What to do about a message for a channel.
@@ -47,8 +60,35 @@ pub(crate) enum Arrival {
 }
 
 impl Channels {
-    pub fn new(max: usize, window_len: u32) -> Self {
-        Self { slots: Vec::new(), max, window_len }
+    pub fn new(max: usize, config: &Common) -> Self {
+        Self {
+            slots: Vec::new(),
+            max,
+            window_len: config.window_len,
+            window_len_max: config.window_len_max.max(config.window_len),
+            window_budget: Arc::clone(&config.window_budget),
+            round_trip: Duration::MAX,
+        }
+    }
+
+    /// Who the peer is bounds how far windows grow.
+    pub fn peer_is(&mut self, software: &[u8]) {
+        if !software.starts_with(b"Sterna_") {
+            let max = self.window_len_max.min(WINDOW_LEN_OTHERS_MAX);
+            self.window_len_max = max.max(self.window_len);
+        }
+    }
+
+    /// The shortest round trip so far; `Duration::MAX` before the first.
+    pub fn round_trip(&self) -> Duration {
+        self.round_trip
+    }
+
+    /// The peer has answered what it was asked at `since`.
+    pub fn answered(&mut self, since: Option<Instant>, now: Instant) {
+        if let Some(since) = since {
+            self.round_trip = self.round_trip.min(now.saturating_duration_since(since));
+        }
     }
 
     pub fn window_len(&self) -> u32 {
@@ -64,10 +104,12 @@ impl Channels {
         if free == self.slots.len() {
             self.slots.push(None);
         }
+        let budget = Arc::clone(&self.window_budget);
+        let growth = Growth::new(self.window_len, self.window_len_max, budget);
         let mut channel = Channel {
             remote: None,
             send: SendWindow::new(0),
-            receive: ReceiveWindow::new(self.window_len),
+            receive: ReceiveWindow::new(self.window_len, growth),
             send_packet_len_max: 0,
             eof_sent: false,
             eof_received: false,
@@ -77,6 +119,7 @@ impl Channels {
             answer_wanted: false,
             started: false,
             env_count: 0,
+            answer_awaited_since: None,
         };
         if let Some((number, window, packet_len_max)) = remote {
             channel.open(number, window, packet_len_max);
@@ -148,8 +191,8 @@ impl Channel {
     }
 
     /// Data of the peer: counted against what we granted.
-    pub fn receive_data(&mut self, len: usize) -> Result<Arrival, PeerError> {
-        self.receive.receive(len)?;
+    pub fn receive_data(&mut self, len: usize, now: Instant) -> Result<Arrival, PeerError> {
+        self.receive.receive(len, now)?;
         if self.eof_received {
             return Err(PeerError::WindowExceeded);
         }
@@ -185,7 +228,7 @@ mod tests {
     use super::*;
 
     fn open_channel() -> (Channels, ChannelId) {
-        let mut channels = Channels::new(2, 1000);
+        let mut channels = Channels::new(2, &Common::default());
         let id = channels.add(Some((77, 500, 32_768))).unwrap();
         (channels, id)
     }
@@ -216,12 +259,12 @@ mod tests {
         assert_eq!((channel.send_eof(), channel.sendable()), (None, 0));
         assert_eq!(channel.send_close(), Some(77));
         assert_eq!((channel.send_close(), channel.recipient()), (None, None));
-        assert_eq!(channel.receive_data(10), Ok(Arrival::Drop));
+        assert_eq!(channel.receive_data(10, Instant::now()), Ok(Arrival::Drop));
     }
 
     #[test]
     fn a_peer_that_allows_no_packet_is_never_sent_to() {
-        let mut channels = Channels::new(1, 1000);
+        let mut channels = Channels::new(1, &Common::default());
         let id = channels.add(Some((1, 1000, 0))).unwrap();
         assert_eq!(channels.get(id).unwrap().sendable(), 0);
     }
@@ -231,6 +274,6 @@ mod tests {
         let (mut channels, id) = open_channel();
         let channel = channels.get_mut(id).unwrap();
         assert_eq!(channel.receive_eof(), Arrival::Deliver);
-        assert!(channel.receive_data(1).is_err());
+        assert!(channel.receive_data(1, Instant::now()).is_err());
     }
 }

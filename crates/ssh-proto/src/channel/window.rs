@@ -1,8 +1,12 @@
 //! Credit between us and the peer for one channel, in bytes (RFC 4254 §5.2).
 //!
 //! The peer may send what we granted. We grant again only when bytes were *consumed*, not when they
-//! arrived, so a slow reader slows its own sender and nothing else.
+//! arrived, so a slow reader slows its own sender and nothing else. How much there is to grant in all
+//! says `growth.rs`.
 
+use std::time::{Duration, Instant};
+
+use super::growth::Growth;
 use crate::error::PeerError;
 use crate::limits::WINDOW_GRANT_LEN;
 
@@ -15,17 +19,25 @@ pub(crate) struct ReceiveWindow {
     /// Consumed and not yet given back.
     owed: u32,
     grant_len: u32,
+    growth: Growth,
 }
 
 impl ReceiveWindow {
-    pub fn new(len: u32) -> Self {
-        Self { len, left: len, owed: 0, grant_len: WINDOW_GRANT_LEN.min(len / 4).max(1) }
+    pub fn new(len: u32, growth: Growth) -> Self {
+        let grant_len = WINDOW_GRANT_LEN.min(len / 4).max(1);
+        Self { len, left: len, owed: 0, grant_len, growth }
+    }
+
+    /// Bytes granted in all.
+    pub fn len(&self) -> u32 {
+        self.len
     }
 
     /// `len` bytes arrived.
-    pub fn receive(&mut self, len: usize) -> Result<(), PeerError> {
+    pub fn receive(&mut self, len: usize, now: Instant) -> Result<(), PeerError> {
         let len = u32::try_from(len).map_err(|_| PeerError::WindowExceeded)?;
         self.left = self.left.checked_sub(len).ok_or(PeerError::WindowExceeded)?;
+        self.growth.received(len, now);
         Ok(())
     }
 
@@ -33,14 +45,20 @@ impl ReceiveWindow {
     ///
     /// More than was received counts as what was received: a number may be open again when somebody
     /// reports bytes of the channel that had it before, and no window may grow by that.
-    pub fn consume(&mut self, len: usize) -> Option<u32> {
+    ///
+    /// `round_trip` is the shortest one that the connection has seen.
+    pub fn consume(&mut self, len: usize, round_trip: Duration, now: Instant) -> Option<u32> {
         let unconsumed = self.len - self.left - self.owed;
-        self.owed += u32::try_from(len).unwrap_or(u32::MAX).min(unconsumed);
+        let len = u32::try_from(len).unwrap_or(u32::MAX).min(unconsumed);
+        let more = self.growth.consumed(len, self.len, round_trip, now);
+        self.len += more;
+        self.owed += len + more;
         if self.owed < self.grant_len {
             return None;
         }
         let grant = std::mem::take(&mut self.owed);
         self.left += grant;
+        self.growth.granted(grant, now);
         Some(grant)
     }
 }
@@ -75,11 +93,32 @@ impl SendWindow {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::channel::WindowBudget;
+
+    /// A window that does not grow.
+    struct Fixed(ReceiveWindow, Instant);
+
+    impl Fixed {
+        fn new(len: u32) -> Self {
+            let growth = Growth::new(len, len, Arc::new(WindowBudget::new(0)));
+            Self(ReceiveWindow::new(len, growth), Instant::now())
+        }
+
+        fn receive(&mut self, len: usize) -> Result<(), PeerError> {
+            self.0.receive(len, self.1)
+        }
+
+        fn consume(&mut self, len: usize) -> Option<u32> {
+            self.0.consume(len, Duration::MAX, self.1)
+        }
+    }
 
     #[test]
     fn credit_returns_when_bytes_are_consumed_not_when_they_arrive() {
-        let mut window = ReceiveWindow::new(1000);
+        let mut window = Fixed::new(1000);
         window.receive(1000).unwrap();
         assert_eq!(window.receive(1), Err(PeerError::WindowExceeded));
         assert_eq!(window.consume(249), None);
@@ -90,9 +129,9 @@ mod tests {
 
     #[test]
     fn bytes_consumed_twice_or_of_another_channel_make_no_window_larger() {
-        let mut window = ReceiveWindow::new(u32::MAX);
+        let mut window = Fixed::new(u32::MAX);
         assert_eq!(window.consume(usize::MAX), None);
-        let mut window = ReceiveWindow::new(1000);
+        let mut window = Fixed::new(1000);
         window.receive(600).unwrap();
         assert_eq!(window.consume(5000), Some(600));
         assert_eq!(window.consume(5000), None);
@@ -102,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_window_of_one_byte_still_moves() {
-        let mut window = ReceiveWindow::new(1);
+        let mut window = Fixed::new(1);
         for _ in 0..5 {
             window.receive(1).unwrap();
             assert_eq!(window.consume(1), Some(1));

@@ -57,7 +57,7 @@ impl Connection {
             (DATA_HEAD_LEN, decode_data(r).map_err(Error::malformed("CHANNEL_DATA"))?)
         };
         let (id, channel) = self.channels.named(recipient)?;
-        match channel.receive_data(data.len())? {
+        match channel.receive_data(data.len(), self.now)? {
             Arrival::Drop => return Ok(Step::Handled),
             Arrival::Deliver => {}
         }
@@ -103,6 +103,8 @@ impl Connection {
                     .map_err(Error::malformed("CHANNEL_OPEN_CONFIRMATION"))?;
                 let (id, channel) = self.channels.opening(confirmation.recipient)?;
                 channel.open(confirmation.sender, confirmation.window, confirmation.packet_len_max);
+                let asked = channel.answer_awaited_since.take();
+                self.channels.answered(asked, self.now);
                 self.events.push_back(Event::ChannelOpened(id));
                 Ok(())
             }
@@ -139,6 +141,8 @@ impl Connection {
             // An answer more than there were questions is ignored.
             if channel.answers_awaited > 0 {
                 channel.answers_awaited -= 1;
+                let asked = channel.answer_awaited_since.take();
+                self.channels.answered(asked, self.now);
                 let accepted = number == CHANNEL_SUCCESS;
                 self.events.push_back(Event::ChannelRequestDone { channel: id, accepted });
             }
@@ -199,6 +203,8 @@ impl Connection {
                     window: self.channels.window_len(),
                     packet_len_max: CHANNEL_PACKET_LEN,
                 };
+                // Clients say at once what they have opened it for.
+                self.await_answer(id);
                 self.events.push_back(Event::ChannelOpened(id));
                 self.send_with(out, |p| confirmation.encode(p))
             }
@@ -211,6 +217,11 @@ impl Connection {
     fn handle_request(&mut self, request: Request, out: &mut OutputBuffer) -> Result<(), Error> {
         let is_server = matches!(self.config, Config::Server(_));
         let Request { recipient, want_reply, request } = request;
+        let (_, channel) = self.channels.named(recipient)?;
+        if is_server {
+            let asked = channel.answer_awaited_since.take();
+            self.channels.answered(asked, self.now);
+        }
         let (id, channel) = self.channels.named(recipient)?;
         if channel.arrival() == Arrival::Drop {
             return Ok(());
@@ -336,8 +347,9 @@ impl Connection {
 
     /// `len` bytes of received data were used up: credit goes back to the peer.
     pub fn consume(&mut self, id: ChannelId, len: usize, out: &mut OutputBuffer) {
+        let round_trip = self.channels.round_trip();
         let Some(channel) = self.channels.get_mut(id) else { return };
-        let Some(grant) = channel.receive.consume(len) else { return };
+        let Some(grant) = channel.receive.consume(len, round_trip, self.now) else { return };
         if let Some(recipient) = channel.recipient() {
             self.send_or_fail(out, |p| encode_window_adjust(p, recipient, grant));
         }
@@ -423,6 +435,7 @@ impl Connection {
             return None;
         }
         let id = self.channels.add(None)?;
+        self.await_answer(id);
         let open = Open {
             kind,
             sender: id.0,
@@ -465,7 +478,22 @@ impl Connection {
         let Some(channel) = self.channels.get_mut(id) else { return };
         let Some(recipient) = channel.recipient() else { return };
         channel.answers_awaited += u32::from(want_reply);
+        if want_reply {
+            self.await_answer(id);
+        }
         self.send_or_fail(out, |p| encode_request(p, recipient, kind, want_reply, fields));
+    }
+
+    /// The peer will answer what is sent now: when, tells how far away it is.
+    fn await_answer(&mut self, id: ChannelId) {
+        if let Some(channel) = self.channels.get_mut(id) {
+            channel.answer_awaited_since.get_or_insert(self.now);
+        }
+    }
+
+    /// The data that the peer may send ahead on a channel now, in bytes; 0 if there is no such channel.
+    pub fn window_len(&self, id: ChannelId) -> u32 {
+        self.channels.get(id).map_or(0, |channel| channel.receive.len())
     }
 
     /// Sends; if so much is held back that the peer must be stalling us, the connection ends.

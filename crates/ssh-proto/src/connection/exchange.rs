@@ -67,9 +67,13 @@ impl Connection {
         if self.phase != Phase::Open || !self.kex.is_idle() {
             return false;
         }
-        let bytes = self.writer.bytes_since_keys().max(self.reader.bytes_since_keys());
+        let bytes_max = self.config.common().rekey_bytes;
         let packets = self.writer.packets_since_keys().max(self.reader.packets_since_keys());
-        bytes >= self.config.common().rekey_bytes || packets >= REKEY_PACKETS
+        // Whoever asks may send no data until the other has answered. So the one who receives asks
+        // first: the sender then pauses for one round trip and not for two.
+        self.writer.bytes_since_keys() >= bytes_max
+            || self.reader.bytes_since_keys() >= bytes_max - bytes_max / 8
+            || packets >= REKEY_PACKETS
     }
 
     /// Messages 20 to 49; `phase.rs` let nothing else through.

@@ -47,6 +47,8 @@ pub struct Connection {
     channels: Channels,
     globals: Globals,
     timers: Timers,
+    /// The time of the last call that brought it.
+    now: Instant,
     events: VecDeque<Event<'static>>,
     /// What the application must answer before anything else is read.
     question: Option<Question>,
@@ -99,7 +101,7 @@ impl Connection {
         out: &mut OutputBuffer,
     ) -> Self {
         let auth = Auth::Server(AuthServer::new(config.auth_failures_max));
-        let channels = Channels::new(config.channels_max, config.common.window_len);
+        let channels = Channels::new(config.channels_max, &config.common);
         let login_grace = Some(config.login_grace);
         Self::new(Config::Server(config), auth, channels, login_grace, random, now, out)
     }
@@ -112,7 +114,7 @@ impl Connection {
         out: &mut OutputBuffer,
     ) -> Self {
         let auth = Auth::Client(AuthClient::new(config.user.clone()));
-        let channels = Channels::new(limits::CHANNELS_MAX, config.common.window_len);
+        let channels = Channels::new(limits::CHANNELS_MAX, &config.common);
         let login_grace = config.login_grace;
         Self::new(Config::Client(config), auth, channels, login_grace, random, now, out)
     }
@@ -143,6 +145,7 @@ impl Connection {
             channels,
             globals: Globals::default(),
             timers,
+            now,
             events: VecDeque::new(),
             question: None,
             channel_answers_due: 0,
@@ -167,6 +170,7 @@ impl Connection {
         input: &'i mut InputBuffer,
         out: &mut OutputBuffer,
     ) -> Result<Option<Event<'i>>, Error> {
+        self.now = now;
         let data = loop {
             if let Some(event) = self.events.pop_front() {
                 return Ok(Some(event));
@@ -250,6 +254,7 @@ impl Connection {
             if !self.ident.handle_input(input, skip_lines)? {
                 return Ok(Step::NeedInput);
             }
+            self.channels.peer_is(self.ident.their_software());
             self.phase = Phase::InitialKex;
         }
         let len_max = match self.phase {

@@ -98,6 +98,7 @@ impl Connection {
     /// # Errors
     /// A deadline passed: the connection is over, our DISCONNECT is in `out`.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut OutputBuffer) -> Result<(), Error> {
+        self.now = now;
         if self.phase == Phase::Ended {
             return Ok(());
         }
