@@ -13,7 +13,7 @@ use sterna_ssh_proto::{
     AuthAnswer, AuthMethod, AuthRequest, ChannelId, ChannelRequest, Error, Event, Reason,
     SignRequest,
 };
-use sterna_ssh_tokio::{Link, Service};
+use sterna_ssh_tokio::{Link, Service, Turns};
 use tokio::time::{Sleep, sleep_until};
 
 use crate::authenticate::{Account, Authenticator, InvalidUser, Judgement, Peer, StorageOf, judge};
@@ -62,6 +62,7 @@ pub(crate) struct ServerConnection {
     connected: Instant,
     unauthenticated: Option<Unauthenticated>,
     channels: BTreeMap<ChannelId, Channel>,
+    turns: Turns,
     shutdown: ShutdownWatch,
 }
 
@@ -93,6 +94,7 @@ impl ServerConnection {
             connected: Instant::now(),
             unauthenticated: Some(unauthenticated),
             channels: BTreeMap::new(),
+            turns: Turns::default(),
             shutdown,
         }
     }
@@ -280,9 +282,7 @@ impl Service for ServerConnection {
         while let Some((_, signature)) = self.signatures.take_done() {
             link.connection.answer_signature(signature.flatten(), link.now, link.output)?;
         }
-        for (id, program) in &mut self.channels {
-            program.poll(*id, cx, link);
-        }
+        self.turns.serve_each(&mut self.channels, |id, program| program.poll(id, cx, link));
         let leaves = match self.shutdown.poll(cx) {
             Phase::Serving => false,
             Phase::Finishing => {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sterna_ssh_crypto::SystemRandom;
 use sterna_ssh_proto::ServerConfig;
-use sterna_ssh_tokio::Driver;
+use sterna_ssh_tokio::{Driver, prepare_socket};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -121,8 +121,8 @@ impl Server {
             self.defence.log_drop(source.ip(), DropReason::ServerFull, now);
             return;
         };
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(%source, %error, "no TCP_NODELAY");
+        if let Err(error) = prepare_socket(&socket) {
+            tracing::debug!(%source, %error, "socket option refused");
         }
         let visit = Visit::new(Arc::clone(&self.defence), source.ip(), &admission);
         let service =

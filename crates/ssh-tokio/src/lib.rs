@@ -6,6 +6,10 @@
 
 mod driver;
 mod service;
+mod socket;
+mod turns;
 
 pub use driver::{DriveError, Driver, End};
 pub use service::{Link, Service};
+pub use socket::prepare_socket;
+pub use turns::Turns;

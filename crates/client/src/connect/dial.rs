@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use sterna_ssh_tokio::prepare_socket;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -44,8 +45,7 @@ async fn dial_once(settings: &HostSettings) -> Result<TcpStream, Error> {
     };
     let stream = timeout(settings.connect_timeout, attempt).await;
     let stream = stream.map_err(|_| timed_out(settings, "no address answers"))??;
-    // Small requests must not wait for the acknowledgement of earlier ones.
-    let _ = stream.set_nodelay(true);
+    let _ = prepare_socket(&stream);
     Ok(stream)
 }
 

@@ -4,7 +4,7 @@
 //! a [`Command`]; nothing here waits. Credit goes back as soon as bytes are in the buffer of whoever
 //! asked for them: what the server may send is bounded by what was requested.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -15,7 +15,7 @@ use sterna_ssh_proto::{
     ChannelId, ChannelRequest, ClientAuth, Error as SshError, Event, Prompts, Reason,
     SessionBinding,
 };
-use sterna_ssh_tokio::{Link, Service};
+use sterna_ssh_tokio::{Link, Service, Turns};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -102,7 +102,8 @@ pub(crate) struct ClientService {
     host_key: Option<Vec<u8>>,
     banner_len: usize,
     announced: bool,
-    channels: HashMap<ChannelId, Channel>,
+    channels: BTreeMap<ChannelId, Channel>,
+    turns: Turns,
     check: Pin<Box<Sleep>>,
     end: Arc<OnceLock<String>>,
 }
@@ -140,7 +141,8 @@ impl ClientService {
             host_key: None,
             banner_len: 0,
             announced: false,
-            channels: HashMap::new(),
+            channels: BTreeMap::new(),
+            turns: Turns::default(),
             check: Box::pin(sleep(SILENCE_CHECK_PERIOD)),
             end,
         }
@@ -151,7 +153,7 @@ impl ClientService {
         let _ = self.end.set(why.to_owned());
         let why = self.end.get().cloned().unwrap_or_default();
         let error = Error::Interrupted { doing: "use the connection", why };
-        for (_, channel) in self.channels.drain() {
+        for (_, channel) in std::mem::take(&mut self.channels) {
             match channel {
                 Channel::Sftp { mut engine, opened, .. } => {
                     engine.fail(&error);
@@ -475,9 +477,7 @@ impl Service for ClientService {
             }
         }
         self.check_silence(cx, link);
-        for (id, channel) in &mut self.channels {
-            Self::pump(channel, *id, cx, link);
-        }
+        self.turns.serve_each(&mut self.channels, |id, channel| Self::pump(channel, id, cx, link));
         if self.commands_ended && self.channels.values().all(|c| matches!(c, Channel::Closing)) {
             link.connection.disconnect(Reason::ByApplication, "", link.output);
         }
