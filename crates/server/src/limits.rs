@@ -30,6 +30,9 @@ pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Requests that one READ or WRITE job serves at most.
 pub const BATCH_REQUESTS_MAX: usize = 64;
 
+/// Bytes that READs of one handle get before another handle has its turn: one batch.
+pub const READ_TURN_BYTES: usize = BATCH_BYTES_MAX;
+
 /// Open handles of one session.
 pub const HANDLES_MAX: usize = 1000;
 
@@ -76,6 +79,10 @@ pub const SPARE_FRAMES_MAX: usize = 32;
 
 /// Capacity of one big buffer: a batch and the headers around it.
 pub const BUFFER_LEN: usize = BATCH_BYTES_MAX + 4096;
+
+/// Memory for bytes that wait to be looked at which a session keeps when none do, in bytes: a channel's
+/// first window.
+pub const BACKLOG_KEPT_LEN: usize = 2 * 1024 * 1024;
 
 /// Threads of the I/O pool when nothing is configured: at least this many, because disks answer
 /// in parallel even where the machine has one core.

@@ -156,6 +156,51 @@ fn a_peer_that_asks_and_never_reads_stays_bounded() {
     assert!(resources.buffers.in_use() < 20);
 }
 
+/// Goal: a look at a name during a download does not wait for all that the download has asked for.
+/// Method: 200 READs of 200 kB are asked before a STAT; the peer takes 300 kB at a time.
+#[test]
+fn a_stat_overtakes_reads_that_wait_for_room() {
+    let resources = Resources::new(2);
+    let backend = Arc::new(Memory::new());
+    let mut peer = Peer::with(backend, SessionPolicy::default(), &resources, usize::MAX, 300_000);
+    peer.put(b"/f", &pattern(200_000));
+    let handle = peer.open(b"/f", OpenFlags::READ).handle();
+    let reads: Vec<_> =
+        (0..200).map(|_| peer.send(Read { handle: &handle, offset: 0, len: 200_000 })).collect();
+    let stat = peer.send(Stat { path: b"/f" });
+
+    peer.wait_until(|peer| peer.answers.len() == 201);
+
+    let at = peer.answers.iter().position(|answer| answer.id == stat).unwrap();
+    assert!(at <= 10, "behind {at} blocks");
+    let order: Vec<_> = peer.answers.iter().map(|a| a.id).filter(|id| *id != stat).collect();
+    assert_eq!(order, reads, "the blocks themselves stay in order");
+}
+
+/// Goal: neither do a few bytes of one file wait for all that was asked of another.
+#[test]
+fn a_small_read_overtakes_reads_of_another_handle_and_none_of_its_own() {
+    let resources = Resources::new(2);
+    let backend = Arc::new(Memory::new());
+    let mut peer = Peer::with(backend, SessionPolicy::default(), &resources, usize::MAX, 300_000);
+    peer.put(b"/large", &pattern(200_000));
+    peer.put(b"/small", &pattern(100));
+    let large = peer.open(b"/large", OpenFlags::READ).handle();
+    let small = peer.open(b"/small", OpenFlags::READ).handle();
+    for _ in 0..100 {
+        peer.send(Read { handle: &large, offset: 0, len: 200_000 });
+    }
+    let looks: Vec<_> =
+        (0..5).map(|n| peer.send(Read { handle: &small, offset: n * 10, len: 10 })).collect();
+
+    peer.wait_until(|peer| peer.answers.len() == 105);
+
+    let place = |id: &u32| peer.answers.iter().position(|answer| answer.id == *id).unwrap();
+    let places: Vec<_> = looks.iter().map(place).collect();
+    assert!(places[4] <= 15, "{places:?}");
+    assert!(places.is_sorted(), "{places:?}");
+}
+
 #[test]
 fn the_end_of_input_lets_everything_finish_and_then_reports_zero() {
     let mut peer = Peer::on_memory();

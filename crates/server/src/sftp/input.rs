@@ -7,7 +7,7 @@ use sterna_sftp_proto::frame::{FrameAssembler, FrameError};
 use sterna_sftp_proto::server::PeerError;
 
 use crate::buffers::BufferPool;
-use crate::limits::{SPARE_FRAME_LEN, SPARE_FRAMES_MAX};
+use crate::limits::{BACKLOG_KEPT_LEN, SPARE_FRAME_LEN, SPARE_FRAMES_MAX};
 
 /// The input side of one session.
 pub(super) struct Input {
@@ -100,6 +100,10 @@ impl Input {
         self.used = used;
         if self.is_drained() {
             self.backlog.clear();
+            // A large window's worth may have waited here; that need not stay.
+            if self.backlog.capacity() > BACKLOG_KEPT_LEN {
+                self.backlog = Vec::new();
+            }
             self.used = 0;
         } else if self.used > self.backlog.len() / 2 {
             self.backlog.drain(..self.used);

@@ -2,17 +2,23 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use sterna_sftp_proto::messages::Read;
 use sterna_sftp_proto::order::{Class, Order, Ticket};
+use sterna_sshwire::Reader;
 
-use crate::limits::{REQUEST_BYTES_MAX, REQUESTS_MAX};
+use super::handles::HandleId;
+use super::session::HEAD_LEN;
+use crate::limits::{READ_TURN_BYTES, REQUEST_BYTES_MAX, REQUESTS_MAX};
 
 /// The requests of one session that wait or run.
 pub(super) struct Requests {
     order: Order,
     /// What waits or runs, by its slot in `order`.
     works: Vec<Option<Work>>,
-    /// A request that is its turn and that nothing but a full queue holds up.
-    held: Option<Ticket>,
+    /// Requests whose turn it is and that nothing but full queues holds up: READs, which wait for room
+    /// for their data, and all others, which do not wait behind those.
+    ready_reads: ReadLine,
+    ready: VecDeque<Ticket>,
     /// The newest WRITEs of a handle, as long as further ones may still join them.
     joinable: HashMap<u64, usize>,
     /// The emptied list of a run, to be used again.
@@ -41,7 +47,8 @@ impl Requests {
         Self {
             order: Order::new(REQUESTS_MAX),
             works: Vec::new(),
-            held: None,
+            ready_reads: ReadLine::default(),
+            ready: VecDeque::new(),
             joinable: HashMap::new(),
             spare_run: VecDeque::new(),
             writes: 0,
@@ -104,14 +111,33 @@ impl Requests {
         slot
     }
 
-    /// The next request whose turn it is.
+    /// The next request whose turn it is, READs aside.
     pub(super) fn next_ready(&mut self) -> Option<Ticket> {
-        self.held.take().or_else(|| self.order.next_ready())
+        while let Some(ticket) = self.order.next_ready() {
+            match self.frame(&ticket).and_then(as_read) {
+                Some(read) => {
+                    let read = ReadyRead { handle: number_of(read.handle), len: read.len, ticket };
+                    self.ready_reads.waiting.push_back(read);
+                }
+                None => self.ready.push_back(ticket),
+            }
+        }
+        self.ready.pop_front()
+    }
+
+    /// The next READ whose turn it is: those of one handle in the order of arrival.
+    pub(super) fn next_ready_read(&mut self) -> Option<Ticket> {
+        self.ready_reads.next()
     }
 
     /// Takes a ticket back: it is the next one again.
     pub(super) fn hold(&mut self, ticket: Ticket) {
-        self.held = Some(ticket);
+        self.ready.push_front(ticket);
+    }
+
+    /// As [`Requests::hold`], for a READ.
+    pub(super) fn hold_read(&mut self, ticket: Ticket) {
+        self.ready_reads.held = Some(ticket);
     }
 
     /// The frame behind a ticket; `None` for a run of WRITEs.
@@ -157,4 +183,51 @@ impl Requests {
     pub(super) fn done(&mut self, ticket: Ticket) {
         self.order.done(ticket);
     }
+}
+
+/// READs that wait for room. Handles take turns, so that a few bytes of one file do not wait behind all
+/// that was asked of another.
+#[derive(Default)]
+struct ReadLine {
+    waiting: VecDeque<ReadyRead>,
+    /// The one that comes next in any case.
+    held: Option<Ticket>,
+    /// Whose turn it is, and the bytes that it has had.
+    handle: u64,
+    had: usize,
+}
+
+struct ReadyRead {
+    handle: u64,
+    len: u32,
+    ticket: Ticket,
+}
+
+impl ReadLine {
+    fn next(&mut self) -> Option<Ticket> {
+        if let Some(ticket) = self.held.take() {
+            return Some(ticket);
+        }
+        let stays = self.had < READ_TURN_BYTES;
+        let at = self.waiting.iter().position(|read| (read.handle == self.handle) == stays);
+        let ReadyRead { handle, len, ticket } = self.waiting.remove(at.unwrap_or(0))?;
+        if handle != self.handle || !stays {
+            (self.handle, self.had) = (handle, 0);
+        }
+        self.had += len as usize;
+        Some(ticket)
+    }
+}
+
+/// The READ in a frame; `None` for every other request.
+pub(super) fn as_read(frame: &[u8]) -> Option<Read<'_>> {
+    if frame.first() != Some(&Read::TYPE) {
+        return None;
+    }
+    Read::decode(&mut Reader::new(frame.get(HEAD_LEN..)?)).ok()
+}
+
+/// Tells handles apart; one that cannot be ours has any number.
+fn number_of(handle: &[u8]) -> u64 {
+    HandleId::from_wire(handle).map_or(0, |id| u64::from_be_bytes(id.to_wire()))
 }

@@ -14,7 +14,7 @@ use super::finish::{Hashing, Opens, Running};
 use super::handles::HandleId;
 use super::read::{self, ReadBatch, ReadPart, ReadPlan, ReadReply, Tried};
 use super::reply::Answer;
-use super::requests::{Work, WriteRun};
+use super::requests::{Work, WriteRun, as_read};
 use super::session::{HEAD_LEN, SftpSession};
 use super::sink::Sink;
 use super::table::{self, Outcome, Serving, Slices, Start};
@@ -24,23 +24,37 @@ use crate::limits::{
 };
 
 impl SftpSession {
-    /// Starts what may start, in order, as long as the queues have room.
+    /// Starts what may start, in order, as long as the queues have room. READs wait for room in a line
+    /// of their own: whoever looks at a directory during a download does not wait for the download.
     pub(super) fn start_ready(&mut self, sink: &mut dyn Sink) -> bool {
         let mut moved = false;
-        while let Some(ticket) = self.requests.next_ready() {
+        loop {
+            while let Some(ticket) = self.requests.next_ready() {
+                if !self.may_start(&ticket, sink) {
+                    self.requests.hold(ticket);
+                    break;
+                }
+                moved = true;
+                self.start_ticket(ticket, sink);
+            }
+            let Some(ticket) = self.requests.next_ready_read() else { break };
             if !self.may_start(&ticket, sink) {
-                self.requests.hold(ticket);
+                self.requests.hold_read(ticket);
                 break;
             }
             moved = true;
-            match self.requests.take(&ticket) {
-                Some(Work::Request { id, frame }) => self.start(id, frame, ticket, sink),
-                Some(Work::Writes(run)) => self.start_writes(run, ticket),
-                None => self.requests.done(ticket),
-            }
+            self.start_ticket(ticket, sink);
         }
         self.send_read_batch();
         moved
+    }
+
+    fn start_ticket(&mut self, ticket: Ticket, sink: &mut dyn Sink) {
+        match self.requests.take(&ticket) {
+            Some(Work::Request { id, frame }) => self.start(id, frame, ticket, sink),
+            Some(Work::Writes(run)) => self.start_writes(run, ticket),
+            None => self.requests.done(ticket),
+        }
     }
 
     /// Whether the queues have room for what the request will bring.
@@ -276,12 +290,4 @@ fn hashed(request: &Request<'_>) -> Option<HandleId> {
         Extended::Md5HashHandle(message) => HandleId::from_wire(message.handle),
         _ => None,
     }
-}
-
-/// The READ in a frame; `None` for every other request.
-fn as_read(frame: &[u8]) -> Option<Read<'_>> {
-    if frame.first() != Some(&Read::TYPE) {
-        return None;
-    }
-    Read::decode(&mut Reader::new(frame.get(HEAD_LEN..)?)).ok()
 }
