@@ -138,10 +138,16 @@ pub const REOPEN_TIME_MAX: Duration = Duration::from_secs(10);
 
 // ---- transfers ----
 
-/// Bytes in flight when a transfer begins: fills 100 ms at 40 MB/s.
-pub const WINDOW_START_LEN: usize = 4 << 20;
-/// Bytes in flight at most: 100 ms at 160 MB/s (CLT-3; above it OpenSSH servers collapse).
-pub const WINDOW_MAX_LEN: usize = 16 << 20;
+/// Bytes of a file in flight when its transfer begins: two round trips later it is eight times as much.
+pub const WINDOW_START_LEN: usize = 2 << 20;
+/// Bytes of a file in flight at most: twice 1 Gbit/s and 130 ms, as [`ssh-proto`'s
+/// window](sterna_ssh_proto::limits::WINDOW_LEN_MAX).
+pub const WINDOW_MAX_LEN: usize = 32 << 20;
+/// Bytes of a file in flight at least: two of the largest requests.
+pub const WINDOW_LEN_MIN: usize = 2 * IO_LEN_MAX as usize;
+/// So much time is worked ahead at least, however short the path: the server's disk, our own and the
+/// processor pause for milliseconds.
+pub const WINDOW_QUEUE_TIME_MIN: Duration = Duration::from_millis(10);
 /// Buffers kept for reuse; with [`IO_LEN_MAX`] each this is the largest window.
 pub const POOL_BUFFERS_MAX: usize = WINDOW_MAX_LEN / IO_LEN_MAX as usize + 2;
 /// SFTP channels of one transfer; OpenSSH's `MaxSessions` allows ten channels, and commands need one.

@@ -271,7 +271,7 @@ impl Transfer {
     }
 
     fn context(&self, journals: Option<Arc<LocalDir>>) -> Arc<Context> {
-        let budget = 2 * self.options.window_max / BUDGET_UNIT;
+        let budget = self.options.window_max / BUDGET_UNIT;
         Arc::new(Context {
             lanes: Lanes::new(
                 Connection { sftp: self.sftp.clone(), session: self.session.clone() },
