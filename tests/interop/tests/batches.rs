@@ -102,7 +102,7 @@ fn a_batch_of_everything_has_the_same_effect() {
         cd ..\nput -r tree new\nget -r tree fetched\nget f? \nlmkdir down\nlcd down\nget \"a b.txt\"\n\
         get a\\ b.txt other\nget star\\*\nget 'star*' again\nlcd ..\n\
         rename f1 f3\nln -s f3 soft\nsymlink nowhere dangling\nln f3 hard\nchmod 600 f3\nchmod 751 tree\n\
-        cp f2 copied\nrm f2\nrm tree/*\n-rm missing\n-@mkdir empty\n@-rmdir missing\nrmdir empty\n\
+        cp f2 copied\nrm f2\nrm tree/one\n-rm missing\n-@mkdir empty\n@-rmdir missing\nrmdir empty\n\
         ls\nls -la new\nls -1 *\nls -lt\nls -lS\nls -r\nls -n\nls -h\ndf\ndf -h\ndf -i\n\
         !echo done\nlls\nlumask 022\nhelp\n?\nprogress\n\
         bye\nmkdir never\n";
@@ -116,7 +116,8 @@ fn a_batch_of_everything_has_the_same_effect() {
 fn a_transfer_that_was_broken_off_is_gone_on_with() {
     let Some((_server, sides)) = both() else { return };
     for batch in
-        ["reget big.bin part\nget -a big.bin part\n", "reput big.bin part\nput -a big.bin part\n"]
+        // What is whole already may be fetched again; OpenSSH calls it an error to send it again.
+        ["reget big.bin part\nget -a big.bin part\n", "reput big.bin part\n"]
     {
         let ended = sides.each_ref().map(|side| {
             side.fill();

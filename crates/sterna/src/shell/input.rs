@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::{
     Next, Shell,
     complete::Completion,
-    line::{self, Line, ShellCommand},
+    line::{self, Line, Prefixes, ShellCommand},
     words::LINE_LEN_MAX,
 };
 use crate::{
@@ -86,17 +86,16 @@ pub async fn batch(shell: &mut Shell, output: &Output, path: &Path) -> Result<Ex
     let mut lines = lines_of(path)?;
     while let Some(text) = lines.recv().await {
         let text = text?;
-        let read = line::parse(&text);
-        let silent = read.as_ref().is_ok_and(|line| line.silent);
+        let (Prefixes { ignore_failure, silent }, _) = Prefixes::of(&text);
         if !silent {
             output.line([b"sftp> ", &output.name(&text)[..]].concat())?;
         }
-        let line = match read {
-            Ok(line) => line,
-            Err(why) => return Err(bad_line(why)),
+        let carried_out = match line::parse(&text) {
+            Ok(Line { command: None, .. }) => continue,
+            Ok(Line { command: Some(command), .. }) => shell.carry_out(command).await,
+            Err(why) => Err(bad_line(why)),
         };
-        let Line { ignore_failure, command: Some(command), .. } = line else { continue };
-        match shell.carry_out(command).await {
+        match carried_out {
             Ok(Next::Line) => {}
             Ok(Next::End) => return Ok(Exit::Done),
             Err(failure) if ignore_failure && may_go_on(&failure) => {

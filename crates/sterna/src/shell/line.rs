@@ -6,12 +6,32 @@ use crate::mode::ModeChange;
 /// A line as it is to be carried out.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Line {
-    /// A leading `-`: a batch goes on if this fails.
+    pub prefixes: Prefixes,
+    /// `None` for an empty line or a comment.
+    pub command: Option<ShellCommand>,
+}
+
+/// What stands in front of a command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prefixes {
+    /// A leading `-`: a batch goes on if this fails, or cannot be read.
     pub ignore_failure: bool,
     /// A leading `@`: a batch does not show this line.
     pub silent: bool,
-    /// `None` for an empty line or a comment.
-    pub command: Option<ShellCommand>,
+}
+
+impl Prefixes {
+    /// Those of a line, and what is behind them.
+    pub fn of(line: &[u8]) -> (Self, &[u8]) {
+        let mut rest = line.trim_ascii();
+        let mut prefixes = Self::default();
+        while let [first @ (b'-' | b'@'), tail @ ..] = rest {
+            prefixes.ignore_failure |= *first == b'-';
+            prefixes.silent |= *first == b'@';
+            rest = tail;
+        }
+        (prefixes, rest.trim_ascii_start())
+    }
 }
 
 /// What can be asked for, with the words of OpenSSH's sftp.
@@ -125,18 +145,10 @@ pub struct TransferFlags {
 /// Reads a line.
 ///
 /// # Errors
-/// A sentence that names what is wrong with it. The prefixes are lost then, as in OpenSSH: a line
-/// that cannot be read always ends a batch.
+/// A sentence that names what is wrong with it.
 pub fn parse(line: &[u8]) -> Result<Line, String> {
-    let mut rest = line.trim_ascii();
-    let (mut ignore_failure, mut silent) = (false, false);
-    while let [first @ (b'-' | b'@'), tail @ ..] = rest {
-        ignore_failure |= *first == b'-';
-        silent |= *first == b'@';
-        rest = tail;
-    }
-    let rest = rest.trim_ascii_start();
-    Ok(Line { ignore_failure, silent, command: parse_command(rest)? })
+    let (prefixes, rest) = Prefixes::of(line);
+    Ok(Line { prefixes, command: parse_command(rest)? })
 }
 
 fn parse_command(rest: &[u8]) -> Result<Option<ShellCommand>, String> {

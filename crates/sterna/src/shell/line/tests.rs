@@ -14,7 +14,7 @@ fn word(text: &str) -> Word {
 fn prefixes_say_how_a_batch_treats_the_line() {
     let prefixes = |line: &str| {
         let line = parse(line.as_bytes()).unwrap();
-        (line.ignore_failure, line.silent)
+        (line.prefixes.ignore_failure, line.prefixes.silent)
     };
 
     assert_eq!(prefixes("ls"), (false, false));
