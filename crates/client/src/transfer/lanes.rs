@@ -185,6 +185,14 @@ impl Lanes {
         state.lanes.iter().map(|lane| lane.sftp.limits().open_handles).min().unwrap_or(0)
     }
 
+    /// Whether one file may be written on several channels at once. Known of OpenSSH, where every channel
+    /// writes into the file itself; elsewhere a handle may have a copy of its own, of which the last one
+    /// that is closed becomes the file.
+    pub(super) fn may_share_files(&self) -> bool {
+        let state = self.state();
+        state.session.as_ref().is_none_or(|session| session.peer_software().starts_with("OpenSSH_"))
+    }
+
     /// Up to `count` lanes that are none of `used`: others that there are, else new channels on the same
     /// connection. Fewer, perhaps none, if the server opens no more.
     pub(super) async fn further(&self, used: &[Sftp], count: usize) -> Vec<Arc<Lane>> {

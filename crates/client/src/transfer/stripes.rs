@@ -52,7 +52,7 @@ impl<'p> Stripes<'p> {
             opening: None,
             looked_at: Instant::now(),
             full: first.sftp().window_full_time(),
-            is_widest: false,
+            is_widest: !context.lanes.may_share_files(),
         }
     }
 
