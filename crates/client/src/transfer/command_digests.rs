@@ -63,20 +63,23 @@ impl CommandDigests {
     /// [`Error::Unsupported`] if the command does not exist or cannot read this file;
     /// [`Error::Cancelled`] if the file whose turn it was to ask went away; [`Error::Interrupted`].
     pub(super) async fn of(&self, session: &Session, path: &[u8]) -> Result<Vec<u8>, Error> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, mut answer) = oneshot::channel();
         let waiting = Waiting { session: Some(session.clone()), path: path.to_vec(), reply };
         self.waiting().push(waiting);
-        // Whoever gets a slot asks for all that wait, which may be others than itself.
-        if let Ok(_slot) = self.slots.acquire().await
-            && !self.waiting().is_empty()
-        {
+        loop {
+            // Whoever gets a slot asks for all that wait, which may be others than itself. Who has its
+            // answer stands in nobody's way: behind it are those who have none.
+            let _slot = tokio::select! {
+                biased;
+                answer = &mut answer => return answer.unwrap_or(Err(Error::Cancelled)),
+                slot = self.slots.acquire() => slot,
+            };
             tokio::time::sleep((self.last_took() / 8).min(GATHER_MAX)).await;
             let began = Instant::now();
             let batch = self.take_batch();
             self.ask(session, batch).await;
             *self.last_took.lock().unwrap_or_else(PoisonError::into_inner) = began.elapsed();
         }
-        answer.await.unwrap_or(Err(Error::Cancelled))
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
@@ -102,6 +105,9 @@ impl CommandDigests {
     }
 
     async fn ask(&self, session: &Session, batch: Vec<Waiting>) {
+        if batch.is_empty() {
+            return;
+        }
         let mut batches = vec![batch];
         while let Some(mut batch) = batches.pop() {
             let paths: Vec<&[u8]> = batch.iter().map(|w| &w.path[..]).collect();
@@ -204,7 +210,13 @@ fn quoted(path: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::mpsc;
+
     use super::*;
+    use crate::session::Command;
+    use crate::{Destination, ExecOutput};
 
     #[test]
     fn no_name_leaves_its_quotes() {
@@ -237,5 +249,46 @@ mod tests {
             .collect();
 
         assert_eq!(sizes, [FILES_MAX, 5, 1, 1]);
+    }
+
+    /// A server whose commands take a second each, and the number of files in each of them.
+    fn server() -> (Session, Arc<Mutex<Vec<usize>>>) {
+        let place = Destination::parse("u@h:").unwrap();
+        let settings = Session::builder(&place).config_file("none").settings().unwrap();
+        let (commands, mut asked) = mpsc::channel(8);
+        let sizes = Arc::new(Mutex::new(Vec::new()));
+        let noted = sizes.clone();
+        tokio::spawn(async move {
+            while let Some(Command::Exec { command, done }) = asked.recv().await {
+                let count = command.iter().filter(|b| **b == b'\'').count() / 2;
+                noted.lock().unwrap().push(count);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let stdout = format!("{}  name\n", "00".repeat(32)).repeat(count).into_bytes();
+                let _ = done.send(Ok(ExecOutput { status: Some(0), stdout, stderr: Vec::new() }));
+            }
+        });
+        (Session::new(commands, Arc::default(), settings, "server".to_owned()), sizes)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn files_that_have_their_digest_keep_no_others_from_being_asked_for_together() {
+        let (session, sizes) = server();
+        let queue = Arc::new(CommandDigests::new(DigestAlgorithm::Sha256));
+        let room = Arc::new(Semaphore::new(2 * FILES_MAX));
+        let mut files = tokio::task::JoinSet::new();
+        for n in 0..8 * FILES_MAX {
+            let (session, queue, room) = (session.clone(), queue.clone(), room.clone());
+            files.spawn(async move {
+                let _room = room.acquire().await;
+                queue.of(&session, format!("f{n}").as_bytes()).await.map(|digest| digest.len())
+            });
+        }
+
+        while let Some(found) = files.join_next().await {
+            assert_eq!(found.unwrap().unwrap(), 32);
+        }
+
+        let sizes = sizes.lock().unwrap();
+        assert!(sizes.len() <= 12, "{sizes:?}");
     }
 }

@@ -138,7 +138,6 @@ impl Upload {
     }
 
     /// `Err` with our digest if the server's is still to be asked for and the file has no name yet.
-
     async fn fill_and_name(
         &self,
         context: &Context,
