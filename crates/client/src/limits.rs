@@ -164,6 +164,8 @@ pub const FILES_WAITING_MAX: usize = 1024;
 pub const DIRS_IN_FLIGHT_MAX: usize = 32;
 /// Entries that one look into a local directory brings.
 pub const LOCAL_BATCH_MAX: usize = 1024;
+/// Times in a row that one request may be refused while nothing else of its file is in flight.
+pub const REFUSED_ALONE_MAX: u32 = 4;
 /// Depth of a tree (CLT-8, as OpenSSH).
 pub const TREE_DEPTH_MAX: usize = 64;
 /// Replies without a byte of data to one read before the file counts as unreadable (CLT-4).

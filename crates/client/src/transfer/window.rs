@@ -59,6 +59,12 @@ impl Window {
         self.len
     }
 
+    /// The server takes less at once.
+    pub(super) fn halve(&mut self) {
+        self.len = (self.len / 2).max(1);
+        self.max = self.len;
+    }
+
     /// `len` bytes were answered.
     pub(super) fn answered(&mut self, len: usize, now: Instant) {
         let round_trip =

@@ -16,6 +16,7 @@ use crate::sftp::{File, Frame, ReplyTo};
 use crate::transfer::passing::Passing;
 use crate::transfer::progress::Event;
 use crate::transfer::ranges::{Done, Ranges};
+use crate::transfer::refusals::Refusals;
 use crate::transfer::sparse::is_zero;
 use crate::transfer::window::Window;
 use crate::transfer::{Context, local};
@@ -24,6 +25,8 @@ struct Flight {
     offset: u64,
     len: u32,
     permit: Option<OwnedSemaphorePermit>,
+    /// Nothing else of this file was in flight when it was sent.
+    alone: bool,
 }
 
 /// The reads and writes of one file.
@@ -43,7 +46,8 @@ pub(super) struct Pump<'p> {
     in_flight: usize,
     /// What is still to be asked for.
     ranges: Ranges,
-    /// Rests of short replies.
+    refusals: Refusals,
+    /// Rests of short replies, and what was refused because of others.
     again: VecDeque<(u64, u32)>,
     /// Up to here the file is believed to go; behind it one request at a time looks for more.
     believed: u64,
@@ -88,6 +92,7 @@ impl<'p> Pump<'p> {
             writes: JoinSet::new(),
             in_flight: 0,
             ranges,
+            refusals: Refusals::default(),
             again: VecDeque::new(),
             believed,
             probing: false,
@@ -129,6 +134,9 @@ impl<'p> Pump<'p> {
     async fn transfer(&mut self) -> Result<u64, Error> {
         self.follow();
         loop {
+            if let Some(pause) = self.refusals.pause() {
+                tokio::time::sleep(pause).await;
+            }
             self.ask_more().await?;
             if self.flights.is_empty() && self.writes.is_empty() && self.again.is_empty() {
                 // Everything that was asked for is written, and the server has said where the end is.
@@ -174,7 +182,8 @@ impl<'p> Pump<'p> {
             let tag = self.next_tag;
             self.next_tag += 1;
             self.in_flight += len as usize;
-            self.flights.insert(tag, Flight { offset, len, permit: Some(permit) });
+            let alone = self.flights.is_empty();
+            self.flights.insert(tag, Flight { offset, len, permit: Some(permit), alone });
             let reply_to = ReplyTo::Tagged(tag, self.replies_in.clone());
             self.remote.sftp().submit(self.remote.read_call(offset, len, reply_to)).await?;
         }
@@ -182,7 +191,19 @@ impl<'p> Pump<'p> {
 
     fn take_reply(&mut self, tag: u64, reply: Result<Frame, Error>) -> Result<(), Error> {
         let Some(mut flight) = self.flights.remove(&tag) else { return Ok(()) };
-        let data = self.remote.read_result(reply?, flight.len)?;
+        let data = match self.remote.read_result(reply?, flight.len) {
+            Ok(data) => data,
+            Err(error) if self.refusals.may_go_again(&error, flight.alone, &mut self.window) => {
+                self.in_flight -= flight.len as usize;
+                match flight.offset >= self.believed {
+                    true => self.probing = false,
+                    false => self.again.push_back((flight.offset, flight.len)),
+                }
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        self.refusals.succeeded();
         let (offset, len) = (flight.offset, data.len());
         self.in_flight -= flight.len as usize - len;
         let was_probe = offset >= self.believed;

@@ -1,7 +1,7 @@
 //! Sends ranges of a file: read ahead, hashed as they pass, many writes in flight, on as many lanes as
 //! make it faster.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
@@ -15,6 +15,7 @@ use crate::sftp::{Buffer, BufferPool, File, Frame, OpenOptions, ReplyTo};
 use crate::transfer::passing::{Passer, Passing};
 use crate::transfer::progress::Event;
 use crate::transfer::ranges::{Done, Ranges};
+use crate::transfer::refusals::Refusals;
 use crate::transfer::resume::Journal;
 use crate::transfer::stripes::Stripes;
 use crate::transfer::window::Window;
@@ -31,6 +32,8 @@ struct Flight {
     len: usize,
     /// Number of its lane.
     lane: usize,
+    /// Nothing else of this file was in flight when it was sent.
+    alone: bool,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -51,6 +54,9 @@ pub(super) struct Pump<'p> {
     in_flight: usize,
     /// What is still to be read.
     ranges: Ranges,
+    /// What was refused because of others, and is read once more.
+    again: VecDeque<(u64, u64)>,
+    refusals: Refusals,
     passing: Option<Passing>,
     done: Done,
     /// Bytes that travelled.
@@ -87,6 +93,8 @@ impl<'p> Pump<'p> {
             reading: None,
             in_flight: 0,
             ranges,
+            again: VecDeque::new(),
+            refusals: Refusals::default(),
             passing,
             done,
             sent: 0,
@@ -101,6 +109,9 @@ impl<'p> Pump<'p> {
         let mut first_error = None;
         loop {
             if first_error.is_none() {
+                if let Some(pause) = self.refusals.pause() {
+                    tokio::time::sleep(pause).await;
+                }
                 self.read_ahead();
             }
             let is_reading = self.reading.is_some();
@@ -144,17 +155,17 @@ impl<'p> Pump<'p> {
             // What is kept between ranges does not come by; it can be hashed at once.
             passing.follow(self.ranges.first().unwrap_or(self.source.size));
         }
-        let Some(next) = self.ranges.front() else { return };
-        let left = next.end - next.start;
+        let next = self.ranges.front().map(|next| next.end - next.start);
+        let Some(left) = self.again.front().map(|(_, len)| *len).or(next) else { return };
         let room = self.window.len().saturating_sub(self.in_flight) as u64;
         let step = self.part.sftp().limits().write_len;
         let worth = u64::from(step).min(left);
         if self.reading.is_some() || (room < worth && self.in_flight > 0) {
             return;
         }
-        let Some((offset, len)) = self.ranges.take(READ_AHEAD_LEN.min(room.max(worth))) else {
-            return;
-        };
+        let again = self.again.pop_front();
+        let next = again.or_else(|| self.ranges.take(READ_AHEAD_LEN.min(room.max(worth))));
+        let Some((offset, len)) = next else { return };
         let (fd, pool) = (self.source.fd.clone(), self.part.sftp().pool().clone());
         let passer = self.passing.as_ref().map(Passing::passer);
         // At most READ_AHEAD_LEN.
@@ -179,7 +190,8 @@ impl<'p> Pump<'p> {
             self.sent += len as u64;
             let reply_to = ReplyTo::Tagged(tag, self.replies_in.clone());
             let (lane, file) = self.stripes.begin(len);
-            self.flights.insert(tag, Flight { offset, len, lane, _permit: permit });
+            let alone = self.flights.is_empty();
+            self.flights.insert(tag, Flight { offset, len, lane, alone, _permit: permit });
             file.sftp().submit(file.write_call(offset, data, reply_to)).await?;
         }
         Ok(())
@@ -192,10 +204,17 @@ impl<'p> Pump<'p> {
         journal: &mut Option<Journal>,
     ) -> Result<(), Error> {
         let Some(flight) = self.flights.remove(&tag) else { return Ok(()) };
-        let Flight { offset, len, lane, .. } = flight;
+        let Flight { offset, len, lane, alone, .. } = flight;
         self.in_flight -= len;
         self.stripes.end(lane, len);
-        self.part.write_result(&reply?)?;
+        match self.part.write_result(&reply?) {
+            Ok(()) => self.refusals.succeeded(),
+            Err(error) if self.refusals.may_go_again(&error, alone, &mut self.window) => {
+                self.again.push_back((offset, len as u64));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
         self.done.add(offset, len as u64);
         self.window.answered(len, Instant::now());
         let done = self.done.contiguous();
