@@ -16,6 +16,7 @@ mod local;
 mod passing;
 mod progress;
 mod ranges;
+mod refusals;
 mod resume;
 mod small;
 mod small_download;

@@ -62,7 +62,8 @@ pub struct Dir {
     handle: Vec<u8>,
     path: Vec<u8>,
     at_end: bool,
-    entries: usize,
+    /// How many there were so far.
+    pub(super) entries: usize,
     empty_batches: usize,
 }
 

@@ -238,6 +238,26 @@ async fn a_directory_that_never_ends_and_never_brings_anything_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_directory_that_never_ends_and_goes_on_bringing_names_is_given_up() {
+    let sftp = against(|mut script| async move {
+        let (_, id, _) = script.request().await;
+        script.reply(102, id, &[0, 0, 0, 1, b'h']).await;
+        loop {
+            let (_, id, _) = script.request().await;
+            script.names(id, &[b"one", b"other"]).await;
+        }
+    })
+    .await;
+    let mut dir = sftp.open_dir("/").await.unwrap();
+    // As if it had brought almost as many as a directory may have.
+    dir.entries = crate::limits::LIST_ENTRIES_MAX - 2;
+
+    assert_eq!(dir.next_batch().await.unwrap().map(|batch| batch.len()), Some(2));
+    let error = dir.next_batch().await.unwrap_err();
+    assert!(matches!(&error, Error::Peer { why } if why.contains("without end")), "{error}");
+}
+
+#[tokio::test]
 async fn a_resolved_path_must_be_exactly_one_usable_name() {
     for names in [&[][..], &[b"a" as &[u8], b"b"], &[b""], &[b"a\0b"]] {
         let sftp = against(move |mut script| async move {

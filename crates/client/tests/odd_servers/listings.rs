@@ -5,7 +5,7 @@ use std::fs;
 use sterna_client::Error;
 use sterna_testkit::sftp::{Named, Odd, OddServer, Request, Tree};
 
-use crate::stage::{Stage, client, write};
+use crate::stage::{Stage, write};
 
 fn listing(names: Vec<Named>) -> OddServer {
     let tree = Tree::new().file("/t/fine", "fine").file("/t/f", "evil").file("/t/d/f", "evil");
@@ -115,25 +115,6 @@ async fn a_directory_without_end_that_brings_nothing_is_given_up() {
         let error = summary.errors[0].1.to_string();
         assert!(error.contains("neither ends nor brings names"), "{error}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_directory_without_end_that_brings_names_is_given_up() {
-    let batch: Vec<_> = (0..20_000).map(|n| Named::file(format!("{n:05}"), 0)).collect();
-    let server =
-        OddServer::new(Tree::new().dir("/t")).on(Request::named("readdir"), Odd::Names(batch));
-    let sftp = client(server).await.unwrap();
-    let mut dir = sftp.open_dir("/t").await.unwrap();
-
-    let error = loop {
-        match dir.next_batch().await {
-            Ok(Some(_)) => {}
-            Ok(None) => panic!("it has no end"),
-            Err(error) => break error,
-        }
-    };
-
-    assert!(matches!(&error, Error::Peer { why } if why.contains("without end")), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
