@@ -37,6 +37,8 @@ pub enum Error {
     VerificationFailed { path: Vec<u8>, why: String },
     /// The source changed while it was being transferred. Exit status 1.
     SourceChanged { path: Vec<u8> },
+    /// A guard kept everything that would have been deleted. Exit status 1.
+    NotDeleted { path: Vec<u8>, why: String },
     /// The caller asked to stop. What is there can be resumed. Exit status 7.
     Cancelled,
 }
@@ -120,6 +122,7 @@ impl Error {
             | Self::Peer { .. }
             | Self::NotSftp { .. }
             | Self::Local { .. }
+            | Self::NotDeleted { .. }
             | Self::SourceChanged { .. } => 1,
         }
     }
@@ -224,6 +227,9 @@ impl fmt::Display for Error {
             }
             Self::SourceChanged { path } => {
                 write!(f, "transfer \"{}\": the source changed meanwhile", display_name(path))
+            }
+            Self::NotDeleted { path, why } => {
+                write!(f, "nothing was deleted in \"{}\": {why}", display_name(path))
             }
             Self::Cancelled => f.write_str("stopped on request"),
         }

@@ -18,7 +18,7 @@
 //! - [`Destination`] and [`Place`]: what a person types; [`ssh_config`]: what `~/.ssh/config` says about it;
 //! - [`Session`]: one authenticated SSH connection, a cloneable handle to the task that runs it;
 //! - [`Sftp`]: one SFTP channel on it (or on any byte stream), cloneable, many requests in flight;
-//! - [`transfer`]: files and trees, pipelined, resumable, verified;
+//! - [`transfer`]: files and trees, pipelined, resumable, verified; [`sync`]: one tree made equal to another;
 //! - [`Prompt`]: the questions a person may be asked; [`Error::exit_code`]: how failures end a program.
 //!
 //! The server is treated as hostile: whatever names, links, sizes or replies it sends, nothing is
@@ -39,6 +39,7 @@ mod reconnect;
 mod session;
 mod sftp;
 pub mod ssh_config;
+pub mod sync;
 pub mod transfer;
 
 pub use connect::SessionBuilder;
@@ -50,7 +51,7 @@ pub use prompt::{HostKeyQuestion, NoPrompt, Prompt};
 pub use reconnect::{Connection, Connector, Reconnect};
 pub use session::{ExecOutput, Session};
 pub use sftp::{
-    Attrs, BlockDigests, DataRanges, Dir, Entry, File, FileKind, Limits, OpenOptions,
-    RenameOutcome, Sftp, SftpOptions, SpaceAvailable, StatVfs,
+    Attrs, BlockDigests, DataRanges, Dir, Entry, File, FileKind, FileReader, Limits, OpenOptions,
+    ReadData, RenameOutcome, Sftp, SftpOptions, SpaceAvailable, StatVfs,
 };
 pub use zeroize::Zeroizing;

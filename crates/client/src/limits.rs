@@ -209,3 +209,35 @@ pub const HASH_MARKS_MAX: usize = 64;
 pub const SPARSE_MIN_LEN: u64 = 1 << 20;
 /// Bytes that the kernel copies between two looks at whether to stop.
 pub const COPY_STEP_LEN: usize = 64 << 20;
+/// What a rate limit lets pass at once after a pause, in seconds of the rate.
+pub const RATE_BURST: f64 = 0.1;
+
+// ---- sync ----
+
+/// Requests ahead when a remote file is read to compute its digest here: 4 MiB of the largest.
+pub const DIGEST_READS_MAX: usize = 16;
+/// Directories whose listing is under way at once.
+pub const SYNC_LISTINGS_MAX: usize = 8;
+/// Files that have begun or stand in line for a place among those in flight.
+pub const SYNC_FILES_MAX: usize = 1024;
+/// Files that are compared at once by their digests alone.
+pub const SYNC_DIGESTS_MAX: usize = 16;
+/// Directories with files that wait or are in flight; each may be an open file here.
+pub const SYNC_DIRS_OPEN_MAX: usize = 256;
+/// Files that are planned and wait for their turn; above it no further directory is listed. One
+/// directory is planned as a whole and may exceed it.
+pub const SYNC_WAITING_MAX: usize = 4096;
+/// Names of what is to be deleted, in bytes with 16 for each: about two million files. More is
+/// refused.
+pub const SYNC_EXTRAS_LEN_MAX: usize = 64 << 20;
+/// Requests to delete that are under way at once.
+pub const SYNC_DELETES_MAX: usize = 64;
+/// Files with several names of which one was seen; further ones are transferred name by name.
+pub const SYNC_HARD_LINKS_MAX: usize = 1_000_000;
+/// Deletions that are allowed without `--max-delete`, if half of the target is not more.
+pub const SYNC_DELETE_DEFAULT: u64 = 1000;
+/// Requests to read ahead, and to write behind, of a file between two servers: 4 MiB each of the largest.
+pub const RELAY_REQUESTS_MAX: usize = 16;
+/// Largest file of patterns, in bytes, and of their number.
+pub const FILTER_FILE_LEN_MAX: u64 = 1 << 20;
+pub const FILTER_PATTERNS_MAX: usize = 10_000;

@@ -12,6 +12,7 @@ mod file;
 mod glob;
 mod over;
 mod paths;
+mod reader;
 #[cfg(test)]
 pub(crate) mod script;
 #[cfg(test)]
@@ -37,13 +38,13 @@ use tokio::time::Duration;
 pub use buffer::Buffer;
 pub use dir::{Dir, Entry, FileKind};
 pub use extensions::{BlockDigests, DataRanges, SpaceAvailable, StatVfs};
-pub use file::{File, OpenOptions};
+pub use file::{File, OpenOptions, ReadData};
 pub use paths::RenameOutcome;
+pub use reader::FileReader;
 
 pub(crate) use buffer::BufferPool;
 pub(crate) use dir::check_name;
 pub(crate) use engine::{Call, Engine, EngineHandle, Frame, ReplyTo};
-pub(crate) use file::ReadData;
 pub(crate) use glob::joined;
 
 use engine::{Ask, Greeting};

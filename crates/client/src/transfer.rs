@@ -12,12 +12,14 @@ mod command_digests;
 mod download;
 mod flock;
 mod lanes;
-mod local;
+pub(crate) mod local;
 mod passing;
 mod progress;
 mod ranges;
+mod rate;
 mod refusals;
 mod resume;
+mod single;
 mod small;
 mod small_download;
 mod sparse;
@@ -39,7 +41,9 @@ use std::time::Instant;
 use sterna_ssh_crypto::{DigestAlgorithm, Digester};
 use tokio::sync::{Semaphore, watch};
 
-pub use progress::{Event, FileReport, Note, Progress, Quiet, Summary, Verified};
+pub use progress::{Action, Event, FileReport, Note, Progress, Quiet, Summary, Verified};
+pub(crate) use single::{LocalFile, Mover, Place, Places, digest_local};
+pub(crate) use upload::beside;
 
 use crate::limits::{
     LOCAL_NAME_LEN_MAX, RETRIES_DEFAULT, SUMMARY_ERRORS_MAX, WINDOW_MAX_LEN, WINDOW_START_LEN,
@@ -49,6 +53,7 @@ use crate::{Connection, Error, Reconnect, Session};
 use command_digests::CommandDigests;
 use lanes::{Lane, Lanes};
 use local::LocalDir;
+use rate::Rate;
 
 /// What is done with symbolic links inside a tree. A source that is itself named is always followed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,6 +121,8 @@ pub struct Options {
     /// Bytes of one file in flight: at first, and at most.
     pub window_start: usize,
     pub window_max: usize,
+    /// Bytes of content a second at most, all files together.
+    pub rate_max: Option<u64>,
     /// Where uploads keep their journals; default `$XDG_STATE_HOME/sterna` or `~/.local/state/sterna`.
     pub state_dir: Option<PathBuf>,
 }
@@ -137,6 +144,7 @@ impl Default for Options {
             retries: RETRIES_DEFAULT,
             window_start: WINDOW_START_LEN,
             window_max: WINDOW_MAX_LEN,
+            rate_max: None,
             state_dir: default_state_dir(),
         }
     }
@@ -284,6 +292,7 @@ impl Transfer {
             commands_work: AtomicBool::new(true),
             command_digests: CommandDigests::new(DigestAlgorithm::Sha256),
             budget: Arc::new(Semaphore::new(budget.max(1024))),
+            rate: self.options.rate_max.map(Rate::new),
             options: self.options.clone(),
             progress: self.progress.clone(),
             cancel: self.cancel.clone(),
@@ -305,6 +314,7 @@ struct Context {
     command_digests: CommandDigests,
     /// Bytes in flight of all files together, in [`BUDGET_UNIT`]s.
     budget: Arc<Semaphore>,
+    rate: Option<Rate>,
     options: Options,
     progress: Arc<dyn Progress>,
     cancel: Cancel,
@@ -380,6 +390,15 @@ impl Context {
         summary
     }
 
+    /// Waits until the rate allows `len` more bytes of content.
+    async fn pace(&self, len: usize) -> Result<(), Error> {
+        let Some(rate) = &self.rate else { return Ok(()) };
+        tokio::select! {
+            () = rate.take(len) => Ok(()),
+            () = self.cancel.cancelled() => Err(Error::Cancelled),
+        }
+    }
+
     /// Permits for `len` bytes, if they are free.
     fn try_budget(&self, len: usize) -> Option<tokio::sync::OwnedSemaphorePermit> {
         self.budget.clone().try_acquire_many_owned(units(len)).ok()
@@ -396,7 +415,7 @@ fn units(len: usize) -> u32 {
 }
 
 /// Runs file work where it may block.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(|_| Error::Cancelled)
@@ -404,7 +423,7 @@ async fn blocking<T: Send + 'static>(
 
 /// `.NAME.sterna-part` or `.NAME.sterna-journal`; a name that would be too long is cut and told
 /// apart by a digest.
-fn companion_name(name: &[u8], suffix: &str) -> Vec<u8> {
+pub(crate) fn companion_name(name: &[u8], suffix: &str) -> Vec<u8> {
     let plain = [b".", name, suffix.as_bytes()].concat();
     if plain.len() <= LOCAL_NAME_LEN_MAX {
         return plain;
@@ -440,6 +459,6 @@ fn open_state_dir(path: &Path) -> Option<Arc<LocalDir>> {
     LocalDir::open(path).ok()
 }
 
-fn path_bytes(path: &Path) -> &[u8] {
+pub(crate) fn path_bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_bytes()
 }

@@ -34,7 +34,7 @@ pub(super) struct Flock {
 }
 
 /// A place among the files in flight. Dropping it lets another file begin.
-pub(super) struct Place {
+pub(crate) struct Place {
     _file: OwnedSemaphorePermit,
     waiting: Arc<Semaphore>,
 }

@@ -3,6 +3,10 @@
 //! Every step takes one component and refuses symbolic links (`O_NOFOLLOW`), so neither `..` nor a
 //! link that appears meanwhile changes where bytes go. All calls block: they are for threads that may.
 
+mod change;
+
+pub(crate) use change::Change;
+
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -19,21 +23,21 @@ use crate::sftp::{Attrs, check_name};
 
 /// A directory that is held open, and its path for messages.
 #[derive(Debug)]
-pub(super) struct LocalDir {
+pub(crate) struct LocalDir {
     fd: OwnedFd,
     path: PathBuf,
 }
 
 /// One entry of a local directory.
 #[derive(Debug)]
-pub(super) struct LocalEntry {
-    pub(super) name: Vec<u8>,
-    pub(super) kind: FileType,
+pub(crate) struct LocalEntry {
+    pub(crate) name: Vec<u8>,
+    pub(crate) kind: FileType,
 }
 
 impl LocalDir {
     /// Opens a directory that the user named: links on the way are the user's own choice.
-    pub(super) fn open(path: &Path) -> Result<Arc<Self>, Error> {
+    pub(crate) fn open(path: &Path) -> Result<Arc<Self>, Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(CWD, path, flags, Mode::empty());
         let fd = fd.map_err(|e| Error::local("open directory", path, e))?;
@@ -41,7 +45,7 @@ impl LocalDir {
     }
 
     /// Opens a directory in this one.
-    pub(super) fn open_dir(&self, name: &[u8]) -> Result<Arc<Self>, Error> {
+    pub(crate) fn open_dir(&self, name: &[u8]) -> Result<Arc<Self>, Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty());
         let fd = fd.map_err(|e| self.failed("open directory", name, e))?;
@@ -49,7 +53,7 @@ impl LocalDir {
     }
 
     /// Makes a directory in this one unless it is there, and opens it.
-    pub(super) fn make_dir(&self, name: &[u8]) -> Result<Arc<Self>, Error> {
+    pub(crate) fn make_dir(&self, name: &[u8]) -> Result<Arc<Self>, Error> {
         check_local(name)?;
         match rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o777)) {
             Ok(()) | Err(Errno::EXIST) => self.open_dir(name),
@@ -58,7 +62,7 @@ impl LocalDir {
     }
 
     /// Opens a file in this directory.
-    pub(super) fn open_file(
+    pub(crate) fn open_file(
         &self,
         name: &[u8],
         flags: OFlags,
@@ -72,7 +76,7 @@ impl LocalDir {
     }
 
     /// Attributes of an entry, a link not followed; `None` if there is none.
-    pub(super) fn stat(&self, name: &[u8]) -> Result<Option<Stat>, Error> {
+    pub(crate) fn stat(&self, name: &[u8]) -> Result<Option<Stat>, Error> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT) => Ok(None),
@@ -80,13 +84,19 @@ impl LocalDir {
         }
     }
 
+    /// Attributes of what an entry leads to, links followed: for trees of the user's own.
+    pub(crate) fn stat_through(&self, name: &[u8]) -> Result<Stat, Error> {
+        rustix::fs::statat(&self.fd, name, AtFlags::empty())
+            .map_err(|e| self.failed("follow", name, e))
+    }
+
     /// Replaces `to` by `from`, both in this directory.
-    pub(super) fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), Error> {
+    pub(crate) fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), Error> {
         rustix::fs::renameat(&self.fd, from, &self.fd, to).map_err(|e| self.failed("rename", to, e))
     }
 
     /// Removes a file; that it is not there is fine.
-    pub(super) fn remove(&self, name: &[u8]) -> Result<(), Error> {
+    pub(crate) fn remove(&self, name: &[u8]) -> Result<(), Error> {
         match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(self.failed("remove", name, error)),
@@ -94,7 +104,7 @@ impl LocalDir {
     }
 
     /// Makes a symbolic link; an existing link of that name is replaced, anything else is kept.
-    pub(super) fn symlink(&self, target: &[u8], name: &[u8]) -> Result<(), Error> {
+    pub(crate) fn symlink(&self, target: &[u8], name: &[u8]) -> Result<(), Error> {
         check_local(name)?;
         if let Some(stat) = self.stat(name)?
             && FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
@@ -105,20 +115,20 @@ impl LocalDir {
     }
 
     /// Where a link in this directory points.
-    pub(super) fn read_link(&self, name: &[u8]) -> Result<Vec<u8>, Error> {
+    pub(crate) fn read_link(&self, name: &[u8]) -> Result<Vec<u8>, Error> {
         let target = rustix::fs::readlinkat(&self.fd, name, Vec::new());
         target.map(std::ffi::CString::into_bytes).map_err(|e| self.failed("read link", name, e))
     }
 
     /// Begins to read this directory.
-    pub(super) fn listing(self: &Arc<Self>) -> Result<LocalListing, Error> {
+    pub(crate) fn listing(self: &Arc<Self>) -> Result<LocalListing, Error> {
         let failed = |e: Errno| Error::local("read directory", &self.path, e);
         let dir = Dir::read_from(&self.fd).map_err(failed)?;
         Ok(LocalListing { of: self.clone(), dir })
     }
 
     /// Sets mode and times of this directory itself.
-    pub(super) fn set_attrs(
+    pub(crate) fn set_attrs(
         &self,
         mode: Option<u32>,
         times: Option<Timestamps>,
@@ -127,17 +137,17 @@ impl LocalDir {
             .map_err(|e| Error::local("set attributes of", &self.path, e))
     }
 
-    pub(super) fn own_stat(&self) -> Result<Stat, Error> {
+    pub(crate) fn own_stat(&self) -> Result<Stat, Error> {
         rustix::fs::fstat(&self.fd).map_err(|e| Error::local("stat", &self.path, e))
     }
 
     /// Brings renames in this directory to stable storage. Not every file system can; then it is as good
     /// as it gets.
-    pub(super) fn sync(&self) {
+    pub(crate) fn sync(&self) {
         let _ = rustix::fs::fsync(&self.fd);
     }
 
-    pub(super) fn path_of(&self, name: &[u8]) -> PathBuf {
+    pub(crate) fn path_of(&self, name: &[u8]) -> PathBuf {
         self.path.join(OsStr::from_bytes(name))
     }
 
@@ -147,7 +157,7 @@ impl LocalDir {
 }
 
 /// The times in a server's attributes, to the nanosecond where it tells them.
-pub(super) fn timestamps(attrs: &Attrs) -> Option<Timestamps> {
+pub(crate) fn timestamps(attrs: &Attrs) -> Option<Timestamps> {
     let at = |seconds: u32, nanos: Option<u32>| Timespec {
         tv_sec: seconds.into(),
         tv_nsec: nanos.unwrap_or(0).min(999_999_999).into(),
@@ -159,14 +169,14 @@ pub(super) fn timestamps(attrs: &Attrs) -> Option<Timestamps> {
 }
 
 /// A local directory that is being read.
-pub(super) struct LocalListing {
+pub(crate) struct LocalListing {
     of: Arc<LocalDir>,
     dir: Dir,
 }
 
 impl LocalListing {
     /// Some more entries, sorted by name, without `.` and `..`; none at the end.
-    pub(super) fn next_batch(&mut self) -> Result<Vec<LocalEntry>, Error> {
+    pub(crate) fn next_batch(&mut self) -> Result<Vec<LocalEntry>, Error> {
         let failed = |e: Errno| Error::local("read directory", &self.of.path, e);
         let mut batch = Vec::new();
         while batch.len() < LOCAL_BATCH_MAX
@@ -192,7 +202,7 @@ impl LocalListing {
 }
 
 /// Sets mode and times of an open file.
-pub(super) fn set_attrs(
+pub(crate) fn set_attrs(
     fd: &OwnedFd,
     mode: Option<u32>,
     times: Option<Timestamps>,
@@ -207,7 +217,7 @@ pub(super) fn set_attrs(
 }
 
 /// Writes all of `data` at `offset`.
-pub(super) fn write_all_at(fd: &OwnedFd, mut data: &[u8], mut offset: u64) -> io::Result<()> {
+pub(crate) fn write_all_at(fd: &OwnedFd, mut data: &[u8], mut offset: u64) -> io::Result<()> {
     while !data.is_empty() {
         match rustix::io::pwrite(fd, data, offset) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -224,7 +234,7 @@ pub(super) fn write_all_at(fd: &OwnedFd, mut data: &[u8], mut offset: u64) -> io
 
 /// Copies the first `len` bytes of `from` to the start of `to`, without reading them where the file
 /// system can. Returns how many it were: fewer if `from` is shorter, or if `stop` says so meanwhile.
-pub(super) fn copy(
+pub(crate) fn copy(
     from: &OwnedFd,
     to: &OwnedFd,
     len: u64,
@@ -262,7 +272,7 @@ pub(super) fn copy(
 }
 
 /// Appends up to `len` bytes from `offset` on to `out`; fewer only at the end of the file.
-pub(super) fn read_at(
+pub(crate) fn read_at(
     fd: &OwnedFd,
     out: &mut Vec<u8>,
     mut offset: u64,

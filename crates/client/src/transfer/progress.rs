@@ -33,8 +33,42 @@ pub enum Event<'e> {
     Error { path: &'e [u8], error: &'e Error },
     /// Left out on purpose (a link, a socket, `--links=skip`), and why.
     Skipped { path: &'e [u8], why: &'e str },
+    /// A sync did this beside moving content, or would do it (`planned`). `path`: of the source; what is
+    /// removed has only one at the target.
+    Change { path: &'e [u8], action: Action, why: &'static str, planned: bool },
     /// The end of everything.
     Summary(&'e Summary),
+}
+
+/// What a sync does to the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A file that was not there.
+    Create,
+    /// Other content in a file that was there.
+    Update,
+    MakeDir,
+    Symlink,
+    Hardlink,
+    /// Mode, times or owner.
+    Attributes,
+    /// A file, link or empty directory goes.
+    Delete,
+}
+
+impl Action {
+    /// One word, for `--json` and people alike.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::MakeDir => "mkdir",
+            Self::Symlink => "symlink",
+            Self::Hardlink => "hardlink",
+            Self::Attributes => "attributes",
+            Self::Delete => "delete",
+        }
+    }
 }
 
 /// How one file ended well.

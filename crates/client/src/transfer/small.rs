@@ -147,6 +147,7 @@ impl Upload {
         part: &mut Part,
         tally: &mut Tally,
     ) -> Result<Result<Verified, (DigestAlgorithm, Vec<u8>)>, Error> {
+        context.pace(filling.content.len()).await?;
         let answers = begin(context, lane, source, filling, part).await?;
         let verified = match self.take_answers(context, lane, source, part, answers, tally).await? {
             Compared::As(verified) => verified,

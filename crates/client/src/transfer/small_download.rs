@@ -57,6 +57,7 @@ impl Download {
         let opening = lane.sftp.open(&self.source, OpenOptions::new().read(true));
         let (part, remote) = tokio::join!(self.open_part(context, lane), opening);
         let part = part?;
+        context.pace(size as usize).await?;
         let fetched = match remote {
             Ok(remote) => tokio::select! {
                 // `small_len_max` is far below 4 GiB.

@@ -114,6 +114,7 @@ impl Progress for Recorder {
             }
             Event::Error { error, .. } => format!("error {error}"),
             Event::Skipped { .. } => "skipped".to_owned(),
+            Event::Change { action, .. } => action.as_str().to_owned(),
             Event::Summary(summary) => format!("summary {}/{}", summary.files, summary.failed),
         };
         self.seen.lock().unwrap().push(word);

@@ -28,6 +28,7 @@ use crate::sftp::Buffer;
 
 pub(super) use commit::{final_attrs, keep_owner, repair_text, unless_unsupported};
 pub(super) use part::Part;
+pub(crate) use part::beside;
 use pump::Pump;
 
 /// A local file and where it goes.

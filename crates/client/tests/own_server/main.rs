@@ -9,4 +9,5 @@ mod repair;
 mod resume;
 mod sides;
 mod stage;
+mod sync;
 mod verify;

@@ -133,6 +133,28 @@ impl Meter {
         }
     }
 
+    /// Sentences beside the summary, where one is said.
+    pub fn note(&self, sentences: impl FnOnce() -> Vec<String>) {
+        if !self.output.json && !self.output.quiet {
+            sentences().iter().for_each(|sentence| self.say(sentence));
+        }
+    }
+
+    /// A plan is a result and goes to stdout; what was done is told to those who want to know.
+    fn change(&self, path: &[u8], action: &str, why: &str, planned: bool) {
+        if self.output.json {
+            let event = if planned { "plan" } else { "change" };
+            let object = Object::event(event).with_name("path", path).with("action", action);
+            self.json(object.with("why", why));
+        } else if planned {
+            let line = format!("{action:10} {} ({why})", display_name(path));
+            // A reader that went away wants no more.
+            let _ = self.output.line(line);
+        } else if self.verbose && !self.output.quiet {
+            self.say(&format!("{action:10} {}", display_name(path)));
+        }
+    }
+
     /// Something could not even be tried; people are told elsewhere.
     pub fn refused(&self, failure: &Failure) {
         self.clear();
@@ -296,6 +318,9 @@ impl Progress for Meter {
                 if !self.output.quiet {
                     self.say(&format!("sterna: {}: left out: {why}", display_name(path)));
                 }
+            }
+            Event::Change { path, action, why, planned } => {
+                self.change(path, action.as_str(), why, *planned);
             }
             // `finish` says it, once for all transfers of a command.
             Event::Summary(_) => {

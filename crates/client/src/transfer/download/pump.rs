@@ -176,6 +176,7 @@ impl<'p> Pump<'p> {
                 None if self.in_flight > 0 => return Ok(()),
                 None => self.context.budget(len as usize).await?,
             };
+            self.context.pace(len as usize).await?;
             if self.again.pop_front().is_none() && self.ranges.take(u64::from(len)).is_none() {
                 self.probing = true;
             }

@@ -310,7 +310,7 @@ fn new_options(source: &Source) -> OpenOptions {
 }
 
 /// The part's path: its name beside the target.
-fn beside(target: &[u8]) -> Vec<u8> {
+pub(crate) fn beside(target: &[u8]) -> Vec<u8> {
     let at = target.iter().rposition(|b| *b == b'/').map_or(0, |slash| slash + 1);
     [&target[..at], &companion_name(&target[at..], ".sterna-part")].concat()
 }

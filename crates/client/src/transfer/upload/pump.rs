@@ -178,6 +178,7 @@ impl<'p> Pump<'p> {
     async fn send(&mut self, chunks: Chunks) -> Result<(), Error> {
         for (offset, data) in chunks {
             let len = data.len();
+            self.context.pace(len).await?;
             // What is read is sent in any case; the budget only slows the next reads of all files.
             let permit = match self.context.try_budget(len) {
                 Some(permit) => Some(permit),
