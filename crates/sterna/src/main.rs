@@ -16,7 +16,6 @@ mod look_ahead;
 mod mode;
 mod output;
 mod prompt;
-mod read_ahead;
 mod remote;
 mod remote_glob;
 mod settings;
@@ -65,6 +64,8 @@ fn run(cli: Cli) -> Result<Exit> {
         Command::Serve(args) => block_on(args.run()),
         Command::Get(args) => block_on(args.run(&global)),
         Command::Put(args) => block_on(args.run(&global)),
+        Command::Sync(args) => block_on(args.run(&global)),
+        Command::Verify(args) => block_on(args.run(&global)),
         Command::Sftp(args) => block_on(args.run(&global)),
         Command::Ls(args) => block_on(args.run(&global)),
         Command::Stat(args) => block_on(args.run(&global)),

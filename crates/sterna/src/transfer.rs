@@ -36,7 +36,7 @@ impl Transfers<'_> {
     pub async fn get(self, sources: &[Vec<u8>], target: &Path) -> Result<Summary, Error> {
         let (cancel, meter) = (Cancel::new(), self.meter.clone());
         let transfer = self.describe(&cancel);
-        or_signal(transfer.get(sources, target), &cancel, &meter).await
+        or_signal(transfer.get(sources, target), &cancel, |seconds| meter.broken_off(seconds)).await
     }
 
     /// Sends files and trees; otherwise as [`Transfers::get`].
@@ -46,7 +46,7 @@ impl Transfers<'_> {
     pub async fn put(self, sources: &[PathBuf], target: &[u8]) -> Result<Summary, Error> {
         let (cancel, meter) = (Cancel::new(), self.meter.clone());
         let transfer = self.describe(&cancel);
-        or_signal(transfer.put(sources, target), &cancel, &meter).await
+        or_signal(transfer.put(sources, target), &cancel, |seconds| meter.broken_off(seconds)).await
     }
 
     fn describe(self, cancel: &Cancel) -> Transfer {
@@ -66,7 +66,7 @@ impl Transfers<'_> {
 }
 
 /// Lets this process have as many files open as it ever may: each file in flight needs a few.
-fn raise_open_files_limit() {
+pub fn raise_open_files_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     // With less, fewer files are in flight.
@@ -77,12 +77,13 @@ fn raise_open_files_limit() {
 const GRACE: Duration = Duration::from_millis(400);
 
 /// Runs a transfer to its end. A first signal asks it to stop in order; a second one, or the end of
-/// [`GRACE`], drops it, which leaves resumable parts as well.
-async fn or_signal(
-    transfer: impl Future<Output = Result<Summary, Error>>,
+/// [`GRACE`], drops it, which leaves resumable parts as well: `broken_off` says how far it came, from the
+/// seconds that it took.
+pub async fn or_signal<T>(
+    transfer: impl Future<Output = Result<T, Error>>,
     cancel: &Cancel,
-    meter: &Meter,
-) -> Result<Summary, Error> {
+    broken_off: impl FnOnce(f64) -> T,
+) -> Result<T, Error> {
     let began = Instant::now();
     // Without handlers a signal ends the program, which is no other than the second signal.
     let (Ok(mut terminate), Ok(mut interrupt)) =
@@ -106,5 +107,5 @@ async fn or_signal(
         _ = interrupt.recv() => {}
         () = tokio::time::sleep(GRACE) => {}
     }
-    Ok(meter.broken_off(began.elapsed().as_secs_f64()))
+    Ok(broken_off(began.elapsed().as_secs_f64()))
 }

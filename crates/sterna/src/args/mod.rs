@@ -3,11 +3,13 @@
 
 mod client;
 mod docs;
+mod filter;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use client::{ClientArgs, RemotePath, bytes_of};
 pub use docs::{CompletionsArgs, ManArgs};
+pub use filter::{PatternArgs, parse_age, parse_bytes};
 
 use crate::commands;
 
@@ -16,6 +18,7 @@ Examples:
   sterna serve ~/inbox                        share a folder; prints the command for the other side
   sterna put -r photos alice@nas:             send a tree; run it again to go on after a break
   sterna get alice@nas:big.iso .              fetch a file, verified at the end
+  sterna sync photos alice@nas:photos         make a tree equal to another; again, and it does nothing
   sterna ls -l sftp://alice@nas:2022/in/      list a folder
   sterna sftp -b nightly.txt alice@nas        run a batch of sftp commands
 
@@ -72,6 +75,8 @@ pub enum Command {
     SftpServer(commands::sftp_server::SftpServerArgs),
     Get(commands::get::GetArgs),
     Put(commands::put::PutArgs),
+    Sync(commands::sync::SyncArgs),
+    Verify(commands::verify::VerifyArgs),
     Sftp(commands::sftp::SftpArgs),
     Ls(commands::ls::LsArgs),
     Stat(commands::stat::StatArgs),

@@ -9,7 +9,6 @@ use crate::{
     args::{ClientArgs, GlobalArgs, RemotePath},
     exit::Exit,
     failure::{Result, output_failed},
-    read_ahead::ReadAhead,
     remote::Remotes,
 };
 
@@ -17,6 +16,9 @@ const EXAMPLES: &str = "\
 Examples:
   sterna cat alice@nas:notes.txt
   sterna cat alice@nas:'logs/*.gz' | zcat | grep error";
+
+/// Requests that are ahead while a file is read.
+const READS_AHEAD: usize = 16;
 
 /// Print the content of files
 #[derive(Debug, Args)]
@@ -36,7 +38,7 @@ impl CatArgs {
             .each(&self.places, async |target| {
                 let sftp = target.sftp();
                 let file = sftp.open(target.path(), OpenOptions::new().read(true)).await?;
-                let mut pieces = ReadAhead::new(file, sftp.limits().read_len);
+                let mut pieces = file.reader(READS_AHEAD);
                 while let Some(piece) = pieces.next().await? {
                     io::stdout().write_all(&piece).map_err(|error| output_failed(&error))?;
                 }

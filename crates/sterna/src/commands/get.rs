@@ -9,7 +9,7 @@ use sterna_client::{
 };
 
 use crate::{
-    args::{ClientArgs, GlobalArgs, RemotePath},
+    args::{ClientArgs, GlobalArgs, RemotePath, parse_bytes},
     exit::Exit,
     failure::{Failure, Result},
     look_ahead,
@@ -88,6 +88,9 @@ pub struct TransferArgs {
     /// One JSON object for each event; the bytes of a path that is not UTF-8 stand in path_base64
     #[arg(long)]
     pub json: bool,
+    /// Send or fetch at most so many bytes a second, such as 500k or 2M
+    #[arg(long, value_name = "RATE", value_parser = parse_bytes)]
+    pub bwlimit: Option<u64>,
 }
 
 /// How many files may be in flight; `None`: as many as make it faster.
@@ -151,6 +154,7 @@ impl TransferArgs {
             },
             retries: self.retry,
             files_in_flight: self.jobs.0,
+            rate_max: self.bwlimit,
             ..Options::default()
         }
     }
@@ -217,7 +221,11 @@ impl Outcome {
             (false, false) => None,
             (on, _) => Some(on),
         };
-        let output = Output::new(global, args.json).with_progress(wanted);
+        Self::with(global, Output::new(global, args.json).with_progress(wanted))
+    }
+
+    /// Of a command without those options.
+    pub fn with(global: &GlobalArgs, output: Output) -> Self {
         Self {
             output,
             meter: Arc::new(Meter::new(output, global.verbose > 0)),
@@ -225,6 +233,16 @@ impl Outcome {
             refused: 0,
             worst: Exit::Done,
         }
+    }
+
+    /// What listens to the transfers.
+    pub fn meter(&self) -> Arc<Meter> {
+        self.meter.clone()
+    }
+
+    /// Says more about how it went, for people.
+    pub fn note(&self, sentences: impl FnOnce() -> Vec<String>) {
+        self.meter.note(sentences);
     }
 
     /// Transfers with one server, as the options say.

@@ -23,4 +23,6 @@ pub mod sftp;
 pub mod sftp_server;
 pub mod stat;
 pub mod sum;
+pub mod sync;
 pub mod user;
+pub mod verify;

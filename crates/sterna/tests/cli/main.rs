@@ -9,6 +9,7 @@ mod serve;
 mod settings;
 mod shell;
 mod support;
+mod sync;
 mod transfer;
 mod user;
 mod user_login;
