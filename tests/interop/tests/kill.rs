@@ -107,13 +107,18 @@ impl Scene {
         }
     }
 
-    fn start(&self, way: Way, what: What) -> Process {
+    /// `retry`: the client goes on by itself when the connection is lost.
+    fn start(&self, way: Way, what: What, retry: bool) -> Process {
         let name = way.name(what);
         let (verb, words): (_, [OsString; 2]) = match way {
             Way::Put => ("put", [self.here.join(name).into(), self.client.place("/")]),
             Way::Get => ("get", [self.client.place(format!("/{name}")), self.here.clone().into()]),
         };
-        let mut command = self.client.command(verb, &["-r", "--json"], &words);
+        let mut flags = vec!["-r", "--json"];
+        if !retry {
+            flags.extend(["--retry", "0"]);
+        }
+        let mut command = self.client.command(verb, &flags, &words);
         Process::start(&format!("sterna {verb}"), &mut command).unwrap()
     }
 
@@ -193,7 +198,7 @@ fn kill_at_every_point(victim: Victim) {
     for (way, what) in CASES {
         scene.clear(way, what);
         scene.relay.arm(way.direction(), u64::MAX, || {});
-        let finished = scene.start(way, what).finish(command_max());
+        let finished = scene.start(way, what, true).finish(command_max());
         assert!(finished.success(), "{}", finished.describe());
         scene.assert_equal(way, what, "undisturbed");
         whole.push(scene.relay.passed(way.direction()));
@@ -208,9 +213,13 @@ fn kill_at_every_point(victim: Victim) {
         };
         let when = format!("{victim:?} killed, {way:?} {what:?}, byte {at} of {len}");
         scene.clear(way, what);
-        let (was_killed, resumed_from) = kill_once(&mut scene, victim, way, what, at, &when);
+        let retry = point / CASES.len() % 2 == 1;
+        let kill = Kill { victim, way, what, at, retry };
+        let (was_killed, resumed_from) = kill_once(&mut scene, kill, &when);
         killed += usize::from(was_killed);
-        if let Some(resumed_from) = resumed_from.filter(|_| was_killed) {
+        // At the very end everything may have been done already when the kill came.
+        let was_cut = was_killed && at + LAST_BYTES < len;
+        if let Some(resumed_from) = resumed_from.filter(|_| was_cut) {
             assert!(
                 resumed_from + TWICE_MAX >= at.min(BIG_LEN),
                 "{when}: {resumed_from} bytes were used again"
@@ -224,16 +233,20 @@ fn kill_at_every_point(victim: Victim) {
     assert!(resumed > 0);
 }
 
-/// Kills at one point, then runs again until all is there. True if the victim was hit; and the byte of
-/// the large file at which the second run went on.
-fn kill_once(
-    scene: &mut Scene,
+/// One point.
+struct Kill {
     victim: Victim,
     way: Way,
     what: What,
     at: u64,
-    when: &str,
-) -> (bool, Option<u64>) {
+    /// Whether the client goes on by itself.
+    retry: bool,
+}
+
+/// Kills at one point, then runs again until all is there. True if the victim was hit; and the byte of
+/// the large file at which it was gone on with.
+fn kill_once(scene: &mut Scene, kill: Kill, when: &str) -> (bool, Option<u64>) {
+    let Kill { victim, way, what, at, retry } = kill;
     let (told, tells) = mpsc::channel();
     let (pids, pid) = mpsc::channel::<u32>();
     scene.relay.arm(way.direction(), at, move || {
@@ -241,7 +254,7 @@ fn kill_once(
         let _ = kill_process(pid.expect("the id of a running program"), Signal::KILL);
         let _ = told.send(());
     });
-    let mut process = scene.start(way, what);
+    let mut process = scene.start(way, what, retry);
     let victim_id = if victim == Victim::Client { process.id() } else { scene.server.process.id() };
     pids.send(victim_id).unwrap();
     let mut was_killed = false;
@@ -264,20 +277,23 @@ fn kill_once(
         }
     }
     scene.assert_nothing_half(way, what, when);
+    let resumed_from = |finished: &Finished| {
+        let from = done(finished).and_then(|done| done["resumed_from"].as_u64());
+        from.filter(|_| what == What::File)
+    };
     if finished.success() {
         scene.assert_equal(way, what, when);
-        return (was_killed, None);
+        return (was_killed, resumed_from(&finished));
     }
     if victim == Victim::Server {
         // Interrupted, or no connection could be made yet; never something else.
         assert!(matches!(finished.code(), Some(7 | 3)), "{when}: {}", finished.describe());
     }
     scene.relay.arm(way.direction(), u64::MAX, || {});
-    let again = scene.start(way, what).finish(command_max());
+    let again = scene.start(way, what, true).finish(command_max());
     assert!(again.success(), "{when}, then again: {}", again.describe());
     scene.assert_equal(way, what, when);
-    let resumed_from = done(&again).and_then(|done| done["resumed_from"].as_u64());
-    (was_killed, resumed_from.filter(|_| what == What::File))
+    (was_killed, resumed_from(&again))
 }
 
 #[test]
