@@ -112,7 +112,7 @@ type Slices<T> = Box<dyn FnMut(&Cancel) -> Option<T> + Send>;
 /// One slice, and the next one behind what waits in the pool. The promise stands first: if the work
 /// panics, it is dropped last, when nobody holds a file any more.
 fn slice<T: Send + 'static>(
-    mut promise: Promise<T>,
+    promise: Promise<T>,
     cancel: Cancel,
     pool: IoPool,
     mut work: Slices<T>,
@@ -120,7 +120,7 @@ fn slice<T: Send + 'static>(
     match work(&cancel) {
         Some(result) => {
             drop(work);
-            promise.result = Some(result);
+            promise.keep(result);
         }
         None => {
             let next = pool.clone();
@@ -135,6 +135,12 @@ struct Promise<T> {
     result: Option<T>,
     report: Sender<(u64, Option<T>)>,
     waker: Arc<WakeCell>,
+}
+
+impl<T> Promise<T> {
+    fn keep(mut self, result: T) {
+        self.result = Some(result);
+    }
 }
 
 impl<T> Drop for Promise<T> {

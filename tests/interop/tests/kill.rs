@@ -184,8 +184,8 @@ fn assert_each_whole(source: &Path, copy: &Path, when: &str) {
 /// The last `done` event of a client.
 fn done(finished: &Finished) -> Option<Value> {
     let text = String::from_utf8_lossy(&finished.stdout);
-    let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    events.filter(|event| event["event"] == "done").last()
+    let mut events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    events.rfind(|event| event["event"] == "done")
 }
 
 fn kill_at_every_point(victim: Victim) {

@@ -87,7 +87,7 @@ impl Entry {
             modified: Some(moment(stat.st_mtime, stat.st_mtime_nsec as i64)),
             owner: Some((stat.st_uid, stat.st_gid)),
             id: Some((stat.st_dev, stat.st_ino)),
-            names: stat.st_nlink as u64,
+            names: stat.st_nlink,
         }
     }
 
