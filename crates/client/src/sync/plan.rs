@@ -1,8 +1,7 @@
 //! One directory of both sides, name by name: what has to be done there. Pure.
 //!
-//! A directory is the unit of planning: its two listings are in memory at once (about 150 bytes for
-//! each entry and side), and nothing of other directories. A tree of any size takes what its largest
-//! directories take.
+//! A directory is the unit of planning: its two listings are in memory at once, and nothing of other
+//! directories. A tree of any size takes what its largest directories take.
 
 use std::collections::HashSet;
 use std::iter::Peekable;
