@@ -177,8 +177,8 @@ mod tests {
 
     #[test]
     fn a_pattern_that_cannot_be_read_is_named() {
-        let error = FilterBuilder::new().exclude("a[").unwrap_err().to_string();
+        let error = FilterBuilder::new().exclude("[z-a]").unwrap_err().to_string();
 
-        assert!(error.contains("a["), "{error}");
+        assert!(error.contains("[z-a]"), "{error}");
     }
 }
