@@ -164,6 +164,8 @@ pub const FILES_WAITING_MAX: usize = 1024;
 pub const DIRS_IN_FLIGHT_MAX: usize = 32;
 /// Entries that one look into a local directory brings.
 pub const LOCAL_BATCH_MAX: usize = 1024;
+/// Times that a part is opened while something puts one of its name back.
+pub const PART_TRIES_MAX: u32 = 5;
 /// Times in a row that one request may be refused while nothing else of its file is in flight.
 pub const REFUSED_ALONE_MAX: u32 = 4;
 /// Depth of a tree (CLT-8, as OpenSSH).

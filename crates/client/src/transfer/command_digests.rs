@@ -18,11 +18,11 @@ const SLOTS: usize = 1;
 /// A command waits for further files by an eighth of what the last one took, and never longer than
 /// this: it would otherwise leave with the one file that came first, time and again.
 const GATHER_MAX: Duration = Duration::from_millis(50);
-/// Files in one command, and the bytes of their names: far below the longest command line that servers
-/// take (a command that is too long for one is halved), and the answer fits into what is kept of a
-/// command's output. At a distance of 100 ms a command takes 300.
+/// Files in one command, and the bytes of their names as they stand in it: below the longest command that
+/// servers take (Dropbear ends the connection at more than 9,000 bytes), and the answer fits into what is
+/// kept of a command's output. At a distance of 100 ms a command takes 300.
 const FILES_MAX: usize = 256;
-const NAMES_LEN_MAX: usize = 16 * 1024;
+const NAMES_LEN_MAX: usize = 8 * 1024;
 
 /// Every byte of a name may come back escaped, behind a digest.
 const _: () = assert!(FILES_MAX * 256 + NAMES_LEN_MAX * 2 < EXEC_OUTPUT_LEN_MAX);
@@ -95,7 +95,7 @@ impl CommandDigests {
         let mut waiting = self.waiting();
         let mut names_len = 0;
         let fits = |w: &&Waiting| {
-            names_len += w.path.len();
+            names_len += word(&w.path).len();
             names_len <= NAMES_LEN_MAX
         };
         let count = waiting.iter().take(FILES_MAX).take_while(fits).count();
@@ -163,11 +163,7 @@ pub(super) async fn digests(
     };
     let mut command = program.as_bytes().to_vec();
     for path in paths {
-        // A relative path counts from the login directory for both; "./" keeps "-" from being an
-        // option.
-        let dot: &[u8] = if path.starts_with(b"/") { b"" } else { b"./" };
-        command.push(b' ');
-        command.extend_from_slice(&quoted(&[dot, path].concat()));
+        command.extend_from_slice(&word(path));
     }
     let output = session.exec(&command).await?;
     let found = match output.status {
@@ -193,6 +189,13 @@ fn parse(stdout: &[u8], algorithm: DigestAlgorithm, count: usize) -> Option<Vec<
     let lines = stdout.split(|b| *b == b'\n').filter(|line| !line.is_empty());
     let found: Vec<Vec<u8>> = lines.map(digest).collect::<Option<_>>()?;
     (found.len() == count).then_some(found)
+}
+
+/// A path as it stands in a command, with the blank before it. A relative one counts from the login
+/// directory for both sides; "./" keeps "-" from being an option.
+fn word(path: &[u8]) -> Vec<u8> {
+    let dot: &[u8] = if path.starts_with(b"/") { b"" } else { b"./" };
+    [b" ", &quoted(&[dot, path].concat())[..]].concat()
 }
 
 /// `'…'` for a POSIX shell: the only character that means something inside is the quote itself.

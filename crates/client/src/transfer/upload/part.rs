@@ -9,7 +9,7 @@ use sterna_sftp_proto::extension::Extension;
 
 use super::{Source, Upload};
 use crate::Error;
-use crate::limits::{DELTA_MIN_LEN, RESUME_MIN_LEN};
+use crate::limits::{DELTA_MIN_LEN, PART_TRIES_MAX, RESUME_MIN_LEN};
 use crate::sftp::{Attrs, File, FileKind, OpenOptions};
 use crate::transfer::lanes::Lane;
 use crate::transfer::progress::Event;
@@ -106,16 +106,25 @@ impl Upload {
         let opening = async {
             let path = self.part_path(context);
             let options = new_options(source).read(reads).exclusive(true);
-            let refused = match lane.sftp.open(&path, options).await {
-                Ok(file) => return Ok((file, path)),
-                Err(error @ Error::Refused { .. }) => error,
-                Err(error) => return Err(error),
-            };
-            if lane.sftp.lstat(&path).await.is_err() {
-                return Err(refused);
+            let mut tries = PART_TRIES_MAX;
+            loop {
+                let refused = match lane.sftp.open(&path, options).await {
+                    Ok(file) => return Ok((file, path)),
+                    Err(error @ Error::Refused { .. }) => error,
+                    Err(error) => return Err(error),
+                };
+                tries -= 1;
+                if tries == 0 || lane.sftp.lstat(&path).await.is_err() {
+                    return Err(refused);
+                }
+                // One that was left. After a lost connection its session may still put it back.
+                match lane.sftp.remove(&path).await {
+                    Err(error) if !error.is_not_found() => {
+                        return Err(error);
+                    }
+                    _ => {}
+                }
             }
-            lane.sftp.remove(&path).await?;
-            Ok((lane.sftp.open(&path, options).await?, path))
         };
         let (opened, replaced) = tokio::join!(opening, self.find_replaced(context, lane));
         let (file, path) = opened?;
