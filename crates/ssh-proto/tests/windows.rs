@@ -19,6 +19,12 @@ fn window_len(side: &Side, channel: ChannelId) -> usize {
     side.connection.window_len(channel) as usize
 }
 
+/// The window has grown until there was hardly room for more, and never beyond `max`: it grows by what comes
+/// in a round trip, and some credit is always on its way.
+fn assert_largest(window: usize, max: usize) {
+    assert!(window <= max && window >= max / 8 * 7, "{window} of {max}");
+}
+
 /// Lets the client send `len` bytes to the server, all consumed as they come. Returns the time it took.
 fn upload(pair: &mut Pair, channel: ChannelId, len: usize) -> Duration {
     let begun = pair.clock.now();
@@ -32,10 +38,10 @@ fn upload(pair: &mut Pair, channel: ChannelId, len: usize) -> Duration {
 fn a_long_path_with_a_consuming_reader_gets_the_largest_window_there_is() {
     let (mut pair, channel) = Pair::connected(far_apart(1));
 
-    let time = upload(&mut pair, channel, 200 * MIB);
+    let time = upload(&mut pair, channel, 100 * MIB);
 
-    assert_eq!(window_len(&pair.server, channel), 32 * MIB);
-    // 2 MiB in a round trip would take ten seconds.
+    assert_largest(window_len(&pair.server, channel), 32 * MIB);
+    // 2 MiB in a round trip would take five seconds.
     assert!(time < Duration::from_millis(2500), "{time:?}");
 }
 
@@ -47,7 +53,7 @@ fn downloads_grow_the_clients_window_in_the_same_way() {
     pair.run_until_idle();
 
     assert_eq!(pair.client.received[&channel].len(), 100 * MIB);
-    assert_eq!(window_len(&pair.client, channel), 32 * MIB);
+    assert_largest(window_len(&pair.client, channel), 32 * MIB);
     assert_eq!(window_len(&pair.server, channel), 2 * MIB, "nothing came this way");
 }
 
@@ -59,7 +65,7 @@ fn peers_that_are_not_sterna_get_no_more_than_openssh_bears() {
 
     upload(&mut pair, channel, 100 * MIB);
 
-    assert_eq!(window_len(&pair.server, channel), 15 * MIB);
+    assert_largest(window_len(&pair.server, channel), 15 * MIB);
 }
 
 #[test]
@@ -109,7 +115,9 @@ fn credit_and_unconsumed_bytes_together_never_exceed_the_window() {
     pair.run_until_idle();
 
     let waiting = pair.server.received[&channel].len() - 50 * MIB;
-    assert_eq!(waiting, window, "all of it, and no byte more");
+    assert!(waiting <= window, "{waiting} in a window of {window}");
+    // Credit is given back in steps.
+    assert!(waiting + MIB / 4 > window, "{waiting} of {window}");
 }
 
 #[test]

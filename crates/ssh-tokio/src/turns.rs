@@ -22,7 +22,9 @@ impl Turns {
         mut serve: impl FnMut(ChannelId, &mut C),
     ) {
         let Some(lowest) = channels.keys().next().copied() else { return };
-        let first = self.first.unwrap_or(lowest);
+        // The one whose turn it is may be gone.
+        let next = self.first.and_then(|first| channels.range(first..).next());
+        let first = next.map_or(lowest, |(id, _)| *id);
         for (id, channel) in channels.range_mut(first..) {
             serve(*id, channel);
         }
