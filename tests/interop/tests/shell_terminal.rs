@@ -28,10 +28,10 @@ fn names_are_completed_and_lines_are_remembered() {
     fs::write(server.local("alpha/a file.txt"), "found").unwrap();
 
     let target = server.place.dir("target");
+    // The second answer is two lines at once, as from a person who pastes or types ahead.
     let dialogue = [
         ("sftp> ", "ls al\t".to_owned()),
-        ("a file.txt", format!("lcd {}", target.display())),
-        ("sftp> ", "get al\ta\t".to_owned()),
+        ("a file.txt", format!("lcd {}\nget al\ta\t", target.display())),
         ("1 file", "bye".to_owned()),
     ];
     let dialogue: Vec<_> = dialogue.iter().map(|(wait, say)| (*wait, say.as_str())).collect();
