@@ -1,0 +1,13 @@
+//! SFTP sessions with a client in memory or a real one, one file for each subject.
+
+mod check_file;
+mod defence;
+mod file_extensions;
+mod golden;
+mod openssh_client;
+mod own_storage;
+mod posix_attrs;
+mod session_basics;
+mod session_order;
+mod session_streams;
+mod support;

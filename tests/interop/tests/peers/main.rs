@@ -1,0 +1,37 @@
+//! Sterna against real peers, one file for each peer or subject. One binary, since each one takes long to link.
+
+mod bad_input;
+mod baseline;
+mod batches;
+mod client_algorithms;
+mod client_asyncssh;
+mod client_dropbear;
+mod client_login;
+mod client_openssh;
+mod client_proftpd;
+mod client_rclone;
+mod client_sterna;
+mod host_keys;
+mod kill;
+mod login_storm;
+mod odd_servers;
+mod proxy;
+mod publish_on_close;
+mod real_input;
+mod recipes;
+mod rekey;
+mod server_algorithms;
+mod server_asyncssh;
+mod server_curl;
+mod server_lftp;
+mod server_login;
+mod server_paramiko;
+mod server_psftp;
+mod server_rclone;
+mod server_scp;
+mod server_sftp;
+mod server_sshfs;
+mod shell_terminal;
+mod ssh_config;
+mod subsystem_sftp;
+mod sync;
