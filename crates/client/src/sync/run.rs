@@ -151,7 +151,6 @@ impl Run {
                     true => Err(Error::Cancelled),
                     false => job.run(&shared, &dirs, place).await,
                 };
-                places.ended();
                 (node, job, outcome)
             });
         }

@@ -1,16 +1,18 @@
 //! What is under way at once: files in flight, files that wait for a digest, directories being read.
 //!
-//! How many files are in flight is found out on the way: as long as twice as many make more files
-//! arrive in a second, there are twice as many. On a short path that ends soon, on a long one where the
-//! round trips are hidden.
+//! How many files are in flight is found out on the way: as long as twice as many keep their places for
+//! hardly longer each, more of them arrive in a second, and there are twice as many. On a short path that
+//! ends soon, on a long one where the round trips are hidden. What a file waits for after it has left its
+//! place, a digest for one, comes in bursts and says nothing about the path.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::Context;
 use crate::limits::{
@@ -30,20 +32,30 @@ pub(super) struct Flock {
     files: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     dirs: Arc<Semaphore>,
-    crowd: Mutex<Crowd>,
+    crowd: Arc<Mutex<Crowd>>,
 }
 
 /// A place among the files in flight. Dropping it lets another file begin.
 pub(crate) struct Place {
-    _file: OwnedSemaphorePermit,
+    file: OwnedSemaphorePermit,
     waiting: Arc<Semaphore>,
+    crowd: Arc<Mutex<Crowd>>,
+    begun: Instant,
+    round: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let more = lock(&self.crowd).left(self.round, self.begun.elapsed());
+        self.file.semaphore().add_permits(more);
+    }
 }
 
 impl Place {
     /// Lets another file begin although this one is not done: it only waits, and keeps little. Held until
     /// then. So many may wait and no more.
     pub(super) async fn step_aside(self) -> OwnedSemaphorePermit {
-        never_closed(self.waiting.acquire_owned().await)
+        never_closed(self.waiting.clone().acquire_owned().await)
     }
 }
 
@@ -64,7 +76,7 @@ impl Flock {
             files: Arc::new(Semaphore::new(crowd.len)),
             waiting: Arc::new(Semaphore::new(FILES_WAITING_MAX.min(handles_max))),
             dirs: Arc::new(Semaphore::new(DIRS_IN_FLIGHT_MAX)),
-            crowd: Mutex::new(crowd),
+            crowd: Arc::new(Mutex::new(crowd)),
         });
         let mut work = std::pin::pin!(work(flock));
         let mut result = None;
@@ -95,7 +107,13 @@ impl Flock {
     /// Waits for a place for one file.
     pub(super) async fn place(&self) -> Place {
         let file = never_closed(self.files.clone().acquire_owned().await);
-        Place { _file: file, waiting: self.waiting.clone() }
+        Place {
+            file,
+            waiting: self.waiting.clone(),
+            round: lock(&self.crowd).round,
+            crowd: self.crowd.clone(),
+            begun: Instant::now(),
+        }
     }
 
     /// Waits until another directory may be looked at beside those that are.
@@ -107,12 +125,10 @@ impl Flock {
     pub(super) fn try_dir(&self) -> Option<OwnedSemaphorePermit> {
         self.dirs.clone().try_acquire_owned().ok()
     }
+}
 
-    /// One file has ended, well or not.
-    pub(super) fn file_ended(&self) {
-        let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
-        self.files.add_permits(crowd.ended(Instant::now()));
-    }
+fn lock(crowd: &Mutex<Crowd>) -> MutexGuard<'_, Crowd> {
+    crowd.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn never_closed<E: std::fmt::Debug>(
@@ -137,40 +153,65 @@ fn handles_max(context: &Context) -> usize {
 struct Crowd {
     len: usize,
     max: usize,
-    /// Files that ended since `since`.
-    ended: usize,
-    since: Option<Instant>,
-    /// Files in a second when it last grew.
-    last_rate: f64,
+    /// Counts up whenever a round ends. Only files that took their place in a round tell about it.
+    round: u64,
+    /// Files that left their places in this round, and how long they had held them together.
+    left: usize,
+    held: Duration,
+    /// How long a place was held on the average with half as many, if it was tried last.
+    half: Option<Duration>,
+    /// Rounds to go until more are tried again, and after that until they are once more.
+    pause: u32,
+    next_pause: u32,
 }
 
 impl Crowd {
+    /// If the average place is held so many times longer by twice as many, that gained nothing.
+    const CROWDED: f64 = 1.7;
+    /// Rounds until that is tried once more, since the files to come may be others; twice as many each time.
+    const PAUSE: u32 = 16;
+
     fn new(max: usize) -> Self {
-        Self { len: FILES_IN_FLIGHT_START.min(max), max, ended: 0, since: None, last_rate: 0.0 }
+        let len = FILES_IN_FLIGHT_START.min(max);
+        Self {
+            len,
+            max,
+            round: 0,
+            left: 0,
+            held: Duration::ZERO,
+            half: None,
+            pause: 0,
+            next_pause: Self::PAUSE,
+        }
     }
 
     fn fixed(len: usize) -> Self {
-        Self { len, max: len, ended: 0, since: None, last_rate: 0.0 }
+        Self { max: len, len, ..Self::new(len) }
     }
 
-    /// One file has ended; returns how many more may be in flight.
-    fn ended(&mut self, now: Instant) -> usize {
-        let Some(since) = self.since else {
-            // The first file only tells when the second round begins.
-            self.since = Some(now);
-            return 0;
-        };
-        self.ended += 1;
-        if self.ended < self.len {
+    /// A file has left a place that it took in `round` and held for so long; returns how many more may be
+    /// in flight.
+    fn left(&mut self, round: u64, held: Duration) -> usize {
+        if round != self.round || self.len == self.max {
             return 0;
         }
-        let seconds = now.saturating_duration_since(since).max(Duration::from_micros(1));
-        let rate = self.ended as f64 / seconds.as_secs_f64();
-        (self.ended, self.since) = (0, Some(now));
-        if rate <= self.last_rate * 1.1 {
+        self.left += 1;
+        self.held += held;
+        if self.left < self.len {
             return 0;
         }
-        self.last_rate = rate;
+        let average = self.held.div_f64(self.left as f64);
+        (self.left, self.held, self.round) = (0, Duration::ZERO, self.round + 1);
+        if self.pause > 0 {
+            self.pause -= 1;
+            return 0;
+        }
+        if self.half.take().is_some_and(|half| average > half.mul_f64(Self::CROWDED)) {
+            self.pause = self.next_pause;
+            self.next_pause = self.next_pause.saturating_mul(2);
+            return 0;
+        }
+        self.half = Some(average);
         let more = self.len.min(self.max - self.len);
         self.len += more;
         more
@@ -184,11 +225,9 @@ mod tests {
     /// Files that take `delay` each, of which the server finishes `rate` a second at most.
     fn run(delay: f64, rate: f64, files: usize) -> usize {
         let mut crowd = Crowd::new(256);
-        let mut now = Instant::now();
         for _ in 0..files {
-            let step = (delay / crowd.len as f64).max(1.0 / rate);
-            now += Duration::from_secs_f64(step);
-            crowd.ended(now);
+            let held = delay.max(crowd.len as f64 / rate);
+            crowd.left(crowd.round, Duration::from_secs_f64(held));
         }
         crowd.len
     }
@@ -196,15 +235,26 @@ mod tests {
     #[test]
     fn a_long_path_gets_many_files_in_flight_and_a_short_one_does_not() {
         assert_eq!(run(0.3, 10_000.0, 2000), 256);
-        assert!(run(0.001, 2000.0, 2000) <= 2 * FILES_IN_FLIGHT_START);
+        assert!(run(0.001, 2000.0, 2000) <= 4 * FILES_IN_FLIGHT_START);
+    }
+
+    #[test]
+    fn files_that_began_among_fewer_say_nothing_about_more() {
+        let mut crowd = Crowd::new(256);
+        for _ in 0..FILES_IN_FLIGHT_START {
+            crowd.left(0, Duration::from_millis(100));
+        }
+        assert_eq!(crowd.len, 2 * FILES_IN_FLIGHT_START);
+        for _ in 0..1000 {
+            assert_eq!(crowd.left(0, Duration::from_millis(1)), 0);
+        }
     }
 
     #[test]
     fn a_number_that_was_asked_for_stays() {
         let mut crowd = Crowd::fixed(7);
-        let now = Instant::now();
-        for n in 0..1000 {
-            assert_eq!(crowd.ended(now + Duration::from_micros(n)), 0);
+        for _ in 0..1000 {
+            assert_eq!(crowd.left(0, Duration::from_millis(1)), 0);
         }
     }
 }

@@ -34,11 +34,6 @@ impl Places {
     pub(crate) async fn place(&self) -> Place {
         self.0.place().await
     }
-
-    /// One file has ended, well or not.
-    pub(crate) fn ended(&self) {
-        self.0.file_ended();
-    }
 }
 
 /// A local file as the engine takes it.

@@ -50,15 +50,13 @@ impl Up {
     /// Starts one file when there is a place for it.
     pub(super) async fn file(&self, file: Upload, branch: Option<Arc<Branch>>) {
         let place = self.flock.place().await;
-        let this = self.clone();
+        let context = self.context.clone();
         self.flock.start(async move {
-            let Self { context, flock } = this;
             let source = file.source.clone();
             match file.arrive(&context, place).await {
                 Ok(report) => context.done(&report),
                 Err(error) => context.failed(&source, error),
             }
-            flock.file_ended();
             if let Some(branch) = branch {
                 branch.leave(&context).await;
             }
