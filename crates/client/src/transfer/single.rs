@@ -188,12 +188,17 @@ impl Mover {
         if algorithm != self.context.command_digests.algorithm() {
             return Ok(None);
         }
-        let lane = self.context.lanes.pick(path).await?;
-        let Some(session) = self.context.commands(&lane) else { return Ok(None) };
-        match self.context.command_digests.of(session, path).await {
-            Ok(digest) => Ok(Some(digest)),
-            // A server that runs no commands, or not this one, is not asked again.
-            Err(Error::Unsupported { .. } | Error::Interrupted { .. }) => {
+        let run = |lane: Arc<Lane>| async move {
+            let Some(session) = self.context.commands(&lane) else { return Ok(None) };
+            self.context.command_digests.of(session, path).await.map(Some)
+        };
+        match self.context.on_lane(path, &Reached::default(), run).await {
+            Ok(digest) => Ok(digest),
+            // A server that runs no commands, or not this one, is not asked again. What is over with the
+            // last connection says nothing about commands.
+            Err(Error::Unsupported { .. } | Error::Interrupted { .. })
+                if !self.context.lanes.is_ended() =>
+            {
                 self.context.commands_failed();
                 Ok(None)
             }

@@ -57,8 +57,13 @@ impl<P> Waits<P> {
                 return Ok(same.then(|| Verified::Digest(self.algorithm.name())));
             }
             Ok(None) => {}
-            // A server that runs no commands, or not this one, is not asked again.
-            Err(Error::Unsupported { .. } | Error::Interrupted { .. }) => context.commands_failed(),
+            // A server that runs no commands, or not this one, is not asked again. What is over with the
+            // last connection says nothing about commands.
+            Err(Error::Unsupported { .. } | Error::Interrupted { .. })
+                if !context.lanes.is_ended() =>
+            {
+                context.commands_failed();
+            }
             Err(error) => return Err(error),
         }
         if context.options.verify == Verify::Require {
