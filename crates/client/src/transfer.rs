@@ -45,9 +45,7 @@ pub use progress::{Action, Event, FileReport, Note, Progress, Quiet, Summary, Ve
 pub(crate) use single::{LocalFile, Mover, Place, Places, digest_local};
 pub(crate) use upload::beside;
 
-use crate::limits::{
-    LOCAL_NAME_LEN_MAX, RETRIES_DEFAULT, SUMMARY_ERRORS_MAX, WINDOW_MAX_LEN, WINDOW_START_LEN,
-};
+use crate::limits::{LOCAL_NAME_LEN_MAX, RETRIES_DEFAULT, WINDOW_MAX_LEN, WINDOW_START_LEN};
 use crate::sftp::Sftp;
 use crate::{Connection, Error, Reconnect, Session};
 use command_digests::CommandDigests;
@@ -344,20 +342,7 @@ impl Context {
     }
 
     fn done(&self, report: &FileReport) {
-        {
-            let mut summary = self.summary();
-            summary.files += 1;
-            summary.bytes += report.bytes;
-            summary.bytes_sent += report.bytes_sent;
-            match report.verified {
-                Verified::Digest(_) | Verified::ReadBack => summary.verified_by_digest += 1,
-                Verified::Size => summary.verified_by_size += 1,
-                Verified::None => summary.unverified += 1,
-            }
-            for note in &report.notes {
-                *summary.notes.entry(*note).or_default() += 1;
-            }
-        }
+        self.summary().count(report);
         self.progress.event(&Event::Done(report));
     }
 
@@ -366,11 +351,7 @@ impl Context {
             self.stopped.store(true, Ordering::Relaxed);
         }
         self.progress.event(&Event::Error { path, error: &error });
-        let mut summary = self.summary();
-        summary.failed += 1;
-        if summary.errors.len() < SUMMARY_ERRORS_MAX {
-            summary.errors.push((path.to_vec(), error));
-        }
+        self.summary().count_failed(path, error);
     }
 
     fn skipped(&self, path: &[u8], why: &str) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::Error;
+use crate::limits::SUMMARY_ERRORS_MAX;
 
 /// Hears every [`Event`]. Called from the transfer's task: be quick, never block.
 pub trait Progress: Send + Sync {
@@ -173,16 +174,44 @@ pub struct Summary {
     pub notes: BTreeMap<Note, u64>,
     /// What failed, at most `limits::SUMMARY_ERRORS_MAX` entries; `failed` counts all.
     pub errors: Vec<(Vec<u8>, Error)>,
+    /// The most telling exit status of all that failed, also of what `errors` has no room for; 0: nothing.
+    pub worst: u8,
+    /// Something ended because the user asked to stop.
+    pub cancelled: bool,
 }
 
 impl Summary {
     /// 0 if everything asked for was done, else the most telling status: 4 or 5 if a lost connection could
     /// not be made again for the host key or the login, 7 interrupted, 6 content differs, 1 anything else.
     pub fn exit_code(&self) -> u8 {
-        let codes = || self.errors.iter().map(|(_, error)| error.exit_code());
-        match () {
-            () if self.failed == 0 => 0,
-            () => [4, 5, 7, 6].into_iter().find(|code| codes().any(|c| c == *code)).unwrap_or(1),
+        match self.failed {
+            0 => 0,
+            _ => self.worst.max(1),
+        }
+    }
+
+    /// Counts a file that is complete.
+    pub fn count(&mut self, report: &FileReport) {
+        self.files += 1;
+        self.bytes += report.bytes;
+        self.bytes_sent += report.bytes_sent;
+        match report.verified {
+            Verified::Digest(_) | Verified::ReadBack => self.verified_by_digest += 1,
+            Verified::Size => self.verified_by_size += 1,
+            Verified::None => self.unverified += 1,
+        }
+        for note in &report.notes {
+            *self.notes.entry(*note).or_default() += 1;
+        }
+    }
+
+    /// Counts a file, directory or link that failed.
+    pub fn count_failed(&mut self, path: &[u8], error: Error) {
+        self.failed += 1;
+        self.worst = more_telling(self.worst, error.exit_code());
+        self.cancelled |= matches!(error, Error::Cancelled);
+        if self.errors.len() < SUMMARY_ERRORS_MAX {
+            self.errors.push((path.to_vec(), error));
         }
     }
 
@@ -200,7 +229,40 @@ impl Summary {
         for (note, files) in other.notes {
             *self.notes.entry(note).or_default() += files;
         }
-        let room = crate::limits::SUMMARY_ERRORS_MAX.saturating_sub(self.errors.len());
+        self.worst = more_telling(self.worst, other.worst);
+        self.cancelled |= other.cancelled;
+        let room = SUMMARY_ERRORS_MAX.saturating_sub(self.errors.len());
         self.errors.extend(other.errors.into_iter().take(room));
+    }
+}
+
+/// Of two exit statuses the one that says more; 0 says nothing.
+fn more_telling(one: u8, other: u8) -> u8 {
+    [4, 5, 7, 6]
+        .into_iter()
+        .find(|code| [one, other].contains(code))
+        .unwrap_or(one.max(other).min(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_is_of_all_that_failed_however_much_did() {
+        let mut summary = Summary::default();
+        for _ in 0..=SUMMARY_ERRORS_MAX {
+            summary.count_failed(b"f", Error::unsuitable("get", b"f", "is no file"));
+        }
+        assert_eq!((summary.exit_code(), summary.cancelled), (1, false));
+
+        summary.count_failed(b"f", Error::Cancelled);
+        let mut all = Summary::default();
+        all.merge(summary);
+
+        assert_eq!(
+            (all.exit_code(), all.cancelled, all.errors.len()),
+            (7, true, SUMMARY_ERRORS_MAX)
+        );
     }
 }

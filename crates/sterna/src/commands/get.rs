@@ -290,8 +290,7 @@ impl Outcome {
 
     /// Whether the user asked to stop.
     pub fn is_cancelled(&self) -> bool {
-        let mut errors = self.summary.errors.iter();
-        errors.any(|(_, error)| matches!(error, sterna_client::Error::Cancelled))
+        self.summary.cancelled
     }
 
     /// Counts what is to be sent, for the display; does nothing where there is none.

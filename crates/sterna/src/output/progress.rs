@@ -9,7 +9,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use sterna_client::{
     Error,
-    limits::{PROGRESS_STEP_LEN, SUMMARY_ERRORS_MAX},
+    limits::PROGRESS_STEP_LEN,
     transfer::{Event, FileReport, Progress, Summary, Verified},
 };
 
@@ -255,18 +255,7 @@ impl Meter {
                 (state.begun_bytes + report.bytes).saturating_sub(ended.total.unwrap_or(0));
         }
         state.ended_bytes += report.bytes;
-        let tally = &mut state.tally;
-        tally.files += 1;
-        tally.bytes += report.bytes;
-        tally.bytes_sent += report.bytes_sent;
-        match report.verified {
-            Verified::Digest(_) | Verified::ReadBack => tally.verified_by_digest += 1,
-            Verified::Size => tally.verified_by_size += 1,
-            Verified::None => tally.unverified += 1,
-        }
-        for note in &report.notes {
-            *tally.notes.entry(*note).or_default() += 1;
-        }
+        state.tally.count(report);
     }
 
     fn failed(&self, path: &[u8], error: &Error) {
@@ -292,10 +281,7 @@ impl Meter {
         if let Some(ended) = state.end(path) {
             state.begun_bytes = state.begun_bytes.saturating_sub(ended.total.unwrap_or(0));
         }
-        state.tally.failed += 1;
-        if state.tally.errors.len() < SUMMARY_ERRORS_MAX {
-            state.tally.errors.push((path.to_vec(), error.clone()));
-        }
+        state.tally.count_failed(path, error.clone());
     }
 }
 

@@ -455,8 +455,8 @@ mod tests {
     use super::*;
 
     fn ended_with(error: Error) -> Failure {
-        let summary =
-            Summary { failed: 1, errors: vec![(b"f".to_vec(), error)], ..Summary::default() };
+        let mut summary = Summary::default();
+        summary.count_failed(b"f", error);
         ended(&summary).unwrap_err()
     }
 
