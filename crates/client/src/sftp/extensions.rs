@@ -13,7 +13,8 @@ use super::dir::non_empty;
 use super::engine::Frame;
 use super::file::{File, OpenOptions};
 use super::paths::one_name;
-use super::{Sftp, Waiting, refused, unreadable};
+use super::{Attrs, FileKind, Sftp, Waiting, refused, unreadable};
+use crate::transfer::beside;
 use crate::{Error, Refusal};
 
 /// Numbers of a file system; see [`StatvfsReply`].
@@ -168,10 +169,11 @@ impl Sftp {
     }
 
     /// Copies a file at the server: by `copy-data` where offered, else through this machine.
-    /// An existing target is overwritten. Returns the bytes copied.
+    /// An existing target is replaced once the copy is complete, and not before. Returns the bytes copied.
     ///
     /// # Errors
-    /// [`Error::Refused`]; [`Error::SourceChanged`] if the sizes differ afterwards.
+    /// [`Error::Refused`]; [`Error::SourceChanged`] if the sizes differ afterwards. Then the target is what
+    /// it was.
     pub async fn copy_file(
         &self,
         from: impl AsRef<[u8]>,
@@ -179,26 +181,72 @@ impl Sftp {
     ) -> Result<u64, Error> {
         let source = self.open(&from, OpenOptions::new().read(true)).await?;
         let attrs = source.stat().await?;
-        // The same file under another name would be cut to nothing by opening it.
-        if self.realpath(&from).await.ok() == self.realpath(&to).await.ok() {
+        // Where it leads, so that a link that is in its place stays one.
+        let (to, there) = match self.stat(&to).await {
+            Ok(there) if FileKind::of(&there) == FileKind::Dir => {
+                return Err(Error::unsuitable("copy", to.as_ref(), "is a directory"));
+            }
+            Ok(there) => (self.realpath(&to).await?, Some(there)),
+            Err(error) if error.is_not_found() => (to.as_ref().to_vec(), None),
+            Err(error) => return Err(error),
+        };
+        if self.realpath(&from).await? == to {
             let why = "source and target are the same file";
-            return Err(Error::unsuitable("copy", to.as_ref(), why));
+            return Err(Error::unsuitable("copy", &to, why));
         }
+        let beside = beside(&to);
+        let copied = match self.copy_beside(&source, &attrs, there.as_ref(), &beside).await {
+            Ok(copied) if attrs.size.is_some_and(|size| size != copied) => {
+                Err(Error::SourceChanged { path: from.as_ref().to_vec() })
+            }
+            Ok(copied) => self.replace(&beside, &to).await.map(|()| copied),
+            Err(error) => Err(error),
+        };
+        if copied.as_ref().is_err_and(|error| !error.ends_channel()) {
+            // What is left of a copy that failed is nobody's; that it cannot go is the lesser failure.
+            let _ = self.remove(&beside).await;
+        }
+        copied
+    }
+
+    /// Copies to `beside`, a name of our own. What is replaced leaves its mode to it.
+    async fn copy_beside(
+        &self,
+        source: &File,
+        attrs: &Attrs,
+        replaced: Option<&Attrs>,
+        beside: &[u8],
+    ) -> Result<u64, Error> {
         let mode = attrs.permissions.unwrap_or(0o644) & 0o777;
         let options = OpenOptions::new().write(true).create(true).truncate(true).permissions(mode);
-        let target = self.open(&to, options).await?;
+        let target = self.open(beside, options).await?;
+        if let Some(mode) = replaced.and_then(|there| there.permissions) {
+            // A server that keeps modes to itself gives the file the mode of all new ones.
+            let attrs = Attrs { permissions: Some(mode & 0o7777), ..Attrs::default() };
+            match target.set_attrs(&attrs).await {
+                Err(error) if error.ends_channel() => return Err(error),
+                _ => {}
+            }
+        }
         let copied = match source.copy_data(0, 0, &target, 0).await {
             Ok(()) => target.stat().await?.size.unwrap_or(0),
             Err(error) if error.refusal_code() == Some(Refusal::EOF) && attrs.size == Some(0) => 0,
-            Err(Error::Unsupported { .. }) => self.copy_through(&source, &target).await?,
+            Err(Error::Unsupported { .. }) => self.copy_through(source, &target).await?,
             Err(error) => return Err(error),
         };
         target.close().await?;
-        match attrs.size {
-            Some(size) if size != copied => {
-                Err(Error::SourceChanged { path: from.as_ref().to_vec() })
-            }
-            _ => Ok(copied),
+        Ok(copied)
+    }
+
+    /// Gives `from` the name `to`; where the server cannot replace, the old file is removed first.
+    async fn replace(&self, from: &[u8], to: &[u8]) -> Result<(), Error> {
+        match self.rename(from, to).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.ends_channel() => Err(error),
+            Err(error) => match self.remove(to).await {
+                Ok(()) => self.rename_plain(from, to).await,
+                Err(_) => Err(error),
+            },
         }
     }
 

@@ -57,6 +57,8 @@ async fn every_operation_of_openssh_works() {
     assert_eq!(FileKind::of(&sftp.lstat(at("a/l")).await.unwrap()), FileKind::Symlink);
     assert_eq!(sftp.stat(at("a/l")).await.unwrap().size, Some(10));
     sftp.hardlink(at("a/f"), at("a/h")).await.unwrap();
+    assert_eq!(sftp.copy_file(at("a/f"), at("a/h")).await.unwrap(), 10);
+    assert_eq!(sftp.stat(at("a/f")).await.unwrap().size, Some(10));
     sftp.set_attrs(at("a/h"), &Attrs { permissions: Some(0o640), ..Attrs::default() })
         .await
         .unwrap();
