@@ -114,9 +114,11 @@ impl Walk {
                 !shared.policy.filter.excludes(&joined(&rel, &entry.name), entry.kind == Kind::Dir)
             };
             for pair in join(source.entries, target.entries) {
+                // What it is in the source decides, as in a sync.
+                if !pair.source.as_ref().or(pair.target.as_ref()).is_some_and(wanted) {
+                    continue;
+                }
                 match pair {
-                    Pair { source: Some(entry), .. } | Pair { target: Some(entry), .. }
-                        if !wanted(&entry) => {}
                     Pair { source: Some(source), target: Some(target) } => {
                         let path: Arc<[u8]> = joined(&rel, &source.name).into();
                         if (source.kind, target.kind) == (Kind::Dir, Kind::Dir) {

@@ -195,7 +195,7 @@ impl Check<'_> {
             false => Box::new(BufReader::new(File::open(self.file).map_err(failed)?)),
         };
         let mut worst = Exit::Done;
-        let mut number = 0_u64;
+        let (mut number, mut listed) = (0_u64, 0_u64);
         let mut line = Vec::new();
         loop {
             line.clear();
@@ -208,6 +208,7 @@ impl Check<'_> {
             if text.is_empty() {
                 continue;
             }
+            listed += 1;
             let done = match ManifestLine::parse(text) {
                 Some(line) => self.one(&output, root, &line).await,
                 None => Err(Failure::incomplete(
@@ -219,7 +220,7 @@ impl Check<'_> {
                 worst = worst.worst(report(failure)?);
             }
         }
-        if number == 0 {
+        if listed == 0 {
             return Err(Failure::incomplete(shown, "holds no digest"));
         }
         Ok(worst)
