@@ -109,7 +109,8 @@ pub struct Options {
     /// server has digests (and, for uploads, can copy by itself).
     pub delta: bool,
     pub sparse: Sparse,
-    /// Where the server cannot replace a target in one step, it may be removed first.
+    /// Where the server cannot replace a target in one step, it is removed first, when what replaces it is
+    /// complete and compared; the report says so. Else such a file fails.
     pub replace_in_two_steps: bool,
     /// Files of a tree in flight at once, at least 1; `None`: as many as make it faster.
     pub files_in_flight: Option<usize>,
@@ -137,7 +138,7 @@ impl Default for Options {
             in_place: false,
             delta: true,
             sparse: Sparse::Auto,
-            replace_in_two_steps: false,
+            replace_in_two_steps: true,
             files_in_flight: None,
             retries: RETRIES_DEFAULT,
             window_start: WINDOW_START_LEN,
