@@ -229,7 +229,7 @@ pub const SYNC_DIRS_OPEN_MAX: usize = 256;
 /// Files that are planned and wait for their turn; above it no further directory is listed. One
 /// directory is planned as a whole and may exceed it.
 pub const SYNC_WAITING_MAX: usize = 4096;
-/// Names of what is to be deleted, in bytes with 16 for each: about two million files. More is
+/// Names of what is to be deleted and what is kept for each, in bytes: about a million files. More is
 /// refused.
 pub const SYNC_EXTRAS_LEN_MAX: usize = 64 << 20;
 /// Requests to delete that are under way at once.

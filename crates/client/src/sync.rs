@@ -19,6 +19,7 @@ mod filter;
 mod hard_links;
 mod local_side;
 mod manifest;
+mod one_name;
 mod plan;
 mod relay;
 mod remote_side;

@@ -76,21 +76,23 @@ impl Extras {
         self.count
     }
 
-    /// Notes what a directory has too much; `parent` is the group that holds it, if it is extra itself. Returns the number of its group.
+    /// Notes what a directory has too much; `parent` is the group that holds it, if it is extra itself.
+    /// Returns the number of its group; `None` if there is no room for it: then only the number of extras
+    /// grows, and the guard refuses to delete anything.
     pub(crate) fn add(
         &mut self,
         rel: &Arc<[u8]>,
         depth: usize,
         parent: Option<usize>,
         extras: &[Entry],
-    ) -> usize {
+    ) -> Option<usize> {
         self.count += extras.len() as u64;
-        // Beyond the bound only the number grows; the guard then refuses.
-        let extras: Vec<_> = match self.len > SYNC_EXTRAS_LEN_MAX {
-            true => Vec::new(),
-            false => extras.iter().map(Extra::new).collect(),
-        };
-        self.len += extras.iter().map(|extra| extra.name.len() + 16).sum::<usize>() + rel.len();
+        let names: usize = extras.iter().map(|e| e.name.len() + size_of::<Extra>()).sum();
+        self.len = self.len.saturating_add(names + rel.len() + size_of::<Group>());
+        if self.len > SYNC_EXTRAS_LEN_MAX {
+            return None;
+        }
+        let extras = extras.iter().map(Extra::new).collect();
         self.groups.push(Group {
             rel: rel.clone(),
             depth,
@@ -99,7 +101,7 @@ impl Extras {
             spoiled: false,
             attrs: None,
         });
-        self.groups.len() - 1
+        Some(self.groups.len() - 1)
     }
 
     /// Something in this directory went wrong.
@@ -206,6 +208,9 @@ impl Extras {
         for (_, dirs) in dirs.into_iter().rev() {
             deleted += remove_all(shared, dirs).await;
         }
+        if shared.mover.cancel().is_cancelled() {
+            shared.mover.failed(&shared.target.shown(b""), Error::Cancelled);
+        }
         (deleted, restore)
     }
 }
@@ -303,6 +308,20 @@ mod tests {
         assert!(extras(5001).refusal(&JUDGED).is_some());
         let small = Judged { target_entries: 900, ..JUDGED };
         assert_eq!(extras(900).refusal(&small), None);
+    }
+
+    #[test]
+    fn what_has_no_room_is_counted_and_refused() {
+        let name = [b'n'; 255];
+        let extra = Entry::named(&name);
+        let crowd = vec![extra; SYNC_EXTRAS_LEN_MAX / 256];
+        let mut extras = Extras::default();
+
+        let group = extras.add(&b"d".as_slice().into(), 1, None, &crowd);
+
+        let judged = Judged { force: true, max: Some(DeleteMax::Count(u64::MAX)), ..JUDGED };
+        assert_eq!((group, extras.count()), (None, crowd.len() as u64));
+        assert!(extras.refusal(&judged).is_some());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::apply::Dirs;
 use super::delete::ExtraId;
 use super::entry::{Entry, Kind};
+use super::one_name::under_one_name;
 use super::plan::{DirPlan, Policy, plan};
 use super::shared::Shared;
 use super::side::{Dir, Listing, Side, Wanted};
@@ -78,7 +79,16 @@ pub(crate) async fn read_dir(shared: &Shared, job: &DirJob) -> Result<Read, Read
     let (entries, mut failed) = source.map_or((None, Vec::new()), |s| (Some(s.entries), s.failed));
     failed.retain(|(name, _)| !policy.filter.excludes(&joined(&job.rel, name), false));
     let source_entries = entries.as_ref().map_or(0, |entries| entries.len() as u64);
-    let mut plan = plan(&job.rel, entries, target.entries, &policy);
+    let there_entries = match (&entries, &target_dir) {
+        (Some(entries), Some(dir)) => {
+            let looks_up = |name: Box<[u8]>| async move {
+                matches!(shared.target.look(dir, &name).await, Ok(Some(_)))
+            };
+            under_one_name(entries, target.entries, looks_up).await
+        }
+        _ => target.entries,
+    };
+    let mut plan = plan(&job.rel, entries, there_entries, &policy);
     // What could not be looked at in the source is not "only at the target".
     plan.extras.retain(|extra| !failed.iter().any(|(name, _)| *name == extra.name));
     let mut opened_up = false;

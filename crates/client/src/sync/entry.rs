@@ -45,6 +45,25 @@ pub(crate) struct Entry {
     pub(crate) names: u64,
 }
 
+#[cfg(test)]
+impl Entry {
+    /// An empty file of which nothing else is known.
+    pub(super) fn named(name: &[u8]) -> Self {
+        Self {
+            name: name.into(),
+            kind: Kind::File,
+            followed: false,
+            size: Some(0),
+            mode: None,
+            accessed: None,
+            modified: None,
+            owner: None,
+            id: None,
+            names: 1,
+        }
+    }
+}
+
 impl Moment {
     /// Whether both mean the same time, as far as the less exact one says.
     pub(crate) fn agrees(self, other: Self) -> bool {

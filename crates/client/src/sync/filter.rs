@@ -114,13 +114,21 @@ impl Filter {
             && self.patterns.matched(Path::new(OsStr::from_bytes(rel)), is_dir).is_ignore()
     }
 
-    /// Why a file of the source is not sent, if its size or age forbids it.
-    pub(crate) fn unwanted(&self, file: &Entry, now: SystemTime) -> Option<&'static str> {
+    /// Why a file is left alone, if its size forbids to touch it.
+    pub(crate) fn out_of_size(&self, file: &Entry) -> Option<&'static str> {
         if self.size_min.is_some_and(|min| file.size.is_some_and(|size| size < min)) {
             return Some("smaller than --min-size");
         }
         if self.size_max.is_some_and(|max| file.size.is_none_or(|size| size > max)) {
             return Some("larger than --max-size");
+        }
+        None
+    }
+
+    /// Why a file of the source is not sent, if its size or age forbids it.
+    pub(crate) fn unwanted(&self, file: &Entry, now: SystemTime) -> Option<&'static str> {
+        if let Some(why) = self.out_of_size(file) {
+            return Some(why);
         }
         let age = || {
             let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();

@@ -58,6 +58,14 @@ pub(crate) struct Policy {
     pub(crate) now: SystemTime,
 }
 
+impl Policy {
+    /// Whether a file that only the target has stays for its size.
+    fn leaves_alone(&self, target: &Entry) -> bool {
+        let is_file = target.kind == Kind::File;
+        is_file && !self.delete_excluded && self.filter.out_of_size(target).is_some()
+    }
+}
+
 impl DirPlan {
     /// Whether names of the target will change.
     pub(crate) fn changes_target(&self) -> bool {
@@ -96,6 +104,7 @@ pub(crate) fn plan(
     for Pair { source, target } in join(source, target) {
         match (source, target) {
             (Some(source), target) => plan.add(source, target, policy),
+            (None, Some(target)) if policy.leaves_alone(&target) => plan.holds_excluded = true,
             (None, Some(target)) => plan.extras.push(target),
             (None, None) => {}
         }
@@ -196,22 +205,10 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
-    use super::super::entry::Kind;
     use super::*;
 
     fn entry(name: &[u8]) -> Entry {
-        Entry {
-            name: name.into(),
-            kind: Kind::File,
-            followed: false,
-            size: Some(0),
-            mode: None,
-            accessed: None,
-            modified: None,
-            owner: None,
-            id: None,
-            names: 1,
-        }
+        Entry::named(name)
     }
 
     fn policy() -> Policy {
@@ -282,6 +279,21 @@ mod tests {
 
         assert!(plan.tasks.is_empty() && plan.extras.is_empty());
         assert_eq!(plan.left_out.len(), 1);
+    }
+
+    #[test]
+    fn a_file_outside_the_bounds_that_only_the_target_has_stays_with_its_directory() {
+        let filter = Filter { size_max: Some(10), ..Filter::default() };
+        let there = || vec![Entry { size: Some(11), ..entry(b"big") }, entry(b"small")];
+        let policy = Policy { filter, ..policy() };
+
+        let kept = plan(b"", None, there(), &policy);
+        let asked = Policy { delete_excluded: true, ..policy };
+        let deleted = plan(b"", None, there(), &asked);
+
+        assert_eq!(names(&kept.extras), [b"small"]);
+        assert!(kept.holds_excluded);
+        assert_eq!(names(&deleted.extras), [&b"big"[..], b"small"]);
     }
 
     proptest! {

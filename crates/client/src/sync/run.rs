@@ -264,12 +264,21 @@ impl Run {
         if extras.is_empty() || !self.shared.options.delete {
             return;
         }
-        let group = self.extras.add(rel, depth, above.map(|(group, _)| group), &extras);
+        let above = above.map(|(group, _)| group);
+        let Some(group) = self.extras.add(rel, depth, above, &extras) else { return };
         if let Some(node) = self.nodes.get_mut(&node) {
             node.group = Some(group);
         }
         for (index, extra) in extras.into_iter().enumerate() {
             if extra.kind != Kind::Dir {
+                continue;
+            }
+            if depth + 1 >= TREE_DEPTH_MAX {
+                let path = self.shared.target.shown(&joined(rel, &extra.name));
+                let why = "directories are nested too deep";
+                self.shared.mover.failed(&path, Error::unsuitable("delete", &path, why));
+                self.extras.keep((group, index));
+                self.keep(node);
                 continue;
             }
             self.open(node);
@@ -495,6 +504,10 @@ impl Run {
         let shared = self.shared.clone();
         let (extras, in_the_way) = (take(&mut self.extras), take(&mut self.in_the_way));
         if shared.mover.is_stopped() {
+            let is_left = extras.count() > 0 || !in_the_way.is_empty();
+            if is_left && shared.mover.cancel().is_cancelled() {
+                shared.mover.failed(&shared.target.shown(b""), Error::Cancelled);
+            }
             return;
         }
         let judged = Judged {
