@@ -171,12 +171,29 @@ fn lists_of_digests_are_written_and_checked() {
     let changed = server.run("sum", text(&["--check", "tree.sums", &server.place("up")]));
     fs::remove_file(server.shared().join("up/a")).unwrap();
     let missing = server.run("sum", text(&["--check", "tree.sums", &server.place("up")]));
+    fs::write(server.local("blank.sums"), "\n\n").unwrap();
+    let blank = server.run("sum", text(&["--check", "blank.sums", &server.place("up")]));
 
     assert_eq!(list.lines().count(), 4);
     assert!(list.contains("new\\nline\\\\"), "{list}");
     assert!(coreutils.status.success(), "{}", stderr(&coreutils));
     assert_eq!(changed.status.code(), Some(6), "{}", stderr(&changed));
     assert_eq!(missing.status.code(), Some(1), "{}", stderr(&missing));
+    assert_eq!(blank.status.code(), Some(1), "{}", stderr(&blank));
+}
+
+/// Goal: what is excluded is so by what it is in the source.
+#[test]
+fn verify_compares_a_file_that_has_the_name_of_an_excluded_directory() {
+    let server = with_tree();
+    fs::write(server.local("tree/build"), "a file").unwrap();
+    fs::create_dir_all(server.shared().join("up/build")).unwrap();
+
+    let place = server.place("up");
+    let typed = ["--exclude", "build/", "--exclude", "a", "--exclude", "d/", "tree", &place];
+    let output = server.run("verify", typed);
+
+    assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
 }
 
 #[test]
