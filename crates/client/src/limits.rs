@@ -168,6 +168,8 @@ pub const LOCAL_BATCH_MAX: usize = 1024;
 pub const PART_TRIES_MAX: u32 = 5;
 /// Times in a row that one request may be refused while nothing else of its file is in flight.
 pub const REFUSED_ALONE_MAX: u32 = 4;
+/// Files that are refused among others and then alone, too, until refusals to open are believed at once.
+pub const OPENS_DISPROVED_MAX: u32 = 3;
 /// Depth of a tree (CLT-8, as OpenSSH).
 pub const TREE_DEPTH_MAX: usize = 64;
 /// Replies without a byte of data to one read before the file counts as unreadable (CLT-4).

@@ -11,6 +11,7 @@ mod branch;
 mod command_digests;
 mod download;
 mod flock;
+mod handles;
 mod lanes;
 pub(crate) mod local;
 mod passing;
@@ -49,6 +50,7 @@ use crate::limits::{LOCAL_NAME_LEN_MAX, RETRIES_DEFAULT, WINDOW_MAX_LEN, WINDOW_
 use crate::sftp::Sftp;
 use crate::{Connection, Error, Reconnect, Session};
 use command_digests::CommandDigests;
+use handles::Handles;
 use lanes::{Lane, Lanes};
 use local::LocalDir;
 use rate::Rate;
@@ -288,6 +290,7 @@ impl Transfer {
                 self.cancel.clone(),
                 self.progress.clone(),
             ),
+            handles: Handles::new(),
             commands_work: AtomicBool::new(true),
             command_digests: CommandDigests::new(DigestAlgorithm::Sha256),
             budget: Arc::new(Semaphore::new(budget.max(1024))),
@@ -309,6 +312,7 @@ const BUDGET_UNIT: usize = 1024;
 /// What all files of one transfer share.
 struct Context {
     lanes: Lanes,
+    handles: Handles,
     commands_work: AtomicBool,
     command_digests: CommandDigests,
     /// Bytes in flight of all files together, in [`BUDGET_UNIT`]s.
@@ -358,6 +362,10 @@ impl Context {
     fn skipped(&self, path: &[u8], why: &str) {
         self.progress.event(&Event::Skipped { path, why });
         self.summary().skipped += 1;
+    }
+
+    fn comparing(&self, path: &[u8], done: u64, total: u64) {
+        self.progress.event(&Event::Comparing { path, done, total });
     }
 
     /// Bytes of a file that failed travelled all the same.

@@ -1,7 +1,7 @@
 //! One file from beginning to end, over as many connections as it takes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::Context;
 use super::download::Download;
@@ -48,6 +48,8 @@ impl Download {
             let notes = self.put_into_place(context, waits.part).await?;
             return Ok(self.small_report(waits.size, verified, notes));
         }
+        // Its part is locked as long as it is there.
+        drop(waits);
         let at_length = |lane: Arc<Lane>| async move { self.run(context, &lane).await };
         Box::pin(context.file_on_lane(path, &self.reached, at_length)).await
     }
@@ -63,7 +65,7 @@ impl Upload {
         follow: bool,
         target: Vec<u8>,
     ) -> Self {
-        let (reached, naming) = (Reached::default(), AtomicBool::new(false));
+        let (reached, naming) = (Reached::default(), Mutex::default());
         Self { reached, naming, dir, name, source, follow, target }
     }
 
@@ -87,7 +89,8 @@ impl Upload {
         let _waiting = place.step_aside().await;
         let part = &waits.part[..];
         if let Some(verified) = waits.verified(context, path, part).await? {
-            let name = |lane: Arc<Lane>| self.give_name(context, lane, &waits);
+            let asked = AtomicBool::new(false);
+            let name = |lane: Arc<Lane>| self.give_name(context, lane, &waits, &asked);
             let note = context.on_lane(path, &Reached::default(), name).await?;
             let notes = waits.notes.iter().copied().chain(note).collect();
             return Ok(self.small_report(waits.size, verified, notes));
@@ -106,8 +109,9 @@ impl Upload {
         context: &Context,
         lane: Arc<Lane>,
         waits: &Waits<Vec<u8>>,
+        asked: &AtomicBool,
     ) -> Result<Option<Note>, Error> {
-        if self.naming.swap(true, Ordering::Relaxed)
+        if asked.swap(true, Ordering::Relaxed)
             && self.has_its_name(&lane, &waits.part, waits.size).await?
             && waits.verified(context, &self.source, &self.target).await?.is_some()
         {

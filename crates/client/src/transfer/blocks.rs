@@ -8,6 +8,7 @@
 //! Resuming, repairing and delta transfers are all made of this.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -22,6 +23,9 @@ use crate::limits::{
     STRETCHES_IN_FLIGHT, WINDOW_START_LEN,
 };
 use crate::sftp::{File, Waiting};
+
+/// Hears how far a comparison has come, in bytes from the start of the file.
+pub(super) type Tell<'t> = &'t (dyn Fn(u64) + Sync);
 
 /// Bytes of one block of a file of `len` bytes: a power of two, so that the digests of a file up to
 /// 32 GiB take less than a thousandth of it and one wrong byte costs little.
@@ -40,6 +44,7 @@ pub(super) async fn differing(
     remote: &File,
     algorithm: DigestAlgorithm,
     len: u64,
+    tell: Tell<'_>,
 ) -> Result<Ranges, Error> {
     let block = u64::from(block_len(len));
     let stretch_len = block * STRETCH_BLOCKS_MAX.min((STRETCH_LEN_MAX / block).max(1));
@@ -66,6 +71,7 @@ pub(super) async fn differing(
                 different.push(from..end.min(from + block));
             }
         }
+        tell(end);
     }
     Ok(different)
 }
@@ -106,21 +112,22 @@ fn digests(
     Ok(found)
 }
 
-/// As [`differing`], but by reading everything from the server.
+/// As [`differing`], but only between these bytes, and by reading everything from the server.
 ///
 /// # Errors
 /// Those of reading.
 pub(super) async fn differing_by_reading(
     local: &Arc<OwnedFd>,
     remote: &File,
-    len: u64,
+    Range { start, end: len }: Range<u64>,
+    tell: Tell<'_>,
 ) -> Result<Ranges, Error> {
     let block = u64::from(block_len(len));
     let read_len = u64::from(remote.sftp().limits().read_len);
     let in_flight_max = (WINDOW_START_LEN as u64 / read_len).max(1) as usize;
     let mut reads: VecDeque<(u64, u32, Waiting)> = VecDeque::new();
     let mut different = Ranges::new();
-    let mut next = 0;
+    let mut next = start;
     loop {
         while next < len && reads.len() < in_flight_max {
             let wanted = read_len.min(len - next) as u32;
@@ -146,6 +153,7 @@ pub(super) async fn differing_by_reading(
             }
             theirs = remote.read_at(at, wanted as usize).await?;
         }
+        tell(at);
     }
     different.cut(len);
     Ok(different)

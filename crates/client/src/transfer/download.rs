@@ -51,7 +51,16 @@ impl Download {
         let path = &self.source[..];
         let opening = lane.sftp.open(path, OpenOptions::new().read(true));
         let (part, remote) = tokio::join!(self.open_part(context, lane), opening);
-        let (part, remote) = (part?, remote?);
+        let part = part?;
+        let remote = match remote {
+            Ok(remote) => remote,
+            Err(error) => {
+                if part.is_nothing() {
+                    self.discard(context, part).await?;
+                }
+                return Err(error);
+            }
+        };
         let plan = self.plan(context, &part, &remote).await?;
         let size = self.attrs.size.unwrap_or(0);
         let passing = expected_algorithm(context, lane)

@@ -72,12 +72,18 @@ impl State {
 pub(super) struct Reached {
     at: AtomicU64,
     has_begun: AtomicBool,
+    is_again: AtomicBool,
 }
 
 impl Reached {
     /// Whether this is the first attempt. True once.
     pub(super) fn begins(&self) -> bool {
         !self.has_begun.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether a connection was lost under it: everybody was told, and need not hear it of each file.
+    pub(super) fn is_again(&self) -> bool {
+        self.is_again.load(Ordering::Relaxed)
     }
 
     /// It has come to `at` at least.
@@ -256,6 +262,7 @@ impl Lanes {
 
     async fn connect_for_all(&self, path: &[u8]) -> Result<(), Error> {
         let _turn = self.turn.lock().await;
+        let mut told = None;
         while self.least_busy()?.is_none() {
             let (tries, loss) = {
                 let mut state = self.state();
@@ -270,8 +277,12 @@ impl Lanes {
                 return Err(self.end(given_up(&loss, self.tries_max)));
             }
             let pause = pause_before(tries, random_part());
+            // One line for each connection that was lost, and one more only if there is news.
             let why = format!("{}; connecting again", reason(&loss));
-            self.progress.event(&Event::Retry { path, why: &why });
+            if told.as_ref() != Some(&why) {
+                self.progress.event(&Event::Retry { path, why: &why });
+                told = Some(why);
+            }
             sleep(pause).await;
             match self.connect().await {
                 Ok(Connection { sftp, session }) => {
@@ -355,16 +366,24 @@ impl Context {
         &self,
         path: &[u8],
         reached: &Reached,
-        may_wait: bool,
+        is_file: bool,
         mut work: impl FnMut(Arc<Lane>) -> F,
     ) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,
     {
         let (mut best, mut tries) = (reached.get(), 0);
+        let mut was_refused = false;
         loop {
-            let _alone = match may_wait && tries >= TRIES_TOGETHER_MAX {
+            let _alone = match is_file && tries >= TRIES_TOGETHER_MAX {
                 true => Some(self.lanes.alone.lock().await),
+                false => None,
+            };
+            let opens = match is_file {
+                true => tokio::select! {
+                    opens = self.handles.begin(was_refused) => Some(opens),
+                    () = self.cancel.cancelled() => return Err(Error::Cancelled),
+                },
                 false => None,
             };
             let lost = self.lanes.lost();
@@ -372,10 +391,20 @@ impl Context {
             let error = match work(lane).await {
                 Ok(done) => {
                     self.lanes.advanced();
+                    if let Some(opens) = opens {
+                        opens.succeeded();
+                    }
                     return Ok(done);
                 }
                 Err(error) => error,
             };
+            if let Some(opens) = opens
+                && self.may_be_too_much(&error)
+                && opens.may_go_again()
+            {
+                was_refused = true;
+                continue;
+            }
             if reached.get() > best {
                 (best, tries) = (reached.get(), 0);
                 self.lanes.advanced();
@@ -385,6 +414,7 @@ impl Context {
             if tries > self.options.retries || !self.lanes.is_lost(lost, &error) {
                 return Err(error);
             }
+            reached.is_again.store(true, Ordering::Relaxed);
         }
     }
 }

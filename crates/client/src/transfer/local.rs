@@ -4,8 +4,10 @@
 //! link that appears meanwhile changes where bytes go. All calls block: they are for threads that may.
 
 mod change;
+mod lock;
 
 pub(crate) use change::Change;
+pub(crate) use lock::Lock;
 
 use std::ffi::OsStr;
 use std::io;
@@ -82,6 +84,12 @@ impl LocalDir {
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(self.failed("stat", name, error)),
         }
+    }
+
+    /// Whether the file of which these are the attributes stands under this name.
+    pub(crate) fn is_at(&self, name: &[u8], file: &Stat) -> Result<bool, Error> {
+        let there = self.stat(name)?;
+        Ok(there.is_some_and(|there| (there.st_dev, there.st_ino) == (file.st_dev, file.st_ino)))
     }
 
     /// Attributes of what an entry leads to, links followed: for trees of the user's own.

@@ -108,6 +108,21 @@ impl Passing {
     /// # Errors
     /// [`Error::Local`] if the file cannot be read.
     pub(super) async fn finish(self, len: u64) -> Result<Vec<u8>, Error> {
+        Ok(self.at(len).await?.finish())
+    }
+
+    /// Waits until the first `len` bytes, which are what they will be, are hashed.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub(super) async fn reach(&mut self, len: u64) -> Result<(), Error> {
+        let digester = self.at(len).await?;
+        self.shared.state().digester = Some(digester);
+        Ok(())
+    }
+
+    /// Takes the digester when it has come to `len`.
+    async fn at(&self, len: u64) -> Result<Digester, Error> {
         loop {
             let returned = self.shared.returned.notified();
             {
@@ -119,7 +134,7 @@ impl Passing {
                 if state.at >= len
                     && let Some(digester) = state.digester.take()
                 {
-                    return Ok(digester.finish());
+                    return Ok(digester);
                 }
                 self.shared.catch_up(&mut state);
             }

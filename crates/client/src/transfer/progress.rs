@@ -25,6 +25,9 @@ pub enum Event<'e> {
     Start { path: &'e [u8], bytes: Option<u64> },
     /// `done` bytes of the file are in place (the resumed part included).
     Progress { path: &'e [u8], done: u64, total: Option<u64> },
+    /// Before it goes on, `done` of `total` bytes of a file are compared with what an earlier attempt left, or
+    /// with what the file will replace.
+    Comparing { path: &'e [u8], done: u64, total: u64 },
     /// Some of the file travels once more, and why: what an earlier attempt left cannot be used, or what
     /// arrived differs.
     Retry { path: &'e [u8], why: &'e str },

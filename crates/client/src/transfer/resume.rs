@@ -2,8 +2,8 @@
 //!
 //! A part is trusted only as far as something vouches for it. Where the server has digests, its blocks
 //! are compared with ours, and just those that differ travel again. Else our journal says how far the
-//! part was complete, with a digest of what we had until then; the last bytes before that are compared
-//! too. What nobody vouches for is transferred again: the size of a part proves nothing, for writes
+//! part was complete, with a digest of most of what we had until then; the bytes behind that digest, and at
+//! least the last ones, are compared too. What nobody vouches for is transferred again: the size of a part proves nothing, for writes
 //! arrive in any order.
 
 use std::os::fd::OwnedFd;
@@ -12,13 +12,13 @@ use std::sync::Arc;
 use rustix::fs::OFlags;
 use sterna_ssh_crypto::DigestAlgorithm;
 
-use super::blocks::differing;
+use super::blocks::{Tell, differing, differing_by_reading};
 use super::local::{self, LocalDir};
 use super::passing::{Mark, Passing};
 use super::ranges::Ranges;
 use super::verify::check_algorithms;
 use crate::Error;
-use crate::limits::{JOURNAL_LEN_MAX, RESUME_COMPARE_LEN};
+use crate::limits::{JOURNAL_LEN_MAX, RESUME_COMPARE_LEN, STRETCH_LEN_MAX};
 use crate::sftp::File;
 
 /// Why a part is not used.
@@ -193,59 +193,49 @@ pub(super) async fn proven(
     remote: &File,
     part_len: u64,
     noted: Option<Noted>,
+    tell: Tell<'_>,
 ) -> Result<Proven, Error> {
     if let Some(algorithm) = check_algorithms(remote.sftp()).first() {
-        match differing(local, remote, *algorithm, part_len).await {
+        match differing(local, remote, *algorithm, part_len, tell).await {
             Err(Error::Refused { .. } | Error::Unsupported { .. }) => {}
             found => return found.map(Proven::Except),
         }
     }
     let Some(noted) = noted else { return Ok(Proven::NONE) };
     let len = part_len.min(noted.offset);
-    let from = len.saturating_sub(RESUME_COMPARE_LEN);
-    if !same_bytes(local, remote, from, len).await? || !ours_is(local, len, noted.mark).await? {
+    // Behind the digest nobody says what our side was: it may have been changed since.
+    let vouched = noted.mark.as_ref().map_or(0, |mark| mark.len);
+    let from = vouched.min(len.saturating_sub(RESUME_COMPARE_LEN));
+    if !ours_is(local, len, noted.mark, tell).await? {
+        return Ok(Proven::NONE);
+    }
+    if differing_by_reading(local, remote, from..len, tell).await?.first().is_some() {
         return Ok(Proven::NONE);
     }
     Ok(Proven::Prefix(len))
 }
 
 /// Whether our side still is what it was when the journal was written.
-async fn ours_is(local: &Arc<OwnedFd>, len: u64, mark: Option<Mark>) -> Result<bool, Error> {
+async fn ours_is(
+    local: &Arc<OwnedFd>,
+    len: u64,
+    mark: Option<Mark>,
+    tell: Tell<'_>,
+) -> Result<bool, Error> {
     match mark {
         Some(mark) if mark.len <= len => {
-            let now = Passing::new(mark.algorithm, local.clone()).finish(mark.len).await?;
-            Ok(now == mark.digest)
+            let (mut at, mut now) = (0, Passing::new(mark.algorithm, local.clone()));
+            while at < mark.len {
+                at = mark.len.min(at + STRETCH_LEN_MAX);
+                now.reach(at).await?;
+                tell(at);
+            }
+            Ok(now.finish(mark.len).await? == mark.digest)
         }
         // What it vouches for is not all there.
         Some(_) => Ok(false),
         None => Ok(true),
     }
-}
-
-async fn same_bytes(
-    local: &Arc<OwnedFd>,
-    remote: &File,
-    from: u64,
-    to: u64,
-) -> Result<bool, Error> {
-    let mut at = from;
-    while at < to {
-        let theirs = remote.read_at(at, (to - at) as usize).await?;
-        if theirs.is_empty() {
-            return Ok(false);
-        }
-        let (file, len) = (local.clone(), theirs.len());
-        let ours = super::blocking(move || {
-            let mut ours = Vec::new();
-            local::read_at(&file, &mut ours, at, len).map(|()| ours)
-        });
-        let ours = ours.await?.map_err(|e| Error::local("read back", "", e))?;
-        if ours != *theirs {
-            return Ok(false);
-        }
-        at += len as u64;
-    }
-    Ok(true)
 }
 
 #[cfg(test)]

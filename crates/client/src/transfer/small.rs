@@ -158,6 +158,7 @@ impl Upload {
                     lane,
                     local: &source.fd,
                     remote_path: &part.path,
+                    source: &self.source,
                     len: source.size,
                 };
                 match sides.compare(None).await? {

@@ -102,6 +102,7 @@ impl Progress for Recorder {
                 }
                 return;
             }
+            Event::Comparing { .. } => return,
             Event::Retry { .. } => "retry".to_owned(),
             Event::Done(report) => {
                 let resumed = report.resumed_from;

@@ -6,6 +6,7 @@
 //! tree is.
 
 mod down;
+mod names;
 mod up;
 
 use std::path::{Path, PathBuf};

@@ -6,10 +6,10 @@
 mod commit;
 mod part;
 mod pump;
+mod take_over;
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{FileType, OFlags, Stat};
 
@@ -28,15 +28,15 @@ use crate::sftp::Buffer;
 
 pub(super) use commit::{final_attrs, keep_owner, repair_text, unless_unsupported};
 pub(super) use part::Part;
-pub(crate) use part::beside;
 use pump::Pump;
+pub(crate) use take_over::beside;
 
 /// A local file and where it goes.
 pub(super) struct Upload {
     /// Bytes from the start that are in place for good.
     pub(super) reached: Reached,
-    /// The server was asked to give the part its name.
-    pub(super) naming: AtomicBool,
+    /// What the server was asked to give its name.
+    pub(super) naming: Mutex<Option<Naming>>,
     pub(super) dir: Arc<LocalDir>,
     pub(super) name: Vec<u8>,
     /// For messages and journals.
@@ -44,6 +44,12 @@ pub(super) struct Upload {
     /// Links are followed only for a file that the user named.
     pub(super) follow: bool,
     pub(super) target: Vec<u8>,
+}
+
+/// A part that the server was asked to give its name, and the source as it was then.
+pub(super) struct Naming {
+    part: Vec<u8>,
+    source: SourceState,
 }
 
 /// The source, open, and what it looked like.
@@ -139,14 +145,24 @@ impl Upload {
         lane: &Lane,
         source: &Source,
     ) -> Result<Option<super::Verified>, Error> {
-        let part = self.part_path(context);
-        if !self.naming.load(Ordering::Relaxed)
-            || !self.has_its_name(lane, &part, source.size).await?
-        {
+        let part = {
+            // Without digests only the source's looks tell that its content is still the same.
+            let naming = self.naming.lock().unwrap_or_else(PoisonError::into_inner);
+            let naming = naming.as_ref().filter(|naming| naming.source == source.state());
+            naming.map(|naming| naming.part.clone())
+        };
+        let Some(part) = part else { return Ok(None) };
+        if !self.has_its_name(lane, &part, source.size).await? {
             return Ok(None);
         }
-        let (local, remote_path, len) = (&source.fd, &self.target[..], source.size);
-        let sides = Sides { context, lane, local, remote_path, len };
+        let sides = Sides {
+            context,
+            lane,
+            local: &source.fd,
+            remote_path: &self.target,
+            source: &self.source,
+            len: source.size,
+        };
         match sides.compare(None).await? {
             Found::Same(verified) => Ok(Some(verified)),
             Found::Differs(_) => Ok(None),

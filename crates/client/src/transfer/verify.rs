@@ -77,6 +77,8 @@ pub(super) struct Sides<'s> {
     pub(super) lane: &'s Lane,
     pub(super) local: &'s Arc<OwnedFd>,
     pub(super) remote_path: &'s [u8],
+    /// For messages.
+    pub(super) source: &'s [u8],
     /// Bytes that both should have.
     pub(super) len: u64,
 }
@@ -174,16 +176,21 @@ impl Sides<'_> {
         let remote =
             match self.lane.sftp.open(self.remote_path, OpenOptions::new().read(true)).await {
                 Ok(remote) => remote,
-                Err(error @ Error::Refused { .. }) => {
+                Err(error @ Error::Refused { .. }) if !self.context.is_too_much_at_once(&error) => {
                     return Ok(Found::Differs(format!("it cannot be compared: {error}")));
                 }
                 Err(error) => return Err(error),
             };
-        let different = differing_by_reading(self.local, &remote, self.len).await?;
+        let tell = self.tell();
+        let different = differing_by_reading(self.local, &remote, 0..self.len, &tell).await?;
         Ok(match different.first() {
             None => Found::Same(Verified::ReadBack),
             Some(_) => Found::Differs("what was read back differs".into()),
         })
+    }
+
+    fn tell(&self) -> impl Fn(u64) + Sync {
+        |done| self.context.comparing(self.source, done, self.len)
     }
 
     /// Whether [`differing`](Self::differing) may find something out.
@@ -199,16 +206,17 @@ impl Sides<'_> {
     /// # Errors
     /// As [`compare`](Self::compare).
     pub(super) async fn differing(&self, remote: &File) -> Result<Option<Ranges>, Error> {
+        let tell = self.tell();
         let find = async {
             if let Some(algorithm) = check_algorithms(remote.sftp()).first() {
-                match differing(self.local, remote, *algorithm, self.len).await {
+                match differing(self.local, remote, *algorithm, self.len, &tell).await {
                     Err(Error::Refused { .. } | Error::Unsupported { .. }) => {}
                     found => return found.map(Some),
                 }
             }
             match self.context.options.verify {
                 Verify::Require => {
-                    differing_by_reading(self.local, remote, self.len).await.map(Some)
+                    differing_by_reading(self.local, remote, 0..self.len, &tell).await.map(Some)
                 }
                 Verify::Auto | Verify::Off => Ok(None),
             }

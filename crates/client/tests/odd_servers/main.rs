@@ -2,6 +2,7 @@
 //! lost, and what went wrong is said.
 
 mod listings;
+mod lost;
 mod refusals;
 mod sizes;
 mod stage;

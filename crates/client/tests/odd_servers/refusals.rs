@@ -141,6 +141,63 @@ async fn a_server_that_takes_few_requests_at_once_gets_few() {
     }
 }
 
+/// Directories in directories, 30 files of several lengths; the last one takes several reads.
+fn many_files() -> Vec<(String, Vec<u8>)> {
+    let dirs = ["", "a/", "a/b/", "a/b/c/", "d/"];
+    let len = |n: usize| if n == 29 { 200_000 } else { 70 * n };
+    (0..30).map(|n| (format!("{}f{n}", dirs[n % dirs.len()]), content(len(n)))).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_lets_few_files_be_open_gets_every_file_through() {
+    for max in [1, 2, 3, 5] {
+        let stage = Stage::new();
+        let files = many_files();
+        let tree = files
+            .iter()
+            .fold(Tree::new(), |tree, (name, data)| tree.file(&format!("/t/{name}"), data.clone()));
+        let down = stage.get(OddServer::new(tree).handles_max(max), "/t").await;
+        for (name, data) in &files {
+            write(&stage.here("up").join(name), data);
+        }
+        let server = OddServer::new(Tree::new().dir("/up")).handles_max(max);
+        let tree = server.tree();
+        let up = stage.put(server, "up", "/").await;
+
+        assert_eq!((down.exit_code(), down.files), (0, 30), "{max}: {:?}", down.errors);
+        assert_eq!((up.exit_code(), up.files), (0, 30), "{max}: {:?}", up.errors);
+        let tree = tree.lock().unwrap();
+        for (name, data) in &files {
+            assert!(fs::read(stage.here("t").join(name)).unwrap() == *data, "{max} {name}");
+            assert!(tree.content(&format!("/up/{name}")) == Some(&data[..]), "{max} {name}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_that_cannot_be_opened_at_all_fail_and_the_others_arrive() {
+    for (code, opens) in [(4, 5..60), (3, 5..6)] {
+        let stage = Stage::new();
+        let tree = many_files()
+            .iter()
+            .fold(Tree::new(), |tree, (name, data)| tree.file(&format!("/t/{name}"), data.clone()));
+        let bad = ["/t/f5", "/t/a/f1", "/t/a/f6", "/t/a/b/f2", "/t/d/f4"];
+        let server = bad.iter().fold(OddServer::new(tree), |server, path| {
+            server.on(Request::named("open").path(path), Odd::Status(code))
+        });
+        let requests = server.requests();
+
+        let summary = stage.get(server, "/t").await;
+
+        assert_eq!((summary.files, summary.failed), (25, 5), "{code}: {:?}", summary.errors);
+        let requests = requests.lock().unwrap();
+        let tried = requests.iter().filter(|r| bad.iter().any(|b| **r == format!("open {b}")));
+        let tried = tried.count();
+        assert!(opens.contains(&tried), "{code}: {tried}");
+        assert!(!stage.here("t/.f5.sterna-part").exists());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_nobody_asked_for_ends_the_channel_and_the_old_file_stays() {
     for odd in [|| Odd::OtherId, || Odd::Twice] {

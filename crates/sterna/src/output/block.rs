@@ -18,6 +18,8 @@ pub struct Running {
     pub done: u64,
     /// Bytes expected; `None` if nobody knows.
     pub total: Option<u64>,
+    /// Bytes that are compared, of how many, before any travels.
+    pub compared: Option<(u64, u64)>,
 }
 
 /// What is shown.
@@ -108,12 +110,17 @@ impl Block<'_> {
 }
 
 impl Running {
-    /// `  photos/a.jpg  34%`
+    /// `  photos/a.jpg  34%`, `  photos/a.jpg  comparing 1.2G of 2.9G`
     fn line(&self, room: usize) -> String {
         let share = self.total.filter(|total| *total > 0).map(|total| {
             format!("  {}%", (self.done.min(total) as f64 * 100.0 / total as f64) as u32)
         });
-        let share = share.unwrap_or_default();
+        let share = match self.compared {
+            Some((done, total)) => {
+                format!("  comparing {} of {}", bytes_human(done), bytes_human(total))
+            }
+            None => share.unwrap_or_default(),
+        };
         let name = end_of(&display_name(&self.path), room.saturating_sub(2 + share.len()));
         fit(&format!("  {name}{share}"), room)
     }
@@ -172,7 +179,7 @@ mod tests {
     use super::*;
 
     fn running(path: &[u8], done: u64, total: u64) -> Running {
-        Running { path: path.to_vec(), done, total: Some(total) }
+        Running { path: path.to_vec(), done, total: Some(total), compared: None }
     }
 
     fn block(running: &[Running]) -> Block<'_> {
@@ -205,6 +212,13 @@ mod tests {
             block(&files).line(),
             "12 of 40 files, 11 verified, 1 failed: 1.2G of 2.9G  84M/s  0:20 left"
         );
+    }
+
+    #[test]
+    fn a_file_that_is_compared_says_how_far_that_is() {
+        let files = [Running { compared: Some((5 << 20, 1 << 30)), ..running(b"a.iso", 0, 2) }];
+
+        assert_eq!(block(&files).lines(80, 24)[2], "  a.iso  comparing 5.0M of 1.0G");
     }
 
     #[test]

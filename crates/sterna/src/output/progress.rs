@@ -203,7 +203,7 @@ impl Meter {
         let mut state = self.state();
         state.begun += 1;
         state.begun_bytes += bytes.unwrap_or(0);
-        state.running.push(Running { path: path.to_vec(), done: 0, total: bytes });
+        state.running.push(Running { path: path.to_vec(), done: 0, total: bytes, compared: None });
     }
 
     fn progress(&self, path: &[u8], done: u64, total: Option<u64>) {
@@ -217,6 +217,7 @@ impl Meter {
                 moved = moved.min(FIRST_STEP_MAX);
             }
             running.done = done;
+            running.compared = None;
             state.rate.add(moved, now);
         }
         let line = (self.output.progress == Shown::Lines
@@ -229,6 +230,32 @@ impl Meter {
         }
         if let Some(line) = line {
             eprintln!("sterna: {line}");
+        }
+    }
+
+    /// Nothing has moved, but something happens.
+    fn comparing(&self, path: &[u8], compared: u64, total: u64) {
+        let now = Instant::now();
+        let mut state = self.state();
+        let json_is_due =
+            self.output.json && due(&mut state.json_progress_at, JSON_PROGRESS_EVERY, now);
+        let line_is_due =
+            self.output.progress == Shown::Lines && due(&mut state.line_at, LINE_EVERY, now);
+        let running = state.running.iter_mut().find(|running| running.path == path);
+        let (mut bytes, mut size) = (0, None);
+        if let Some(running) = running {
+            // The last one is followed by what moves, or by the end.
+            running.compared = (compared < total).then_some((compared, total));
+            (bytes, size) = (running.done, running.total);
+        }
+        drop(state);
+        if json_is_due {
+            let object = Object::event("progress").with_name("path", path).with("bytes", bytes);
+            self.json(object.with_some("total", size).with("compared", compared));
+        }
+        if line_is_due {
+            let (compared, total) = (bytes_human(compared), bytes_human(total));
+            eprintln!("sterna: {}: comparing {compared} of {total}", display_name(path));
         }
     }
 
@@ -290,6 +317,7 @@ impl Progress for Meter {
         match event {
             Event::Start { path, bytes } => self.start(path, *bytes),
             Event::Progress { path, done, total } => self.progress(path, *done, *total),
+            Event::Comparing { path, done, total } => self.comparing(path, *done, *total),
             Event::Retry { path, why } => {
                 if self.output.json {
                     self.json(Object::event("retry").with_name("path", path).with("why", *why));

@@ -44,7 +44,14 @@ impl Download {
             rustix::fs::ftruncate(&fd, total).map_err(|e| Error::local("cut", path, e))
         })
         .await??;
-        let sides = Sides { context, lane, local: &part.fd, remote_path: &self.source, len: total };
+        let sides = Sides {
+            context,
+            lane,
+            local: &part.fd,
+            remote_path: &self.source,
+            source: &self.source,
+            len: total,
+        };
         let found = match sides.compare(passing).await? {
             Found::Same(verified) => Ok(verified),
             Found::Differs(why) => self.repair(&part, remote, &sides, why, received).await,
@@ -148,6 +155,11 @@ impl Download {
                 rustix::fs::fsync(&part.fd).map_err(|e| failed("sync")(e.into()))?;
             }
             if part.name != name {
+                let ours = rustix::fs::fstat(&part.fd).map_err(|e| failed("stat")(e.into()))?;
+                if !dir.is_at(&part.name, &ours)? {
+                    let why = "something else stands where it was written";
+                    return Err(failed("rename")(std::io::Error::other(why)));
+                }
                 dir.rename(&part.name, &name)?;
                 if fsync {
                     dir.sync();

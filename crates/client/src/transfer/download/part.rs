@@ -8,13 +8,14 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::{FileType, OFlags, Stat};
 
 use super::{Download, source_state};
 use crate::Error;
-use crate::limits::{DELTA_MIN_LEN, RESUME_MIN_LEN};
+use crate::limits::{DELTA_MIN_LEN, PART_TRIES_MAX, RESUME_MIN_LEN};
 use crate::sftp::File;
 use crate::transfer::lanes::Lane;
+use crate::transfer::local::LocalDir;
 use crate::transfer::progress::Event;
 use crate::transfer::ranges::Ranges;
 use crate::transfer::resume::{Journal, NOT_PROVEN, Noted, Proven, proven};
@@ -32,6 +33,7 @@ pub(in crate::transfer) struct Part {
     is_copy: bool,
     pub(super) journal: Arc<Mutex<Journal>>,
     noted: Option<Noted>,
+    _lock: local::Lock,
 }
 
 /// What must be written into a part.
@@ -44,6 +46,13 @@ pub(super) struct Plan {
     pub(super) resumed_from: u64,
     /// Where the part holds nothing, zeros need not be written.
     pub(super) zeros: Range<u64>,
+}
+
+impl Part {
+    /// Whether nothing of it is from an earlier attempt.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.len == 0 || self.is_copy
+    }
 }
 
 impl Download {
@@ -68,17 +77,12 @@ impl Download {
             let part_name =
                 if in_place { name.clone() } else { companion_name(&name, ".sterna-part") };
             let path = dir.path_of(&part_name);
-            let mut flags = OFlags::RDWR | OFlags::CREATE;
-            if !resume {
-                flags |= OFlags::TRUNC;
-            }
-            let fd = dir.open_file(&part_name, flags, 0o600)?;
-            let stat = rustix::fs::fstat(&fd).map_err(|e| Error::local("stat", &path, e))?;
-            if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-                let error = std::io::Error::other("it is not a regular file");
-                return Err(Error::local("write to", path, error));
-            }
+            let (fd, lock, stat) = open_locked(&dir, &part_name, &name)?;
             let mut len = u64::try_from(stat.st_size).unwrap_or(0);
+            if !resume && len > 0 {
+                rustix::fs::ftruncate(&fd, 0).map_err(|e| Error::local("cut", &path, e))?;
+                len = 0;
+            }
             let old_len = replaced.map_or(0, |there| u64::try_from(there.st_size).unwrap_or(0));
             let wants_copy = delta && len == 0 && kind == Some(FileType::RegularFile);
             let is_copy = wants_copy && old_len.min(size) >= DELTA_MIN_LEN;
@@ -92,7 +96,7 @@ impl Download {
             let mut journal = Journal::new(dir, companion_name(&name, suffix), source);
             let noted = if len > 0 && !is_copy { journal.read() } else { None };
             let journal = Arc::new(Mutex::new(journal));
-            Ok(Part { fd: Arc::new(fd), name: part_name, path, len, is_copy, journal, noted })
+            Ok(Part { fd, name: part_name, path, len, is_copy, journal, noted, _lock: lock })
         })
         .await?
     }
@@ -106,15 +110,17 @@ impl Download {
     ) -> Result<Plan, Error> {
         let size = self.attrs.size.unwrap_or(0);
         let usable = part.len.min(size);
+        let tell = |done| context.comparing(&self.source, done, usable);
         let found = match usable >= RESUME_MIN_LEN {
             false => Proven::NONE,
             true => tokio::select! {
-                found = proven(&part.fd, remote, usable, part.noted.clone()) => found?,
+                found = proven(&part.fd, remote, usable, part.noted.clone(), &tell) => found?,
                 () = context.cancel.cancelled() => return Err(Error::Cancelled),
             },
         };
         let nothing = usable == 0 || found.is_nothing_of(usable);
-        if nothing && usable >= RESUME_MIN_LEN && !part.is_copy && !context.options.in_place {
+        let is_news = !part.is_copy && !context.options.in_place && !self.reached.is_again();
+        if nothing && usable >= RESUME_MIN_LEN && is_news {
             context.progress.event(&Event::Retry { path: &self.source, why: NOT_PROVEN });
         }
         let ranges = if nothing { Ranges::of(0..size) } else { found.missing(usable, size) };
@@ -182,4 +188,27 @@ impl Download {
         };
         let _ = blocking(work).await;
     }
+}
+
+/// Opens the file `part` in `dir` for a transfer to `target`, which nobody else writes then.
+fn open_locked(
+    dir: &Arc<LocalDir>,
+    part: &[u8],
+    target: &[u8],
+) -> Result<(Arc<OwnedFd>, local::Lock, Stat), Error> {
+    let failed = |error: std::io::Error| Error::local("write to", dir.path_of(target), error);
+    for _ in 0..PART_TRIES_MAX {
+        let fd = Arc::new(dir.open_file(part, OFlags::RDWR | OFlags::CREATE, 0o600)?);
+        let stat = rustix::fs::fstat(&fd).map_err(|e| failed(e.into()))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(failed(std::io::Error::other("it is not a regular file")));
+        }
+        let lock = local::Lock::take(&fd).map_err(failed)?;
+        // Who had it until now may have given it its name: then it is no part any more.
+        if dir.is_at(part, &stat)? {
+            let stat = rustix::fs::fstat(&fd).map_err(|e| failed(e.into()))?;
+            return Ok((fd, lock, stat));
+        }
+    }
+    Err(failed(std::io::Error::other("another transfer is writing it")))
 }

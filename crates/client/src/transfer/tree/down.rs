@@ -12,6 +12,7 @@ use super::super::flock::Flock;
 use super::super::lanes::Reached;
 use super::super::local::LocalDir;
 use super::super::{Context, Lane, Links, blocking};
+use super::names::Names;
 use super::{not_regular, too_deep};
 use crate::Error;
 use crate::limits::TREE_DEPTH_MAX;
@@ -90,20 +91,20 @@ impl Down {
     }
 
     async fn list(&self, lane: Arc<Lane>, dir: &Listed) -> Result<(), Error> {
-        let mut listing = lane.sftp.open_dir(&dir.path).await?;
-        while let Some(batch) = listing.next_batch().await? {
-            for entry in batch {
-                if self.context.is_stopped() {
-                    return Err(Error::Cancelled);
-                }
-                let name = short_name(&entry.name);
-                if !dir.has_begun(name) {
-                    self.entry(dir, entry).await;
-                    if self.context.lanes.can_be_replaced() {
-                        dir.note(name);
-                    }
-                }
+        let mut names = Names::open(&self.context, &lane, &dir.path).await?;
+        while let Some(entry) = names.next().await? {
+            if self.context.is_stopped() {
+                return Err(Error::Cancelled);
             }
+            let name = short_name(&entry.name);
+            if dir.has_begun(name) {
+                continue;
+            }
+            let read = names.read_on_during(self.entry(dir, entry)).await;
+            if self.context.lanes.can_be_replaced() {
+                dir.note(name);
+            }
+            read?;
         }
         Ok(())
     }

@@ -1,14 +1,14 @@
 //! From a complete part to the target: stable, with its attributes, verified, repaired once if it
 //! must be, and then renamed. What could not be done so is a note in the report.
 
-use std::sync::atomic::Ordering;
+use std::sync::PoisonError;
 
 use sterna_sftp_proto::Times;
 use sterna_sftp_proto::attrs::{Owner, clamp_seconds};
 use sterna_sftp_proto::extension::Extension;
 
 use super::pump::Pump;
-use super::{Part, Source, Tally, Upload, changed};
+use super::{Naming, Part, Source, Tally, Upload, changed};
 use crate::sftp::{Attrs, FileKind, OpenOptions, RenameOutcome};
 use crate::transfer::lanes::Lane;
 use crate::transfer::passing::Passing;
@@ -31,8 +31,14 @@ impl Upload {
     ) -> Result<Verified, Error> {
         let (path, replaced) = (part.path.clone(), part.replaced);
         self.settle(context, lane, source, part, tally).await?;
-        let sides =
-            Sides { context, lane, local: &source.fd, remote_path: &path, len: source.size };
+        let sides = Sides {
+            context,
+            lane,
+            local: &source.fd,
+            remote_path: &path,
+            source: &self.source,
+            len: source.size,
+        };
         let found = match sides.compare(passing).await? {
             Found::Same(verified) => Ok(verified),
             Found::Differs(why) => self.repair(source, &sides, replaced, why, tally).await,
@@ -47,7 +53,8 @@ impl Upload {
             found => found?,
         };
         if !context.options.in_place {
-            self.naming.store(true, Ordering::Relaxed);
+            let naming = Naming { part: path.clone(), source: source.state() };
+            *self.naming.lock().unwrap_or_else(PoisonError::into_inner) = Some(naming);
             tally.notes.extend(self.put_into_place(context, lane, &path).await?);
         }
         Ok(verified)
@@ -187,7 +194,9 @@ impl Upload {
         }
         match sides.lane.sftp.open(sides.remote_path, OpenOptions::new().read(true)).await {
             Ok(remote) => sides.differing(&remote).await,
-            Err(Error::Refused { .. }) => Ok(None),
+            Err(error @ Error::Refused { .. }) if !sides.context.is_too_much_at_once(&error) => {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -199,6 +208,7 @@ impl Upload {
         lane: &Lane,
         part_path: &[u8],
     ) -> Result<Option<Note>, Error> {
+        self.remove_left(lane, part_path).await?;
         let error = match lane.sftp.rename(part_path, &self.target).await {
             Ok(RenameOutcome::Atomic | RenameOutcome::Plain) => return Ok(None),
             Err(error @ Error::Refused { .. }) => error,

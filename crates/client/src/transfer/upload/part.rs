@@ -7,16 +7,17 @@ use std::sync::Arc;
 
 use sterna_sftp_proto::extension::Extension;
 
+use super::take_over::{Found, beside};
 use super::{Source, Upload};
 use crate::Error;
-use crate::limits::{DELTA_MIN_LEN, PART_TRIES_MAX, RESUME_MIN_LEN};
+use crate::limits::{DELTA_MIN_LEN, RESUME_MIN_LEN};
 use crate::sftp::{Attrs, File, FileKind, OpenOptions};
 use crate::transfer::lanes::Lane;
 use crate::transfer::progress::Event;
 use crate::transfer::ranges::Ranges;
-use crate::transfer::resume::{Journal, NOT_PROVEN, Noted, Proven, proven};
+use crate::transfer::resume::{Journal, NOT_PROVEN, Proven, proven};
 use crate::transfer::verify::check_algorithms;
-use crate::transfer::{Context, Sparse, blocking, companion_name, sparse};
+use crate::transfer::{Context, Sparse, blocking, sparse};
 
 /// The remote part, open for writing.
 pub(in crate::transfer) struct Part {
@@ -103,35 +104,13 @@ impl Upload {
         source: &Source,
         reads: bool,
     ) -> Result<Part, Error> {
-        let opening = async {
-            let path = self.part_path(context);
-            let options = new_options(source).read(reads).exclusive(true);
-            let mut tries = PART_TRIES_MAX;
-            loop {
-                let refused = match lane.sftp.open(&path, options).await {
-                    Ok(file) => return Ok((file, path)),
-                    Err(error @ Error::Refused { .. }) => error,
-                    Err(error) => return Err(error),
-                };
-                tries -= 1;
-                if tries == 0 || lane.sftp.lstat(&path).await.is_err() {
-                    return Err(refused);
-                }
-                // One that was left. After a lost connection its session may still put it back.
-                match lane.sftp.remove(&path).await {
-                    Err(error) if !error.is_not_found() => {
-                        return Err(error);
-                    }
-                    _ => {}
-                }
-            }
-        };
+        let opening = self.new_part(lane, new_options(source).read(reads));
         let (opened, replaced) = tokio::join!(opening, self.find_replaced(context, lane));
         let (file, path) = opened?;
         Ok(Part { file, path, replaced })
     }
 
-    /// What is written: a file beside the target, or the target.
+    /// What is written: a file beside the target, under this name at first, or the target.
     pub(super) fn part_path(&self, context: &Context) -> Vec<u8> {
         match context.options.in_place {
             true => self.target.clone(),
@@ -155,77 +134,88 @@ impl Upload {
         source: &Source,
         journal: &mut Option<Journal>,
     ) -> Result<Opened, Error> {
-        let sftp = &lane.sftp;
-        let path = self.part_path(context);
-        let options = new_options(source);
-        // EXCL: a link that somebody left under this name must not be written through. What the server
-        // fills by itself is compared through this handle: under its name it may not be seen yet.
-        let new = options.exclusive(true);
-        let refused = match sftp.open(&path, new.read(can_fill(context, lane))).await {
+        if context.options.in_place {
+            return self.open_target(context, lane, source, journal).await;
+        }
+        let new = new_options(source);
+        // What the server fills by itself is compared through this handle: under its name it may not be
+        // seen yet.
+        let reads = can_fill(context, lane);
+        let (path, there) = match self.find_part(context, lane, new, reads).await? {
+            Found::New(file, path) => return Ok(Opened { file, path, had: None }),
+            Found::Left(path, there) => (path, there),
+        };
+        if let Some(found) = self.prove(context, lane, source, (&path, &there), journal).await? {
+            let file = lane.sftp.open(&path, OpenOptions::new().write(true)).await?;
+            return Ok(Opened { file, path, had: Some(found) });
+        }
+        lane.sftp.remove(&path).await?;
+        let file = lane.sftp.open(&path, new.exclusive(true).read(reads)).await?;
+        Ok(Opened { file, path, had: None })
+    }
+
+    /// Opens the target itself, new or as it is.
+    async fn open_target(
+        &self,
+        context: &Context,
+        lane: &Lane,
+        source: &Source,
+        journal: &mut Option<Journal>,
+    ) -> Result<Opened, Error> {
+        let (sftp, path, options) = (&lane.sftp, self.target.clone(), new_options(source));
+        let refused = match sftp.open(&path, options.exclusive(true)).await {
             Ok(file) => return Ok(Opened { file, path, had: None }),
             Err(error @ Error::Refused { .. }) => error,
             Err(error) => return Err(error),
         };
-        let in_place = context.options.in_place;
         // Who names a link as the target and writes in place means what it leads to.
-        let looked = if in_place { sftp.stat(&path).await } else { sftp.lstat(&path).await };
-        let there = match looked {
-            Ok(attrs) => attrs,
+        let there = match sftp.stat(&path).await {
+            Ok(there) => there,
             Err(error) if error.ends_channel() => return Err(error),
-            // It was not its being there: perhaps nobody may read here.
-            Err(_) if can_fill(context, lane) => {
-                let file = sftp.open(&path, new).await.map_err(|_| refused)?;
-                return Ok(Opened { file, path, had: None });
-            }
             Err(_) => return Err(refused),
         };
-        if context.options.resume && FileKind::of(&there) == FileKind::File {
-            let noted = journal.as_mut().and_then(Journal::read);
-            let len = there.size.unwrap_or(0);
-            let found = self.prove(context, lane, source, &path, len, noted).await?;
-            if found != Proven::NONE {
-                let file = sftp.open(&path, OpenOptions::new().write(true)).await?;
-                return Ok(Opened { file, path, had: Some((found, len)) });
-            }
+        if let Some(found) = self.prove(context, lane, source, (&path, &there), journal).await? {
+            let file = sftp.open(&path, OpenOptions::new().write(true)).await?;
+            return Ok(Opened { file, path, had: Some(found) });
         }
-        if in_place {
-            let file = sftp.open(&path, options.truncate(true)).await?;
-            return Ok(Opened { file, path, had: None });
-        }
-        sftp.remove(&path).await?;
-        let file = sftp.open(&path, new.read(can_fill(context, lane))).await?;
+        let file = sftp.open(&path, options.truncate(true)).await?;
         Ok(Opened { file, path, had: None })
     }
 
-    /// How much of the file at `path`, which has `len` bytes, is right.
+    /// How much of what an earlier attempt left is right, and its length; `None`: it is of no use.
     async fn prove(
         &self,
         context: &Context,
         lane: &Lane,
         source: &Source,
-        path: &[u8],
-        len: u64,
-        noted: Option<Noted>,
-    ) -> Result<Proven, Error> {
+        (path, there): (&[u8], &Attrs),
+        journal: &mut Option<Journal>,
+    ) -> Result<Option<(Proven, u64)>, Error> {
+        let len = there.size.unwrap_or(0);
         let usable = len.min(source.size);
-        if usable < RESUME_MIN_LEN {
-            return Ok(Proven::NONE);
+        let is_file = FileKind::of(there) == FileKind::File;
+        if !context.options.resume || !is_file || usable < RESUME_MIN_LEN {
+            return Ok(None);
         }
+        let noted = journal.as_mut().and_then(Journal::read);
+        let tell = |done| context.comparing(&self.source, done, usable);
         let found = match lane.sftp.open(path, OpenOptions::new().read(true)).await {
             Ok(file) => tokio::select! {
-                found = proven(&source.fd, &file, usable, noted) => found?,
+                found = proven(&source.fd, &file, usable, noted, &tell) => found?,
                 () = context.cancel.cancelled() => return Err(Error::Cancelled),
             },
-            Err(error) if error.ends_channel() => return Err(error),
+            Err(error) if error.ends_channel() || context.is_too_much_at_once(&error) => {
+                return Err(error);
+            }
             Err(_) => Proven::NONE,
         };
         if found.is_nothing_of(usable) {
-            if !context.options.in_place {
+            if !context.options.in_place && !self.reached.is_again() {
                 context.progress.event(&Event::Retry { path: &self.source, why: NOT_PROVEN });
             }
-            return Ok(Proven::NONE);
+            return Ok(None);
         }
-        Ok(found)
+        Ok(Some((found, len)))
     }
 
     /// Lets the server copy what the upload will replace into the new part; then only what differs must
@@ -248,7 +238,9 @@ impl Upload {
             old.copy_data(0, len, &part.file, 0).await?;
             let copied = part.file.stat().await?.size.unwrap_or(0);
             // Digests of what is in the part now: whatever the server has copied, none of it is believed.
-            let found = proven(&source.fd, &part.file, copied.min(source.size), None).await?;
+            let usable = copied.min(source.size);
+            let tell = |done| context.comparing(&self.source, done, usable);
+            let found = proven(&source.fd, &part.file, usable, None, &tell).await?;
             Ok((found, copied))
         };
         let filled = tokio::select! {
@@ -257,6 +249,7 @@ impl Upload {
         };
         match filled {
             Ok(filled) => Ok(Some(filled)),
+            Err(error) if context.is_too_much_at_once(&error) => Err(error),
             Err(error @ (Error::Refused { .. } | Error::Unsupported { .. })) => {
                 tracing::debug!(%error, "no delta upload");
                 part.file.set_attrs(&Attrs { size: Some(0), ..Attrs::default() }).await?;
@@ -316,10 +309,4 @@ fn can_fill(context: &Context, lane: &Lane) -> bool {
 fn new_options(source: &Source) -> OpenOptions {
     let mode = (source.stat.st_mode & 0o777) | 0o600;
     OpenOptions::new().write(true).create(true).permissions(mode)
-}
-
-/// The part's path: its name beside the target.
-pub(crate) fn beside(target: &[u8]) -> Vec<u8> {
-    let at = target.iter().rposition(|b| *b == b'/').map_or(0, |slash| slash + 1);
-    [&target[..at], &companion_name(&target[at..], ".sterna-part")].concat()
 }
