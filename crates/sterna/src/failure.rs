@@ -79,6 +79,11 @@ impl Failure {
         self.cancelled
     }
 
+    /// Whether nothing is left to be said of it.
+    pub fn was_said(&self) -> bool {
+        self.silent
+    }
+
     /// Prints it to stderr, unless everything was said before.
     pub fn report(&self) {
         if !self.silent {

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sterna_client::{
-    Connector, Error, Session, Sftp,
+    Error, Reconnect, Session, Sftp,
     transfer::{Cancel, Options, Summary, Transfer},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,7 +22,7 @@ pub struct Transfers<'t> {
     /// Lets a server without means of SFTP verify by a command, if there is an SSH session.
     pub session: Option<&'t Session>,
     /// Lets it go on by itself when the connection is lost.
-    pub connector: Option<&'t Arc<Connector>>,
+    pub reconnect: Option<Arc<dyn Reconnect>>,
     pub options: Options,
     pub meter: Arc<Meter>,
 }
@@ -58,8 +58,8 @@ impl Transfers<'_> {
         if let Some(session) = self.session {
             transfer = transfer.session(session);
         }
-        if let Some(connector) = self.connector {
-            transfer = transfer.reconnect(connector.clone());
+        if let Some(reconnect) = self.reconnect {
+            transfer = transfer.reconnect(reconnect);
         }
         transfer
     }

@@ -250,7 +250,7 @@ impl Outcome {
         Transfers {
             sftp: &remote.sftp,
             session: Some(&remote.session),
-            connector: Some(&remote.connector),
+            reconnect: Some(remote.connector.clone()),
             options: args.options(),
             meter: self.meter.clone(),
         }

@@ -97,11 +97,13 @@ impl SftpArgs {
         let output = Output::new(global, false);
         let destination = self.destination.as_ref().map(bytes_of).map(Destination::parse);
         let destination = destination.transpose()?;
+        let mut connector = None;
         let (sftp, session) = match (&self.direct, &destination) {
             (Some(command), _) => (start_program(command).await?, None),
             (None, Some(place)) => {
                 self.translate_options();
                 let remote = Remotes::new(&self.client, global)?.to(place).await?;
+                connector = Some(remote.connector);
                 (remote.sftp, Some(remote.session))
             }
             (None, None) => return Err(Failure::usage("sftp", "needs a destination")),
@@ -116,7 +118,12 @@ impl SftpArgs {
         }
         match &self.batch {
             Some(batch) => input::batch(&mut shell, &output, batch).await,
-            None if input::is_interactive() => input::interact(&mut shell).await,
+            None if input::is_interactive() => {
+                if let Some(connector) = connector {
+                    shell.connect_again_by(connector);
+                }
+                input::interact(&mut shell).await
+            }
             None => input::pipe(&mut shell, &output).await,
         }
     }

@@ -57,7 +57,7 @@ struct Found {
 
 /// Completes lines of one shell.
 pub struct Completion {
-    sftp: Sftp,
+    pub sftp: Sftp,
     /// The remote directory that relative paths count from.
     pub directory: Vec<u8>,
     runtime: Handle,

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Next, Shell,
+    again::not_repeated,
     complete::Completion,
     line::{self, Line, Prefixes, ShellCommand},
     words::LINE_LEN_MAX,
@@ -43,6 +44,7 @@ pub async fn interact(shell: &mut Shell) -> Result<Exit> {
     loop {
         if let Some(completion) = editor.helper_mut() {
             completion.directory.clone_from(&shell.directory);
+            completion.sftp.clone_from(&shell.sftp);
         }
         // Waiting for a person must not keep the connection's task from its keepalives.
         let asked = tokio::task::spawn_blocking(move || {
@@ -142,11 +144,15 @@ pub fn is_interactive() -> bool {
 async fn one_line(shell: &mut Shell, text: &[u8]) -> Result<Next> {
     let done = match line::parse(text) {
         Ok(Line { command: None, .. }) => return Ok(Next::Line),
-        Ok(Line { command: Some(command), .. }) => until_interrupt(shell, command).await,
+        Ok(Line { command: Some(command), .. }) => once_or_again(shell, command).await,
         Err(why) => Err(bad_line(why)),
     };
     match done {
-        Err(failure) if failure.exit() == Exit::Interrupted && !failure.is_cancelled() => {
+        Err(failure)
+            if failure.exit() == Exit::Interrupted
+                && !failure.is_cancelled()
+                && !shell.can_connect_again() =>
+        {
             Err(failure)
         }
         Err(failure) => {
@@ -154,6 +160,23 @@ async fn one_line(shell: &mut Shell, text: &[u8]) -> Result<Next> {
             Ok(Next::Line)
         }
         Ok(next) => Ok(next),
+    }
+}
+
+/// Carries out a command, once more if the connection was lost meanwhile and that does no harm.
+async fn once_or_again(shell: &mut Shell, command: ShellCommand) -> Result<Next> {
+    let again = command.may_be_repeated().then(|| command.clone());
+    let failure = match until_interrupt(shell, command).await {
+        Err(failure) if shell.is_cut() && shell.can_connect_again() => failure,
+        done => return done,
+    };
+    // What was said, and what was asked for, is no news; and a transfer has tried long enough.
+    if failure.is_cancelled() || failure.was_said() {
+        return Err(failure);
+    }
+    match again {
+        Some(command) => until_interrupt(shell, command).await,
+        None => Err(not_repeated(failure)),
     }
 }
 
@@ -169,14 +192,20 @@ async fn until_interrupt(shell: &mut Shell, command: ShellCommand) -> Result<Nex
     );
     // It hears only what comes from now on.
     let Ok(mut interrupt) = signal(SignalKind::interrupt()) else {
+        shell.connect_if_cut(&command).await?;
         return shell.carry_out(command).await;
     };
+    let interrupted = || {
+        eprintln!("sterna: interrupted");
+        Err(Failure::cancelled())
+    };
+    tokio::select! {
+        connected = shell.connect_if_cut(&command) => connected?,
+        _ = interrupt.recv() => return interrupted(),
+    }
     tokio::select! {
         done = shell.carry_out(command) => done,
-        _ = interrupt.recv(), if !by_itself => {
-            eprintln!("sterna: interrupted");
-            Err(Failure::cancelled())
-        }
+        _ = interrupt.recv(), if !by_itself => interrupted(),
     }
 }
 
@@ -232,4 +261,139 @@ fn history_file() -> Option<PathBuf> {
 
 fn terminal_failed(error: impl ToString) -> Failure {
     Failure::incomplete("terminal", error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::sync::{Arc, Mutex};
+
+    use sterna_client::{Connection, Error, Reconnect, Sftp, SftpOptions};
+    use sterna_testkit::sftp::{Odd, OddServer, Request, Tree};
+
+    use super::*;
+    use crate::output::Shown;
+    use crate::shell::Defaults;
+
+    /// Servers for one connection each; `None`: nobody answers.
+    struct Servers(Mutex<Vec<Option<OddServer>>>);
+
+    impl Reconnect for Servers {
+        fn reconnect(
+            &self,
+        ) -> Pin<Box<dyn Future<Output = std::result::Result<Connection, Error>> + Send + '_>>
+        {
+            let server = self.0.lock().unwrap().remove(0);
+            Box::pin(async move {
+                let Some(server) = server else {
+                    return Err(Error::Connect { host: "h".into(), why: "refused".into() });
+                };
+                let sftp = Sftp::over(server.start(), SftpOptions::default()).await?;
+                Ok(Connection { sftp, session: None })
+            })
+        }
+    }
+
+    fn tree() -> Tree {
+        Tree::new().file("/a/f", "content").dir("/a/b")
+    }
+
+    /// A shell in `/a`, whose first connection is cut at this request.
+    async fn shell(cut_at: Request, next: Vec<Option<OddServer>>) -> Shell {
+        let output = Output {
+            json: false,
+            quiet: true,
+            terminal: false,
+            color: false,
+            progress: Shown::Not,
+        };
+        let first = OddServer::new(tree()).on(cut_at, Odd::Cut);
+        let sftp = Sftp::over(first.start(), SftpOptions::default()).await.unwrap();
+        let mut shell = Shell::start(sftp, None, output, Defaults::default(), false).await.unwrap();
+        shell.directory = b"/a".to_vec();
+        shell.connect_again_by(Arc::new(Servers(Mutex::new(next))));
+        shell
+    }
+
+    async fn typed(shell: &mut Shell, line: &str) -> Result<Next> {
+        let Ok(Line { command: Some(command), .. }) = line::parse(line.as_bytes()) else {
+            panic!("{line}");
+        };
+        once_or_again(shell, command).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_no_harm_is_repeated_on_a_new_connection_in_the_same_directory() {
+        for line in ["ls", "ls -l f", "ls f*", "cd b", "cd"] {
+            let server = OddServer::new(tree());
+            let requests = server.requests();
+            let mut shell = shell(Request::any().from(2), vec![Some(server)]).await;
+
+            let done = typed(&mut shell, line).await;
+
+            // What the server or this machine refuses then is another matter.
+            assert!(!shell.is_cut(), "{line}: {done:?}");
+            let requests = requests.lock().unwrap();
+            assert!(!requests.is_empty() && requests.iter().all(|r| !r.contains(" /b")), "{line}");
+            if line == "cd b" {
+                assert_eq!(shell.directory, b"/a/b");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_have_been_done_is_not_repeated_and_the_next_command_connects_again() {
+        for line in ["rename f g", "mkdir c", "rm f", "rmdir b", "ln -s f g", "chmod 600 f"] {
+            let server = OddServer::new(tree());
+            let requests = server.requests();
+            let mut shell = shell(Request::any().from(2), vec![Some(server)]).await;
+
+            let failure = typed(&mut shell, line).await.unwrap_err();
+            let repeated = requests.lock().unwrap().len();
+            let next = typed(&mut shell, "mkdir d").await;
+
+            assert_eq!((failure.exit(), repeated), (Exit::Interrupted, 0), "{line}");
+            assert!(failure.to_string().contains("whether it was done is not known"), "{failure}");
+            assert_eq!(next, Ok(Next::Line), "{line}");
+            assert!(requests.lock().unwrap().contains(&"mkdir /a/d".to_owned()), "{line}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shell_that_cannot_connect_now_stays_and_tries_at_the_next_command() {
+        let server = OddServer::new(tree());
+        let mut shell = shell(Request::any().from(2), vec![None, Some(server)]).await;
+
+        // One line is what a person types: its failure is shown, and the shell goes on.
+        for line in ["ls", "pwd", "ls"] {
+            let next = one_line(&mut shell, line.as_bytes()).await;
+            assert_eq!(next, Ok(Next::Line), "{line}");
+        }
+        assert!(!shell.is_cut());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_connection_that_a_transfer_made_is_used_by_the_next_command() {
+        let target = tempfile::tempdir().unwrap();
+        let server = OddServer::new(tree());
+        let requests = server.requests();
+        let mut shell = shell(Request::named("read"), vec![Some(server)]).await;
+
+        let get = format!("get f {}/f", target.path().display());
+        assert_eq!(typed(&mut shell, &get).await, Ok(Next::Line));
+        assert_eq!(typed(&mut shell, "ls").await, Ok(Next::Line));
+
+        assert_eq!(std::fs::read(target.path().join("f")).unwrap(), b"content");
+        assert!(requests.lock().unwrap().contains(&"opendir /a".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_way_to_connect_again_a_lost_connection_ends_the_shell() {
+        let mut shell = shell(Request::any().from(2), Vec::new()).await;
+        shell.again = None;
+
+        let ended = one_line(&mut shell, b"ls").await;
+
+        assert_eq!(ended.unwrap_err().exit(), Exit::Interrupted);
+    }
 }

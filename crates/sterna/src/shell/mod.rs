@@ -3,6 +3,7 @@
 //!
 //! `line.rs` reads a line, this file carries it out, `input.rs` says where lines come from.
 
+mod again;
 mod complete;
 mod help;
 pub mod input;
@@ -18,12 +19,13 @@ use std::{
 };
 
 use sterna_client::{
-    Attrs, Error, FileKind, Session, Sftp,
+    Attrs, Error, FileKind, Reconnect, Session, Sftp,
     transfer::{Options, Summary},
 };
 use sterna_sftp_proto::Owner;
 
 use self::{
+    again::Again,
     complete::Completion,
     line::{LsFlags, ShellCommand, TransferFlags},
     words::Word,
@@ -52,6 +54,8 @@ pub struct Shell {
     sftp: Sftp,
     /// Missing if the shell talks to a program.
     session: Option<Session>,
+    /// Missing in a batch.
+    again: Option<Arc<Again>>,
     /// The remote directory, absolute.
     directory: Vec<u8>,
     output: Output,
@@ -82,7 +86,8 @@ impl Shell {
     ) -> Result<Self> {
         let directory = sftp.realpath(b".").await?;
         let progress = output.progress != Shown::Not;
-        Ok(Self { sftp, session, directory, output, defaults, progress, verbose })
+        let again = None;
+        Ok(Self { sftp, session, again, directory, output, defaults, progress, verbose })
     }
 
     /// What completes the names of this shell.
@@ -312,7 +317,7 @@ impl Shell {
         Transfers {
             sftp: &self.sftp,
             session: self.session.as_ref(),
-            connector: None,
+            reconnect: self.again.clone().map(|again| again as Arc<dyn Reconnect>),
             // `reget` and `-a` ask for what is done anyway: a part is proven and continued. So
             // does `-f`: content is brought to stable storage before it gets its name.
             options: Options {
