@@ -411,7 +411,16 @@ pub(crate) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|_| Error::Cancelled)
 }
 
-/// `.NAME.sterna-part` or `.NAME.sterna-journal`; a name that would be too long is cut and told
+/// What stands beside a target until it is complete: its part, under one of two names, and its journal.
+pub(crate) const COMPANIONS: [&str; 3] = [".sterna-part", ".sterna-part2", ".sterna-journal"];
+
+/// Whether this is a name under which this program keeps what it has not completed. In trees it is left
+/// out: the copy of `NAME` uses it at the other side.
+pub(crate) fn is_companion(name: &[u8]) -> bool {
+    name.starts_with(b".") && COMPANIONS.iter().any(|suffix| name.ends_with(suffix.as_bytes()))
+}
+
+/// `.NAME` and one of [`COMPANIONS`]; a name that would be too long is cut and told
 /// apart by a digest.
 pub(crate) fn companion_name(name: &[u8], suffix: &str) -> Vec<u8> {
     let plain = [b".", name, suffix.as_bytes()].concat();

@@ -12,7 +12,7 @@ use super::compare::{Rules, Verdict, Why, compare};
 use super::entry::{Entry, Kind};
 use super::filter::Filter;
 use crate::sftp::joined;
-use crate::transfer::{Links, companion_name};
+use crate::transfer::{COMPANIONS, Links, companion_name, is_companion};
 
 /// What has to be done in one directory.
 #[derive(Debug, Default)]
@@ -139,20 +139,13 @@ impl DirPlan {
     }
 }
 
-/// A name under which this program keeps what it has not finished.
-fn is_companion(name: &[u8]) -> bool {
-    name.starts_with(b".")
-        && (name.ends_with(b".sterna-part") || name.ends_with(b".sterna-journal"))
-}
-
 /// Names at the target that belong to files of the source: their transfer goes on with them.
 fn parts_of(source: &[Entry], target: &[Entry]) -> HashSet<Vec<u8>> {
     if !target.iter().any(|entry| is_companion(&entry.name)) {
         return HashSet::new();
     }
     let names = source.iter().map(|entry| &entry.name);
-    let suffixes = [".sterna-part", ".sterna-journal"];
-    names.flat_map(|name| suffixes.map(|suffix| companion_name(name, suffix))).collect()
+    names.flat_map(|name| COMPANIONS.map(|suffix| companion_name(name, suffix))).collect()
 }
 
 /// What the sides have under one name; at least one has something.
@@ -261,7 +254,10 @@ mod tests {
 
     #[test]
     fn a_part_belongs_to_its_file_and_is_extra_without_it() {
-        let there = || vec![entry(b".a.sterna-part"), entry(b".gone.sterna-part")];
+        let there = || {
+            let names = [&b".a.sterna-part"[..], b".a.sterna-part2", b".gone.sterna-part"];
+            names.map(entry).to_vec()
+        };
 
         let plan = plan(b"", Some(vec![entry(b"a"), entry(b".x.sterna-part")]), there(), &policy());
 

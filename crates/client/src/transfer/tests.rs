@@ -395,6 +395,54 @@ async fn modes_and_times_are_kept_on_request_and_set_id_bits_never() {
 }
 
 #[tokio::test]
+async fn two_sources_of_one_name_do_not_replace_each_other() {
+    let Some(place) = Place::new().await else { return };
+    for (dir, text) in [("a", "first"), ("b", "second")] {
+        for root in [place.here(dir), place.there(dir)] {
+            fs::create_dir(&root).unwrap();
+            fs::write(root.join("f"), text).unwrap();
+        }
+    }
+    for root in [place.here("into"), place.there("into")] {
+        fs::create_dir(root).unwrap();
+    }
+    let there = |name: &str| path_bytes(&place.there(name)).to_vec();
+
+    let sources = [there("a/f"), there("b/f"), there("a/f")];
+    let down = place.transfer().get(&sources, &place.here("into")).await.unwrap();
+    let sources = [place.here("a/f"), place.here("b/f")];
+    let up = place.transfer().put(&sources, &there("into")).await.unwrap();
+
+    assert_eq!((down.files, down.failed, down.skipped), (1, 1, 1), "{:?}", down.errors);
+    assert_eq!((up.files, up.failed), (1, 1), "{:?}", up.errors);
+    for root in [place.here("into"), place.there("into")] {
+        assert_eq!(fs::read_to_string(root.join("f")).unwrap(), "first");
+    }
+}
+
+/// A tree may hold a part of an interrupted transfer, whose name the copy of its file uses.
+#[tokio::test]
+async fn a_part_in_a_tree_stays_where_it_is() {
+    let Some(place) = Place::new().await else { return };
+    for root in [place.here("t"), place.there("t")] {
+        fs::create_dir(&root).unwrap();
+        fs::write(root.join("f"), "whole").unwrap();
+        fs::write(root.join(".f.sterna-part"), "half").unwrap();
+    }
+    let options = Options { recursive: true, ..place.options() };
+    let run = || place.transfer().options(options.clone());
+
+    let down = run().get(&[path_bytes(&place.there("t"))], &place.here("down")).await.unwrap();
+    let up = run().put(&[place.here("t")], path_bytes(&place.there("up"))).await.unwrap();
+
+    for (summary, root) in [(down, place.here("down")), (up, place.there("up"))] {
+        let counts = (summary.files, summary.skipped, summary.failed);
+        assert_eq!(counts, (1, 1, 0), "{:?}", summary.errors);
+        assert_eq!(fs::read_dir(root).unwrap().count(), 1);
+    }
+}
+
+#[tokio::test]
 async fn a_bad_file_does_not_stop_the_others_and_is_named() {
     let Some(place) = Place::new().await else { return };
     fs::create_dir(place.there("t")).unwrap();

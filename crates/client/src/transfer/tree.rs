@@ -9,6 +9,7 @@ mod down;
 mod names;
 mod up;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +24,29 @@ use crate::sftp::{FileKind, check_name, joined};
 use down::{Down, RemoteDir};
 use up::{SourceDir, Up};
 
+/// Why a part that an earlier transfer left is not taken for a file of a tree.
+const UNFINISHED: &str = "left by a transfer that was not completed";
+
+/// What the sources are called in the target. Two of one name would write to one file.
+#[derive(Default)]
+struct Names<'s>(HashMap<&'s [u8], &'s [u8]>);
+
+impl<'s> Names<'s> {
+    /// Whether nothing of this name has begun; else that is told.
+    fn may_begin(&mut self, context: &Context, doing: &'static str, source: &'s [u8]) -> bool {
+        let Some(name) = last_component(source) else { return true };
+        match self.0.insert(name, source) {
+            None => return true,
+            Some(before) if before == source => context.skipped(source, "it was named before"),
+            Some(_) => {
+                let why = "it would replace another source, which has the same name";
+                context.failed(source, Error::unsuitable(doing, source, why));
+            }
+        }
+        false
+    }
+}
+
 // ---- downloads ----
 
 /// Downloads every source to `target`; see [`Transfer::get`](super::Transfer::get).
@@ -34,7 +58,11 @@ pub(super) async fn get(
     let place = Arc::new(LocalTarget::find(target.to_owned(), sources.len()).await?);
     Flock::run(context, async |flock| {
         let down = Down { context: context.clone(), flock };
+        let mut names = Names::default();
         for source in sources {
+            if !names.may_begin(context, "get", source) {
+                continue;
+            }
             let permit = down.flock.dir().await;
             let (down, place, source) = (down.clone(), place.clone(), source.clone());
             down.flock.clone().start(async move {
@@ -138,7 +166,11 @@ pub(super) async fn put(
     }
     Flock::run(context, async |flock| {
         let up = Up { context: context.clone(), flock };
+        let mut names = Names::default();
         for source in sources {
+            if !names.may_begin(context, "put", path_bytes(source)) {
+                continue;
+            }
             let permit = up.flock.dir().await;
             let (up, source, target) = (up.clone(), source.clone(), target.to_vec());
             up.flock.clone().start(async move {

@@ -11,9 +11,9 @@ use super::super::download::Download;
 use super::super::flock::Flock;
 use super::super::lanes::Reached;
 use super::super::local::LocalDir;
-use super::super::{Context, Lane, Links, blocking};
+use super::super::{Context, Lane, Links, blocking, is_companion};
 use super::names::Names;
-use super::{not_regular, too_deep};
+use super::{UNFINISHED, not_regular, too_deep};
 use crate::Error;
 use crate::limits::TREE_DEPTH_MAX;
 use crate::sftp::{Attrs, Entry, FileKind, joined};
@@ -117,6 +117,10 @@ impl Down {
     }
 
     async fn start_entry(&self, dir: &Listed, entry: Entry, source: &[u8]) -> Result<(), Error> {
+        if is_companion(&entry.name) {
+            self.context.skipped(source, UNFINISHED);
+            return Ok(());
+        }
         let links = self.context.options.links;
         let (mut kind, mut attrs) = (entry.kind(), entry.attrs);
         let follows = kind == FileKind::Symlink && links == Links::Follow;

@@ -13,8 +13,8 @@ use super::super::flock::Flock;
 use super::super::lanes::Reached;
 use super::super::local::{LocalDir, LocalEntry};
 use super::super::upload::Upload;
-use super::super::{Context, Lane, Links, blocking};
-use super::{not_regular, too_deep};
+use super::super::{Context, Lane, Links, blocking, is_companion};
+use super::{UNFINISHED, not_regular, too_deep};
 use crate::Error;
 use crate::limits::TREE_DEPTH_MAX;
 use crate::sftp::{Attrs, joined};
@@ -139,6 +139,10 @@ impl Up {
     }
 
     async fn start_entry(&self, dir: &Made, entry: LocalEntry, source: &[u8]) -> Result<(), Error> {
+        if is_companion(&entry.name) {
+            self.context.skipped(source, UNFINISHED);
+            return Ok(());
+        }
         let links = self.context.options.links;
         let target = joined(&dir.target, &entry.name);
         let is_link = entry.kind == FileType::Symlink;
