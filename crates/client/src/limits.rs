@@ -112,6 +112,11 @@ pub const SILENCE_CHECK_PERIOD: Duration = Duration::from_secs(5);
 pub const PATH_LEN_MAX: usize = 64 << 10;
 /// Entries of one directory; what has more is taken for a directory without end.
 pub const LIST_ENTRIES_MAX: usize = 4_000_000;
+/// READDIRs under way at first: the names of a short directory and its end come in one round trip.
+pub const READDIR_AHEAD_START: usize = 2;
+/// READDIRs of one directory under way at most: with the 100 names of OpenSSH's batches 8000 names a second
+/// at 100 ms, and at most 8 MiB of the largest replies.
+pub const READDIR_AHEAD_MAX: usize = 8;
 /// READDIR replies without any entry before a directory counts as broken.
 pub const EMPTY_BATCHES_MAX: usize = 3;
 /// Paths that a glob may match.
