@@ -243,6 +243,14 @@ pub const SYNC_DELETES_MAX: usize = 64;
 pub const SYNC_HARD_LINKS_MAX: usize = 1_000_000;
 /// Deletions that are allowed without `--max-delete`, if half of the target is not more.
 pub const SYNC_DELETE_DEFAULT: u64 = 1000;
+/// Users, and groups, of one side whose names are known; the numbers of further ones are kept.
+pub const SYNC_OWNERS_MAX: usize = 64 << 10;
+/// Users, and groups, whose names one request asks for.
+pub const OWNERS_ASKED_MAX: usize = 512;
+/// Extended attributes of one file or directory that are brought; there being more is reported.
+pub const XATTRS_MAX: usize = 1024;
+/// Bytes of the names of the extended attributes of one local file (`XATTR_LIST_MAX` of Linux).
+pub const XATTR_LIST_LEN_MAX: usize = 64 << 10;
 /// Requests to read ahead, and to write behind, of a file between two servers: 4 MiB each of the largest.
 pub const RELAY_REQUESTS_MAX: usize = 16;
 /// Largest file of patterns, in bytes, and of their number.

@@ -4,6 +4,7 @@
 //! link that appears meanwhile changes where bytes go. All calls block: they are for threads that may.
 
 mod change;
+mod xattr;
 
 pub(crate) use change::Change;
 

@@ -6,3 +6,4 @@ mod refusals;
 mod sizes;
 mod stage;
 mod start;
+mod sync;
