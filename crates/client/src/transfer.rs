@@ -42,7 +42,7 @@ use sterna_ssh_crypto::{DigestAlgorithm, Digester};
 use tokio::sync::{Semaphore, watch};
 
 pub use progress::{Action, Event, FileReport, Note, Progress, Quiet, Summary, Verified};
-pub(crate) use single::{LocalFile, Mover, Place, Places, digest_local};
+pub(crate) use single::{Carried, LocalFile, Mover, Place, Places, digest_local};
 pub(crate) use upload::beside;
 
 use crate::limits::{

@@ -41,6 +41,22 @@ impl Places {
     }
 }
 
+/// How far a file has come that passes through here, in bytes, over all attempts.
+#[derive(Debug, Default)]
+pub(crate) struct Carried(Reached);
+
+impl Carried {
+    /// It has come to `at` at least.
+    pub(crate) fn note(&self, at: u64) {
+        self.0.note(at);
+    }
+
+    /// Whether this is the first attempt. True once.
+    pub(crate) fn begins(&self) -> bool {
+        self.0.begins()
+    }
+}
+
 /// A local file as the engine takes it.
 pub(crate) struct LocalFile {
     pub(crate) dir: Arc<LocalDir>,
@@ -85,15 +101,26 @@ impl Mover {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let on_lane = |lane: Arc<Lane>| {
-            let asked = work(lane.sftp.clone());
-            async move {
-                // Held, so that the lane counts as in use.
-                let _lane = lane;
-                asked.await
-            }
-        };
+        let on_lane = |lane: Arc<Lane>| held(lane.clone(), work(lane.sftp.clone()));
         self.context.on_lane(path, &Reached::default(), on_lane).await
+    }
+
+    /// As [`ask`](Self::ask), for a file that is read or written on the channel and may take many attempts
+    /// as long as it gets further.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn carry<T, F>(
+        &self,
+        path: &[u8],
+        carried: &Carried,
+        mut work: impl FnMut(Sftp) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let on_lane = |lane: Arc<Lane>| held(lane.clone(), work(lane.sftp.clone()));
+        self.context.file_on_lane(path, &carried.0, on_lane).await
     }
 
     /// Runs `work`, in which as many files may be in flight as there are places.
@@ -232,6 +259,12 @@ impl Mover {
     pub(crate) async fn pace(&self, len: usize) -> Result<(), Error> {
         self.context.pace(len).await
     }
+}
+
+/// Holds a lane while something is done there, so that it counts as in use.
+async fn held<T>(lane: Arc<Lane>, work: impl Future<Output = T>) -> T {
+    let _lane = lane;
+    work.await
 }
 
 /// The digest of an open local file.
