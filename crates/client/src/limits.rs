@@ -163,6 +163,8 @@ pub const STRIPES_PERIOD: Duration = Duration::from_millis(200);
 pub const FILES_IN_FLIGHT_START: usize = 16;
 /// Files in flight at most: three round trips of 100 ms each are hidden up to 850 small files a second.
 pub const FILES_IN_FLIGHT_MAX: usize = 256;
+/// Seconds by which a time may be off where a file system has no finer ones (FAT: 2).
+pub const TIME_STEP_MAX: u32 = 1;
 /// Files that have travelled and wait for a digest: what commands at 100 ms answer in two seconds.
 pub const FILES_WAITING_MAX: usize = 1024;
 /// Directories that are read side by side.

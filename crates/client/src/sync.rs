@@ -121,6 +121,8 @@ pub struct Report {
 pub const USER_NAME: &str = "user by name";
 /// The same of groups.
 pub const GROUP_NAME: &str = "group by name";
+/// In [`Report::not_kept`]: times that the target said it had set and has otherwise. Only the first are looked at.
+pub const TIMES: &str = "times";
 
 /// One tree to be made equal to another.
 pub struct TreeSync {

@@ -223,7 +223,7 @@ impl Job {
             shared.not_kept("mode, time or owner");
             return Ok(Outcome::Unchanged);
         }
-        shared.learn_modes(target, name, &self.source, there).await;
+        shared.learn_attrs(target, name, &self.source, there).await;
         self.did(shared, Action::Attributes, why)
     }
 

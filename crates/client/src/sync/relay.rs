@@ -16,7 +16,7 @@ use super::entry::Entry;
 use super::remote_side::{RemoteSide, is_unsupported};
 use crate::limits::{RELAY_REQUESTS_MAX, RESUME_COMPARE_LEN, RESUME_MIN_LEN};
 use crate::sftp::{Attrs, File, FileKind, OpenOptions, RenameOutcome, Sftp, Waiting};
-use crate::transfer::{Carried, Event, FileReport, Note, Verified, beside};
+use crate::transfer::{Carried, Event, FileReport, Note, Verified, beside, not_kept};
 use crate::{Error, Refusal};
 
 /// Copies `source` of one server to `target` of another, or the same.
@@ -341,6 +341,13 @@ impl Relay<'_> {
         };
         set?;
         part.close().await?;
+        if let (Some(mode), Some(times), true) = (mode, attrs.times, mover.looks_at_attrs()) {
+            match to.lstat(&self.part).await {
+                Ok(there) => notes.extend(not_kept(mode, times.modified, &there)),
+                Err(error) if error.ends_channel() => return Err(error),
+                Err(_) => {}
+            }
+        }
         Ok(notes)
     }
 

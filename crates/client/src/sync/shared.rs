@@ -13,7 +13,7 @@ use super::entry::Entry;
 use super::owners::Owners;
 use super::plan::Policy;
 use super::side::{Dir, Side, Wanted};
-use super::{GROUP_NAME, SyncOptions, USER_NAME};
+use super::{GROUP_NAME, SyncOptions, TIMES, USER_NAME};
 use crate::Error;
 use crate::transfer::Mover;
 
@@ -29,6 +29,7 @@ pub(crate) struct Shared {
     owners: Owners,
     no_modes: AtomicBool,
     modes_known: AtomicBool,
+    times_known: AtomicBool,
     /// Bytes that may still begin to travel.
     bytes_left: AtomicU64,
     not_kept: Mutex<BTreeMap<&'static str, u64>>,
@@ -54,6 +55,7 @@ impl Shared {
             owners: Owners::default(),
             no_modes: AtomicBool::new(false),
             modes_known: AtomicBool::new(false),
+            times_known: AtomicBool::new(false),
             not_kept: Mutex::default(),
             read_back: AtomicU64::new(0),
         })
@@ -136,18 +138,26 @@ impl Shared {
         take(&mut *counts).into_iter().chain(unmapped).collect()
     }
 
-    /// Looks once whether the target keeps modes at all: after the first that was set.
-    pub(crate) async fn learn_modes(&self, dir: &Dir, name: &[u8], source: &Entry, there: &Entry) {
-        let differs =
+    /// Looks once whether the target keeps modes at all, and once whether it keeps times: after the first that
+    /// were set.
+    pub(crate) async fn learn_attrs(&self, dir: &Dir, name: &[u8], source: &Entry, there: &Entry) {
+        let modes_differ =
             |there: &Entry| source.mode.map(|m| m & 0o777) != there.mode.map(|m| m & 0o777);
-        if !differs(there) || self.modes_known.swap(true, Ordering::Relaxed) {
+        let times_differ = |there: &Entry| {
+            source.modified.zip(there.modified).is_some_and(|(ours, theirs)| !ours.agrees(theirs))
+        };
+        let modes = modes_differ(there) && !self.modes_known.swap(true, Ordering::Relaxed);
+        let times = times_differ(there) && !self.times_known.swap(true, Ordering::Relaxed);
+        if !(modes || times) {
             return;
         }
-        if let Ok(Some(there)) = self.target.look(dir, name).await
-            && differs(&there)
-        {
+        let Ok(Some(there)) = self.target.look(dir, name).await else { return };
+        if modes && modes_differ(&there) {
             self.no_modes.store(true, Ordering::Relaxed);
             self.not_kept("mode");
+        }
+        if times && times_differ(&there) {
+            self.not_kept(TIMES);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sterna_ssh_crypto::{DigestAlgorithm, Digester};
 use tokio::sync::OwnedSemaphorePermit;
@@ -121,6 +122,11 @@ impl Mover {
     {
         let on_lane = |lane: Arc<Lane>| held(lane.clone(), work(lane.sftp.clone()));
         self.context.file_on_lane(path, &carried.0, on_lane).await
+    }
+
+    /// Whether nobody has looked yet if the server keeps the attributes that it says it sets. True once.
+    pub(crate) fn looks_at_attrs(&self) -> bool {
+        !self.context.attrs_looked_at.swap(true, Ordering::Relaxed)
     }
 
     /// Runs `work`, in which as many files may be in flight as there are places.

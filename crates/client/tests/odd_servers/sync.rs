@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use sterna_client::sync::{GROUP_NAME, Report, SyncOptions, Tree, TreeSync, USER_NAME};
-use sterna_client::transfer::Options;
-use sterna_testkit::sftp::{self, OddServer};
+use sterna_client::Attrs;
+use sterna_client::sync::{GROUP_NAME, Report, SyncOptions, TIMES, Tree, TreeSync, USER_NAME};
+use sterna_client::transfer::{Note, Options};
+use sterna_sftp_proto::Times;
+use sterna_testkit::sftp::{self, Odd, OddServer, Request};
 
 use crate::stage::{Stage, client, write};
 
@@ -115,6 +117,65 @@ async fn only_what_is_asked_for_of_user_and_group_is_taken_over() {
 
     assert_eq!(to.owners(COPIES)[0], Some((7, 200)));
     assert!(report.not_kept.iter().all(|(what, _)| *what != USER_NAME), "{:?}", report.not_kept);
+}
+
+/// A store that says yes to attributes and does nothing.
+fn forgetful() -> OddServer {
+    ["setstat", "fsetstat"].iter().fold(
+        OddServer::new(sftp::Tree::new().dir("/t")).offering("posix-rename@openssh.com", "1"),
+        |server, request| server.on(Request::named(request), Odd::Status(0)),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_forgets_the_times_it_was_given_is_named_once() {
+    let (stage, there) = (Stage::new(), forgetful());
+    for name in ["one", "two", "three"] {
+        write(&stage.here(name), b"content");
+    }
+    let requests = there.requests();
+    let sftp = client(there).await.unwrap();
+    let to =
+        Tree::Remote { sftp: sftp.clone(), session: None, reconnect: None, path: b"/t".to_vec() };
+    let describe = |options: SyncOptions| {
+        let sync = TreeSync::new(Tree::Local(stage.target()), to.clone());
+        sync.transfer(stage.options()).options(options)
+    };
+
+    let first = describe(SyncOptions::default()).run().await.unwrap();
+    let looks = requests.lock().unwrap().iter().filter(|r| r.starts_with("lstat")).count();
+    let size_only = SyncOptions { basis: sterna_client::sync::Basis::Size, ..Default::default() };
+    let second = describe(size_only).run().await.unwrap();
+
+    assert_eq!(first.summary.exit_code(), 0, "{:?}", first.summary.errors);
+    assert_eq!(first.summary.notes.get(&Note::TimesNotKept), Some(&1), "of three files");
+    // Each upload looks at its target before; one of them looks afterwards.
+    assert_eq!(looks, 3 + 1);
+    assert_eq!(second.not_kept, [(TIMES, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_forgets_times_is_named_by_put_and_between_servers_too() {
+    let stage = Stage::new();
+    write(&stage.here("f"), b"content");
+    let preserving = |preserve| Options { preserve, ..stage.options() };
+
+    let put = stage.put_with(forgetful(), "f", "/t/f", preserving(true)).await;
+    let plain = stage.put_with(forgetful(), "f", "/t/f", preserving(false)).await;
+    let honest = OddServer::new(sftp::Tree::new().dir("/t"));
+    let kept = stage.put_with(honest, "f", "/t/f", preserving(true)).await;
+    let from = Served::new(OddServer::new(sftp::Tree::new().file("/s/f", "content"))).await;
+    let times = Some(Times { accessed: 5, modified: 5 });
+    from.sftp.set_attrs("/s/f", &Attrs { times, ..Attrs::default() }).await.unwrap();
+    let to = Served::new(forgetful()).await;
+    let between = sync(&from, &to, SyncOptions::default()).await.summary;
+
+    for summary in [put, between] {
+        assert_eq!(summary.notes.get(&Note::TimesNotKept), Some(&1), "{:?}", summary.notes);
+    }
+    for summary in [plain, kept] {
+        assert_eq!(summary.notes.get(&Note::TimesNotKept), None, "{:?}", summary.notes);
+    }
 }
 
 /// What a server has no means for is said, not dropped.

@@ -5,7 +5,7 @@ use std::{ffi::OsString, time::Duration};
 use clap::Args;
 use sterna_client::{
     Destination, Place,
-    sync::{Basis, DeleteMax, GROUP_NAME, Report, SyncOptions, Tree, TreeSync, USER_NAME},
+    sync::{Basis, DeleteMax, GROUP_NAME, Report, SyncOptions, TIMES, Tree, TreeSync, USER_NAME},
     transfer::Cancel,
 };
 
@@ -238,6 +238,9 @@ fn not_kept(what: &str, count: u64) -> String {
             "not kept: {what} ({count} of them): the name or its number is not known on both sides, the \
              number was kept"
         ),
+        TIMES => {
+            "not kept: times, although the server said so: use --checksum or --size-only".to_owned()
+        }
         _ => format!("not kept: {what} ({count} times): the server does not allow it"),
     }
 }
@@ -266,12 +269,13 @@ mod tests {
 
     #[test]
     fn what_could_not_be_kept_is_said_in_every_case() {
-        let not_kept = vec![("owner", 3), (USER_NAME, 2)];
+        let not_kept = vec![("owner", 3), (USER_NAME, 2), (TIMES, 1)];
         let report = Report { not_kept, ..Report::default() };
 
         for dry_run in [false, true] {
             let said = sentences(&report, dry_run);
-            for part in ["owner (3 times)", "user by name (2 of them)"] {
+            for part in ["owner (3 times)", "user by name (2 of them)", "--checksum or --size-only"]
+            {
                 assert!(said.iter().any(|sentence| sentence.contains(part)), "{part}: {said:?}");
             }
         }
