@@ -112,6 +112,11 @@ pub const SILENCE_CHECK_PERIOD: Duration = Duration::from_secs(5);
 pub const PATH_LEN_MAX: usize = 64 << 10;
 /// Entries of one directory; what has more is taken for a directory without end.
 pub const LIST_ENTRIES_MAX: usize = 4_000_000;
+/// READDIRs under way at first: the names of a short directory and its end come in one round trip.
+pub const READDIR_AHEAD_START: usize = 2;
+/// READDIRs of one directory under way at most: with the 100 names of OpenSSH's batches 8000 names a second
+/// at 100 ms, and at most 8 MiB of the largest replies.
+pub const READDIR_AHEAD_MAX: usize = 8;
 /// READDIR replies without any entry before a directory counts as broken.
 pub const EMPTY_BATCHES_MAX: usize = 3;
 /// Paths that a glob may match.
@@ -158,6 +163,8 @@ pub const STRIPES_PERIOD: Duration = Duration::from_millis(200);
 pub const FILES_IN_FLIGHT_START: usize = 16;
 /// Files in flight at most: three round trips of 100 ms each are hidden up to 850 small files a second.
 pub const FILES_IN_FLIGHT_MAX: usize = 256;
+/// Seconds by which a time may be off where a file system has no finer ones (FAT: 2).
+pub const TIME_STEP_MAX: u32 = 1;
 /// Files that have travelled and wait for a digest: what commands at 100 ms answer in two seconds.
 pub const FILES_WAITING_MAX: usize = 1024;
 /// Directories that are read side by side.
@@ -240,6 +247,14 @@ pub const SYNC_DELETES_MAX: usize = 64;
 pub const SYNC_HARD_LINKS_MAX: usize = 1_000_000;
 /// Deletions that are allowed without `--max-delete`, if half of the target is not more.
 pub const SYNC_DELETE_DEFAULT: u64 = 1000;
+/// Users, and groups, of one side whose names are known; the numbers of further ones are kept.
+pub const SYNC_OWNERS_MAX: usize = 64 << 10;
+/// Users, and groups, whose names one request asks for.
+pub const OWNERS_ASKED_MAX: usize = 512;
+/// Extended attributes of one file or directory that are brought; there being more is reported.
+pub const XATTRS_MAX: usize = 1024;
+/// Bytes of the names of the extended attributes of one local file (`XATTR_LIST_MAX` of Linux).
+pub const XATTR_LIST_LEN_MAX: usize = 64 << 10;
 /// Requests to read ahead, and to write behind, of a file between two servers: 4 MiB each of the largest.
 pub const RELAY_REQUESTS_MAX: usize = 16;
 /// Largest file of patterns, in bytes, and of their number.

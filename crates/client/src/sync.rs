@@ -6,7 +6,8 @@
 //! a guard keeps a source that is empty or unreadable from emptying the target.
 //!
 //! `entry.rs` is what both sides say of a name, `compare.rs` and `plan.rs` decide (pure), `filter.rs`
-//! says what takes part; `side.rs` is a tree of either kind; `run.rs` walks, `directory.rs` reads one directory, `apply.rs` and `relay.rs`
+//! says what takes part; `side.rs` is a tree of either kind; `owners.rs` and `xattrs.rs` are about what is
+//! kept on request; `run.rs` walks, `directory.rs` reads one directory, `apply.rs` and `relay.rs`
 //! do, `delete.rs` is what goes at the end. `verify.rs` compares two trees, `manifest.rs` reads and writes
 //! lists of digests.
 
@@ -20,6 +21,7 @@ mod hard_links;
 mod local_side;
 mod manifest;
 mod one_name;
+mod owners;
 mod plan;
 mod relay;
 mod remote_side;
@@ -27,6 +29,7 @@ mod run;
 mod shared;
 mod side;
 mod verify;
+mod xattrs;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -85,9 +88,13 @@ pub struct SyncOptions {
     pub transfer_max: Option<u64>,
     /// Names of one file stay names of one file.
     pub hard_links: bool,
-    /// User and group by number.
+    /// User and group: by name where both sides know it, else by number.
     pub owner: bool,
     pub group: bool,
+    /// By number in any case.
+    pub numeric_ids: bool,
+    /// Extended attributes (`user.*`) of files and directories.
+    pub xattrs: bool,
 }
 
 /// How a sync ended.
@@ -105,11 +112,18 @@ pub struct Report {
     pub deleted: u64,
     /// In a dry run: what would be done to names that are there or will be.
     pub planned: u64,
-    /// What the target could not keep, by kind.
+    /// What the target could not keep, by kind; [`USER_NAME`] and [`GROUP_NAME`] count users and groups.
     pub not_kept: Vec<(&'static str, u64)>,
     /// Bytes of content that came here only to be compared, because a server computes no digests.
     pub read_back: u64,
 }
+
+/// In [`Report::not_kept`]: users of the source whose name is not known on both sides; their numbers were kept.
+pub const USER_NAME: &str = "user by name";
+/// The same of groups.
+pub const GROUP_NAME: &str = "group by name";
+/// In [`Report::not_kept`]: times that the target said it had set and has otherwise. Only the first are looked at.
+pub const TIMES: &str = "times";
 
 /// One tree to be made equal to another.
 pub struct TreeSync {
@@ -170,10 +184,11 @@ impl TreeSync {
     pub async fn run(self) -> Result<Report, Error> {
         self.check_apart().await?;
         let shared = self.shared().await?;
-        let Some((_, source)) = shared.source.open_root().await? else {
+        let Some((_, mut source)) = shared.source.open_root().await? else {
             return Err(Error::unsuitable("sync", &shared.source.shown(b""), "no such directory"));
         };
         let target = shared.target.open_root().await?.map(|(_, entry)| entry);
+        shared.translate_owners(std::slice::from_mut(&mut source), target.as_slice()).await?;
         let (mover, shared) = (shared.mover.clone(), Arc::new(shared));
         Ok(mover.in_flight(|places| Run::new(shared, places).run(source, target)).await)
     }
@@ -200,6 +215,7 @@ impl TreeSync {
             filter: options.filter.clone(),
             links: self.transfer.links,
             hard_links: options.hard_links,
+            xattrs: options.xattrs,
             delete_excluded: options.delete_excluded,
             now: SystemTime::now(),
         }

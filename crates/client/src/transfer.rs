@@ -42,8 +42,9 @@ use std::time::Instant;
 use sterna_ssh_crypto::{DigestAlgorithm, Digester};
 use tokio::sync::{Semaphore, watch};
 
+pub(crate) use arrive::not_kept;
 pub use progress::{Action, Event, FileReport, Note, Progress, Quiet, Summary, Verified};
-pub(crate) use single::{LocalFile, Mover, Place, Places, digest_local};
+pub(crate) use single::{Carried, LocalFile, Mover, Place, Places, digest_local};
 pub(crate) use upload::beside;
 
 use crate::limits::{LOCAL_NAME_LEN_MAX, RETRIES_DEFAULT, WINDOW_MAX_LEN, WINDOW_START_LEN};
@@ -300,6 +301,7 @@ impl Transfer {
             cancel: self.cancel.clone(),
             summary: Mutex::new(Summary::default()),
             stopped: AtomicBool::new(false),
+            attrs_looked_at: AtomicBool::new(false),
             started: Instant::now(),
             journals,
         })
@@ -324,6 +326,8 @@ struct Context {
     summary: Mutex<Summary>,
     /// The server broke the protocol: nothing new is begun.
     stopped: AtomicBool,
+    /// Somebody looks, or has looked, whether the server keeps the attributes that it says it sets.
+    attrs_looked_at: AtomicBool,
     started: Instant,
     journals: Option<Arc<LocalDir>>,
 }

@@ -1,11 +1,16 @@
 //! Directories of the server, read in batches; names are judged before anybody sees them.
+//!
+//! Several READDIRs are under way at once in a long directory, so that distance does not cost a round trip
+//! for every batch. Replies are taken in the order of their requests, whatever order they come in.
+
+use std::collections::VecDeque;
 
 use sterna_sftp_proto::attrs::kind;
 use sterna_sftp_proto::messages::{Close, Opendir, Readdir};
 use sterna_sftp_proto::{Reply, StatusCode};
 
-use super::{Attrs, Sftp, refused};
-use crate::limits::{EMPTY_BATCHES_MAX, LIST_ENTRIES_MAX};
+use super::{Attrs, Sftp, Waiting, refused};
+use crate::limits::{EMPTY_BATCHES_MAX, LIST_ENTRIES_MAX, READDIR_AHEAD_MAX, READDIR_AHEAD_START};
 use crate::{Error, display_name};
 
 /// One entry of a directory.
@@ -56,11 +61,16 @@ impl Entry {
     }
 }
 
-/// An open directory of the server. Memory is bounded by one batch, however large it is.
+/// An open directory of the server. Memory is bounded by
+/// [`READDIR_AHEAD_MAX`](crate::limits::READDIR_AHEAD_MAX) batches, however large it is.
 pub struct Dir {
     sftp: Sftp,
     handle: Vec<u8>,
     path: Vec<u8>,
+    /// Requests under way, in the order in which they were sent.
+    asked: VecDeque<Waiting>,
+    /// Replies with names so far.
+    batches: usize,
     at_end: bool,
     /// How many there were so far.
     pub(super) entries: usize,
@@ -80,6 +90,8 @@ impl Sftp {
                 sftp: self.clone(),
                 handle: reply.handle.to_vec(),
                 path: path.to_vec(),
+                asked: VecDeque::new(),
+                batches: 0,
                 at_end: false,
                 entries: 0,
                 empty_batches: 0,
@@ -110,17 +122,30 @@ impl Dir {
     /// [`Error::Peer`] for a name that could lead elsewhere (CLT-7), a directory that never ends and
     /// never brings anything, or one that brings more than
     /// [`LIST_ENTRIES_MAX`](crate::limits::LIST_ENTRIES_MAX) entries.
+    ///
+    /// # Cancelling
+    /// After a dropped future some entries may be missing: drop the directory too.
     pub async fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, Error> {
-        while !self.at_end {
-            let frame = self.sftp.ask(Readdir { handle: &self.handle }.into()).await?;
+        loop {
+            self.ask_ahead().await?;
+            let Some(first) = self.asked.pop_front() else { return Ok(None) };
+            let frame = first.frame().await?;
             let names = match frame.reply()? {
                 Reply::Name(names) => names,
                 Reply::Status(status) if status.code == StatusCode::Eof => {
+                    // A server that works on several requests at once may answer a later one with names.
                     self.at_end = true;
-                    break;
+                    continue;
                 }
-                other => return Err(refused(other, "read directory", &self.path)),
+                // Behind the end there may be nothing to say to what was asked in advance.
+                Reply::Status(_) if self.at_end => continue,
+                other => {
+                    let error = refused(other, "read directory", &self.path);
+                    self.asked.clear();
+                    return Err(error);
+                }
             };
+            self.batches += 1;
             let mut batch = Vec::with_capacity(names.len());
             for entry in names.iter() {
                 if entry.filename == b"." || entry.filename == b".." {
@@ -147,7 +172,20 @@ impl Dir {
                 return Err(Error::peer("a directory that neither ends nor brings names"));
             }
         }
-        Ok(None)
+    }
+
+    /// Asks for as many batches as may be under way: never for more than there have been, but for the one
+    /// behind the first, which is the end of a short directory.
+    async fn ask_ahead(&mut self) -> Result<(), Error> {
+        let ahead = match self.batches {
+            0 => READDIR_AHEAD_START,
+            batches => batches.min(READDIR_AHEAD_MAX),
+        };
+        while !self.at_end && self.asked.len() < ahead {
+            let asked = self.sftp.begin(Readdir { handle: &self.handle }.into()).await?;
+            self.asked.push_back(asked);
+        }
+        Ok(())
     }
 }
 

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use sterna_ssh_crypto::DigestAlgorithm;
 
 use super::compare::{Why, differing_attrs};
+use super::directory::tell_dir;
 use super::entry::{Entry, Kind};
 use super::hard_links::First;
 use super::plan::Task;
 use super::remote_side::{RemoteSide, remote};
 use super::shared::Shared;
 use super::side::{Dir, Side, Wanted};
+use super::xattrs::{self, At};
 use crate::sftp::joined;
 use crate::transfer::local::LocalDir;
 use crate::transfer::{
@@ -70,7 +72,7 @@ impl Job {
             Task::Digests => self.compare_digests(shared, dirs, place).await,
             Task::LinkText => self.symlink(shared, dirs).await,
             Task::Attributes => self.attributes(shared, dirs).await,
-            Task::Keep => Ok(Outcome::Unchanged),
+            Task::Keep => self.keep(shared, dirs).await,
         }
     }
 
@@ -116,7 +118,39 @@ impl Job {
             _ => return Err(no_such_pair()),
         };
         self.keep_owner(shared, target).await;
+        let mode = self.source.mode;
+        self.bring_xattrs(shared, dirs, mode).await?;
         Ok(Outcome::File(report))
+    }
+
+    /// Everything else is right already.
+    async fn keep(&self, shared: &Shared, dirs: &Dirs) -> Result<Outcome, Error> {
+        let mode = self.target.as_ref().and_then(|there| there.mode);
+        if !self.bring_xattrs(shared, dirs, mode).await? {
+            return Ok(Outcome::Unchanged);
+        }
+        let why = "extended attributes differ";
+        match self.planned(shared, Action::Attributes, why) {
+            Some(planned) => Ok(planned),
+            None => self.did(shared, Action::Attributes, why),
+        }
+    }
+
+    /// Makes extended attributes those of the source, if they count; whether any differed. `mode` is the
+    /// one that the target has.
+    async fn bring_xattrs(
+        &self,
+        shared: &Shared,
+        dirs: &Dirs,
+        mode: Option<u32>,
+    ) -> Result<bool, Error> {
+        let Some(target) = dirs.target.as_ref().filter(|_| shared.options.xattrs) else {
+            return Ok(false);
+        };
+        let name = Some(&*self.source.name);
+        let source = At { dir: &dirs.source, name, follow: self.source.followed };
+        let target = At { dir: target, name, follow: false };
+        xattrs::bring(shared, source, target, mode).await
     }
 
     /// Gives the new file its owner. A server that does not let us is no failure of the file.
@@ -144,7 +178,7 @@ impl Job {
             Some(target) if differing_attrs(&self.source, target, &rules) => {
                 self.attributes(shared, dirs).await
             }
-            _ => Ok(Outcome::Unchanged),
+            _ => self.keep(shared, dirs).await,
         }
     }
 
@@ -178,6 +212,7 @@ impl Job {
         let (Some(target), Some(there)) = (&dirs.target, &self.target) else {
             return Ok(Outcome::Unchanged);
         };
+        self.bring_xattrs(shared, dirs, there.mode).await?;
         let wanted = shared.wanted(&self.source, Some(there));
         let name = &self.source.name;
         if let Err(error) = shared.target.set_attrs(target, Some(name), &wanted).await {
@@ -188,7 +223,7 @@ impl Job {
             shared.not_kept("mode, time or owner");
             return Ok(Outcome::Unchanged);
         }
-        shared.learn_modes(target, name, &self.source, there).await;
+        shared.learn_attrs(target, name, &self.source, there).await;
         self.did(shared, Action::Attributes, why)
     }
 
@@ -219,7 +254,7 @@ impl Job {
             Err(_) => {
                 shared.not_kept("hard link");
                 match self.task {
-                    Task::Keep => Ok(Outcome::Unchanged),
+                    Task::Keep => self.keep(shared, dirs).await,
                     Task::Digests => self.compare_digests(shared, dirs, place).await,
                     Task::Attributes => self.attributes(shared, dirs).await,
                     Task::Content(why) => self.content(shared, dirs, why, place).await,
@@ -259,6 +294,25 @@ fn content_action(target: &Option<Entry>) -> Action {
 
 fn no_such_pair() -> Error {
     Error::Usage("one of the two sides must be on a server".into())
+}
+
+/// Makes the extended attributes of a directory of the target those of the source; `mode` is the one that the
+/// target has.
+pub(crate) async fn bring_dir_xattrs(shared: &Shared, rel: &[u8], mode: Option<u32>) {
+    let bring = async {
+        let source = shared.source.open(rel, shared.policy.links).await?;
+        let target = shared.target.open(rel, transfer::Links::Keep).await?;
+        let at = |dir| At { dir, name: None, follow: false };
+        xattrs::bring(shared, at(&source), at(&target), mode).await
+    };
+    match bring.await {
+        Ok(false) => {}
+        Ok(true) => {
+            let (planned, why) = (shared.options.dry_run, "extended attributes differ");
+            tell_dir(shared, rel, Action::Attributes, why, planned);
+        }
+        Err(error) => shared.mover.failed(&shared.source.shown(rel), error),
+    }
 }
 
 /// Sets the attributes of a directory of the target. Stores without them are no failure.

@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn what_has_no_room_is_counted_and_refused() {
         let name = [b'n'; 255];
-        let extra = Entry::named(&name);
+        let extra = Entry::of_file(&name);
         let crowd = vec![extra; SYNC_EXTRAS_LEN_MAX / 256];
         let mut extras = Extras::default();
 

@@ -65,7 +65,11 @@ pub(crate) async fn read_dir(shared: &Shared, job: &DirJob) -> Result<Read, Read
             }
         }
     );
-    let (source, target) = (source.map_err(of_source)?, target.map_err(of_target)?);
+    let (mut source, target) = (source.map_err(of_source)?, target.map_err(of_target)?);
+    if let Some((_, source)) = &mut source {
+        let there = target.as_ref().map_or(&[][..], |(_, target)| &target.entries);
+        shared.translate_owners(&mut source.entries, there).await.map_err(of_source)?;
+    }
 
     let made = target.is_none();
     let (target_dir, target) = match target {

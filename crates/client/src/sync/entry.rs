@@ -37,31 +37,12 @@ pub(crate) struct Entry {
     pub(crate) mode: Option<u32>,
     pub(crate) accessed: Option<Moment>,
     pub(crate) modified: Option<Moment>,
-    /// User and group by number.
+    /// User and group by number; of the source: their numbers at the target.
     pub(crate) owner: Option<(u32, u32)>,
     /// Equal for two names of one file; only as good as within one listing side.
     pub(crate) id: Option<(u64, u64)>,
     /// Names of the file, this one included; 1 if it is not known.
     pub(crate) names: u64,
-}
-
-#[cfg(test)]
-impl Entry {
-    /// An empty file of which nothing else is known.
-    pub(super) fn named(name: &[u8]) -> Self {
-        Self {
-            name: name.into(),
-            kind: Kind::File,
-            followed: false,
-            size: Some(0),
-            mode: None,
-            accessed: None,
-            modified: None,
-            owner: None,
-            id: None,
-            names: 1,
-        }
-    }
 }
 
 impl Moment {
@@ -163,6 +144,25 @@ pub(crate) fn with_times(attrs: Attrs, accessed: Moment, modified: Moment) -> At
     match (accessed.nanos, modified.nanos) {
         (accessed, Some(modified)) => attrs.with_nanos(accessed.unwrap_or(0), modified),
         (_, None) => attrs,
+    }
+}
+
+#[cfg(test)]
+impl Entry {
+    /// An empty file of which nothing else is known.
+    pub(crate) fn of_file(name: &[u8]) -> Self {
+        Self {
+            name: name.into(),
+            kind: Kind::File,
+            followed: false,
+            size: Some(0),
+            mode: None,
+            accessed: None,
+            modified: None,
+            owner: None,
+            id: None,
+            names: 1,
+        }
     }
 }
 

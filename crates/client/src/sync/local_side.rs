@@ -10,6 +10,7 @@ use rustix::fs::{FileType, Timespec};
 use super::entry::{Entry, Kind, Moment};
 use super::plan::sorted;
 use super::side::{Dir, Listing, Wanted};
+use super::xattrs::At;
 use crate::Error;
 use crate::transfer::local::{Change, LocalDir};
 use crate::transfer::{Links, blocking, companion_name, path_bytes};
@@ -192,6 +193,43 @@ impl LocalSide {
         })
         .await?
     }
+}
+
+/// Extended attributes.
+impl LocalSide {
+    pub(super) async fn xattrs(&self, at: At<'_>) -> Result<Vec<Vec<u8>>, Error> {
+        let (dir, name) = held(at);
+        let follow = at.follow;
+        blocking(move || dir.xattrs(&name, follow)).await?
+    }
+
+    pub(super) async fn xattr(&self, at: At<'_>, attribute: &[u8]) -> Result<Vec<u8>, Error> {
+        let (dir, name) = held(at);
+        let (follow, attribute) = (at.follow, attribute.to_vec());
+        blocking(move || dir.xattr(&name, follow, &attribute)).await?
+    }
+
+    pub(super) async fn set_xattr(
+        &self,
+        at: At<'_>,
+        attribute: &[u8],
+        value: &[u8],
+    ) -> Result<(), Error> {
+        let (dir, name) = held(at);
+        let (attribute, value) = (attribute.to_vec(), value.to_vec());
+        blocking(move || dir.set_xattr(&name, &attribute, &value)).await?
+    }
+
+    pub(super) async fn remove_xattr(&self, at: At<'_>, attribute: &[u8]) -> Result<(), Error> {
+        let (dir, name) = held(at);
+        let attribute = attribute.to_vec();
+        blocking(move || dir.remove_xattr(&name, &attribute)).await?
+    }
+}
+
+/// A directory and a name in it, `.` for itself.
+fn held(at: At<'_>) -> (Arc<LocalDir>, Vec<u8>) {
+    (local(at.dir), at.name.unwrap_or(b".").to_vec())
 }
 
 /// The directory at `rel` below `root`, reached name by name without following links.

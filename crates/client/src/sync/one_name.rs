@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     fn entries(names: &[&str]) -> Vec<Entry> {
-        sorted(names.iter().map(|name| Entry::named(name.as_bytes())).collect())
+        sorted(names.iter().map(|name| Entry::of_file(name.as_bytes())).collect())
     }
 
     /// The names of the target afterwards, and what it was asked to look up; it finds it or not.

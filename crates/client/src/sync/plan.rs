@@ -42,7 +42,8 @@ pub(crate) enum Task {
     Digests,
     LinkText,
     Attributes,
-    /// Nothing; it may be what other names of the same file are linked to.
+    /// Nothing but extended attributes, if they count; it may be what other names of the same file are linked
+    /// to.
     Keep,
 }
 
@@ -53,6 +54,8 @@ pub(crate) struct Policy {
     pub(crate) filter: Filter,
     pub(crate) links: Links,
     pub(crate) hard_links: bool,
+    /// Extended attributes are compared.
+    pub(crate) xattrs: bool,
     pub(crate) delete_excluded: bool,
     /// When the sync began.
     pub(crate) now: SystemTime,
@@ -121,7 +124,7 @@ impl DirPlan {
         }
         let several_names = policy.hard_links && source.kind == Kind::File && source.names > 1;
         let task = match compare(&source, target.as_ref(), &policy.rules) {
-            Verdict::Same if several_names => Task::Keep,
+            Verdict::Same if several_names || policy.xattrs => Task::Keep,
             Verdict::Same => {
                 self.unchanged += 1;
                 return;
@@ -201,7 +204,7 @@ mod tests {
     use super::*;
 
     fn entry(name: &[u8]) -> Entry {
-        Entry::named(name)
+        Entry::of_file(name)
     }
 
     fn policy() -> Policy {
@@ -210,6 +213,7 @@ mod tests {
             filter: Filter::default(),
             links: Links::Keep,
             hard_links: false,
+            xattrs: false,
             delete_excluded: false,
             now: SystemTime::UNIX_EPOCH,
         }

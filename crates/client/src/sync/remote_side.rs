@@ -7,6 +7,7 @@ use sterna_sftp_proto::attrs::Owner;
 use super::entry::{Entry, Kind, with_times};
 use super::plan::sorted;
 use super::side::{Dir, Listing, Wanted};
+use super::xattrs::At;
 use crate::limits::LIST_ENTRIES_MAX;
 use crate::sftp::{Attrs, FileKind, RenameOutcome, Sftp, joined};
 use crate::transfer::{Links, Mover, beside};
@@ -32,7 +33,11 @@ impl RemoteSide {
     }
 
     /// Asks for something that may be asked for again when the connection is lost.
-    async fn ask<T, F>(&self, path: &[u8], work: impl FnMut(Sftp) -> F) -> Result<T, Error>
+    pub(super) async fn ask<T, F>(
+        &self,
+        path: &[u8],
+        work: impl FnMut(Sftp) -> F,
+    ) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,
     {
@@ -191,6 +196,50 @@ impl RemoteSide {
         };
         let (path, attrs) = (&path[..], &attrs);
         self.ask(path, |sftp| async move { sftp.set_attrs(path, attrs).await }).await
+    }
+}
+
+/// Extended attributes: those of the user.
+impl RemoteSide {
+    pub(super) async fn xattrs(&self, at: At<'_>) -> Result<Vec<Vec<u8>>, Error> {
+        let path = &path_of(at)[..];
+        let mut names = self.ask(path, |sftp| async move { sftp.xattrs(path).await }).await?;
+        names.retain(|name| name.starts_with(b"user."));
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    pub(super) async fn xattr(&self, at: At<'_>, attribute: &[u8]) -> Result<Vec<u8>, Error> {
+        let path = &path_of(at)[..];
+        self.ask(path, |sftp| async move { sftp.xattr(path, attribute).await }).await
+    }
+
+    pub(super) async fn set_xattr(
+        &self,
+        at: At<'_>,
+        attribute: &[u8],
+        value: &[u8],
+    ) -> Result<(), Error> {
+        let path = &path_of(at)[..];
+        self.ask(path, |sftp| async move { sftp.set_xattr(path, attribute, value).await }).await
+    }
+
+    pub(super) async fn remove_xattr(&self, at: At<'_>, attribute: &[u8]) -> Result<(), Error> {
+        let path = &path_of(at)[..];
+        let remove = |sftp: Sftp| async move { sftp.remove_xattr(path, attribute).await };
+        match self.ask(path, remove).await {
+            // Asked again after a lost connection, it may be gone already.
+            Err(error) if error.is_not_found() => Ok(()),
+            result => result,
+        }
+    }
+}
+
+fn path_of(at: At<'_>) -> Vec<u8> {
+    match at.name {
+        Some(name) => joined(remote(at.dir), name),
+        None => remote(at.dir).to_vec(),
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::task::{JoinError, JoinSet};
 
 use super::Report;
-use super::apply::{Dirs, Job, Outcome, set_dir_attrs};
+use super::apply::{Dirs, Job, Outcome, bring_dir_xattrs, set_dir_attrs};
 use super::compare::{Why, differing_attrs};
 use super::delete::{ExtraId, Extras, Judged, refused};
 use super::directory::{DirJob, Read, ReadError, read_dir, tell_dir};
@@ -100,7 +100,7 @@ impl Run {
         self.dirs.push(root);
         self.work().await;
         self.delete().await;
-        self.finish()
+        self.finish().await
     }
 
     /// Lists, plans and transfers until nothing is left.
@@ -390,23 +390,38 @@ impl Run {
         if let Some(group) = node.group {
             self.extras.restore(group, wanted);
         }
-        if !(node.changed || differs) || self.shared.mover.is_stopped() {
+        let sets_attrs = node.changed || differs;
+        let is_new = there.is_none();
+        // Their names are not told by a listing. A directory that a dry run does not make has none.
+        let brings_xattrs = self.shared.options.xattrs && !(is_new && self.shared.options.dry_run);
+        if !(sets_attrs || brings_xattrs) || self.shared.mover.is_stopped() {
             return;
         }
-        let is_new = there.is_none();
         let rel = node.job.rel.clone();
         let shared = self.shared.clone();
+        // A new one has been made writable.
+        let mode = there.and_then(|there| there.mode);
         if shared.options.dry_run {
             // A directory that will be made was told already.
             if !is_new && differs && !node.changed {
                 tell_dir(&shared, &rel, Action::Attributes, "mode, time or owner differs", true);
+            }
+            if brings_xattrs {
+                self.finishing.spawn(async move { bring_dir_xattrs(&shared, &rel, mode).await });
             }
             return;
         }
         if differs && !is_new && !node.changed {
             self.report.attributes_set += 1;
         }
-        self.finishing.spawn(async move { set_dir_attrs(&shared, &rel, &wanted).await });
+        self.finishing.spawn(async move {
+            if brings_xattrs {
+                bring_dir_xattrs(&shared, &rel, mode).await;
+            }
+            if sets_attrs {
+                set_dir_attrs(&shared, &rel, &wanted).await;
+            }
+        });
     }
 
     // ---- files ----
@@ -554,9 +569,9 @@ impl Run {
         }
     }
 
-    fn finish(self) -> Report {
+    async fn finish(self) -> Report {
         let Self { shared, mut report, .. } = self;
-        report.not_kept = shared.counts_not_kept();
+        report.not_kept = shared.counts_not_kept().await;
         report.read_back = shared.bytes_read_back();
         report.summary = shared.mover.finish();
         report

@@ -7,12 +7,13 @@ use std::sync::{Mutex, PoisonError};
 
 use sterna_ssh_crypto::DigestAlgorithm;
 
-use super::SyncOptions;
 use super::apply::common_algorithm;
 use super::compare::Rules;
 use super::entry::Entry;
+use super::owners::Owners;
 use super::plan::Policy;
 use super::side::{Dir, Side, Wanted};
+use super::{GROUP_NAME, SyncOptions, TIMES, USER_NAME};
 use crate::Error;
 use crate::transfer::Mover;
 
@@ -25,8 +26,10 @@ pub(crate) struct Shared {
     pub(crate) options: SyncOptions,
     pub(crate) policy: Policy,
     pub(crate) algorithm: DigestAlgorithm,
+    owners: Owners,
     no_modes: AtomicBool,
     modes_known: AtomicBool,
+    times_known: AtomicBool,
     /// Bytes that may still begin to travel.
     bytes_left: AtomicU64,
     not_kept: Mutex<BTreeMap<&'static str, u64>>,
@@ -49,8 +52,10 @@ impl Shared {
             bytes_left: AtomicU64::new(options.transfer_max.unwrap_or(u64::MAX)),
             options,
             policy,
+            owners: Owners::default(),
             no_modes: AtomicBool::new(false),
             modes_known: AtomicBool::new(false),
+            times_known: AtomicBool::new(false),
             not_kept: Mutex::default(),
             read_back: AtomicU64::new(0),
         })
@@ -81,6 +86,23 @@ impl Shared {
         Some((if user { ours.0 } else { theirs.0 }, if group { ours.1 } else { theirs.1 }))
     }
 
+    /// Gives entries of the source the numbers that their owners have at the target, if owners count and go
+    /// by name. `there` is what the target has in the same directory.
+    ///
+    /// # Errors
+    /// If a server's channel ends meanwhile.
+    pub(crate) async fn translate_owners(
+        &self,
+        entries: &mut [Entry],
+        there: &[Entry],
+    ) -> Result<(), Error> {
+        let SyncOptions { owner, group, numeric_ids, .. } = self.options;
+        if numeric_ids || !(owner || group) {
+            return Ok(());
+        }
+        self.owners.translate((&self.source, &self.target), entries, there).await
+    }
+
     /// Something of a file could not be kept; the report counts it.
     pub(crate) fn not_kept(&self, what: &'static str) {
         let mut counts = self.not_kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,23 +128,36 @@ impl Shared {
     }
 
     /// What could not be kept, by kind.
-    pub(crate) fn counts_not_kept(&self) -> Vec<(&'static str, u64)> {
+    pub(crate) async fn counts_not_kept(&self) -> Vec<(&'static str, u64)> {
+        let (users, groups) = self.owners.unmapped().await;
         let mut counts = self.not_kept.lock().unwrap_or_else(PoisonError::into_inner);
-        take(&mut *counts).into_iter().collect()
+        let unmapped =
+            [(USER_NAME, users, self.options.owner), (GROUP_NAME, groups, self.options.group)];
+        let unmapped = unmapped.into_iter().filter(|(_, count, counts)| *counts && *count > 0);
+        let unmapped = unmapped.map(|(what, count, _)| (what, count));
+        take(&mut *counts).into_iter().chain(unmapped).collect()
     }
 
-    /// Looks once whether the target keeps modes at all: after the first that was set.
-    pub(crate) async fn learn_modes(&self, dir: &Dir, name: &[u8], source: &Entry, there: &Entry) {
-        let differs =
+    /// Looks once whether the target keeps modes at all, and once whether it keeps times: after the first that
+    /// were set.
+    pub(crate) async fn learn_attrs(&self, dir: &Dir, name: &[u8], source: &Entry, there: &Entry) {
+        let modes_differ =
             |there: &Entry| source.mode.map(|m| m & 0o777) != there.mode.map(|m| m & 0o777);
-        if !differs(there) || self.modes_known.swap(true, Ordering::Relaxed) {
+        let times_differ = |there: &Entry| {
+            source.modified.zip(there.modified).is_some_and(|(ours, theirs)| !ours.agrees(theirs))
+        };
+        let modes = modes_differ(there) && !self.modes_known.swap(true, Ordering::Relaxed);
+        let times = times_differ(there) && !self.times_known.swap(true, Ordering::Relaxed);
+        if !(modes || times) {
             return;
         }
-        if let Ok(Some(there)) = self.target.look(dir, name).await
-            && differs(&there)
-        {
+        let Ok(Some(there)) = self.target.look(dir, name).await else { return };
+        if modes && modes_differ(&there) {
             self.no_modes.store(true, Ordering::Relaxed);
             self.not_kept("mode");
+        }
+        if times && times_differ(&there) {
+            self.not_kept(TIMES);
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::Context;
+use sterna_sftp_proto::attrs::clamp_seconds;
+
 use super::download::Download;
 use super::flock::Place;
 use super::lanes::{Lane, Reached};
@@ -11,7 +12,9 @@ use super::local::LocalDir;
 use super::progress::{Event, FileReport, Note};
 use super::upload::Upload;
 use super::waits::{Sent, Waits};
+use super::{Context, blocking};
 use crate::Error;
+use crate::limits::TIME_STEP_MAX;
 use crate::sftp::Attrs;
 
 impl Download {
@@ -78,6 +81,30 @@ impl Upload {
         context: &Context,
         place: Place,
     ) -> Result<FileReport, Error> {
+        let mut report = self.travel(context, place).await?;
+        if context.options.preserve && !context.attrs_looked_at.swap(true, Ordering::Relaxed) {
+            report.notes.extend(self.attrs_not_kept(context).await);
+        }
+        Ok(report)
+    }
+
+    /// What the target has otherwise than the source although the server said that it had set it. Nothing
+    /// that goes wrong here makes the file wrong.
+    async fn attrs_not_kept(&self, context: &Context) -> Vec<Note> {
+        let (dir, name, follow) = (self.dir.clone(), self.name.clone(), self.follow);
+        let look = move || match follow {
+            true => dir.stat_through(&name).map(Some),
+            false => dir.stat(&name),
+        };
+        let Ok(Ok(Some(ours))) = blocking(look).await else { return Vec::new() };
+        let target = &self.target[..];
+        let look = |lane: Arc<Lane>| async move { lane.sftp.lstat(target).await };
+        let looked = context.on_lane(&self.source, &Reached::default(), look).await;
+        let Ok(theirs) = looked else { return Vec::new() };
+        not_kept(ours.st_mode, clamp_seconds(ours.st_mtime), &theirs)
+    }
+
+    async fn travel(&self, context: &Context, place: Place) -> Result<FileReport, Error> {
         let path = &self.source[..];
         let run = |lane: Arc<Lane>| async move { self.run(context, &lane, true).await };
         // Boxed: who waits afterwards does not keep the room for it.
@@ -138,4 +165,16 @@ impl Upload {
             Err(_) => Ok(false),
         }
     }
+}
+
+/// Which of a mode and a time, in seconds, a server has otherwise. What it does not say is not judged.
+pub(crate) fn not_kept(mode: u32, modified: u32, theirs: &Attrs) -> Vec<Note> {
+    let mut notes = Vec::new();
+    if theirs.permissions.is_some_and(|theirs| theirs & 0o777 != mode & 0o777) {
+        notes.push(Note::ModeNotKept);
+    }
+    if theirs.times.is_some_and(|theirs| theirs.modified.abs_diff(modified) > TIME_STEP_MAX) {
+        notes.push(Note::TimesNotKept);
+    }
+    notes
 }

@@ -5,6 +5,7 @@
 
 mod change;
 mod lock;
+mod xattr;
 
 pub(crate) use change::Change;
 pub(crate) use lock::Lock;

@@ -100,10 +100,12 @@ pub enum Note {
     ReplacedInTwoSteps,
     /// The content may not be on stable storage yet.
     NotSynced,
-    /// The file that was replaced had another mode.
+    /// The mode is another one than that of the file that was replaced, or than was asked for.
     ModeNotKept,
     /// The file that was replaced had another owner or group.
     OwnerNotKept,
+    /// The server said that it had set the times, and has others. Only the first file of a transfer is looked at.
+    TimesNotKept,
 }
 
 impl Note {
@@ -115,8 +117,11 @@ impl Note {
                  in one step"
             }
             Self::NotSynced => "not known to be on stable storage: the server has no fsync",
-            Self::ModeNotKept => "the mode of the replaced file was not kept",
+            Self::ModeNotKept => "the mode was not kept",
             Self::OwnerNotKept => "the owner or group of the replaced file was not kept",
+            Self::TimesNotKept => {
+                "the times were not kept although the server said so; only the first file was looked at"
+            }
         }
     }
 
@@ -127,6 +132,7 @@ impl Note {
             Self::NotSynced => "not_synced",
             Self::ModeNotKept => "mode_not_kept",
             Self::OwnerNotKept => "owner_not_kept",
+            Self::TimesNotKept => "times_not_kept",
         }
     }
 }

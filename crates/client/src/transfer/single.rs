@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sterna_ssh_crypto::{DigestAlgorithm, Digester};
 use tokio::sync::OwnedSemaphorePermit;
@@ -33,6 +34,22 @@ impl Places {
     /// Waits for one.
     pub(crate) async fn place(&self) -> Place {
         self.0.place().await
+    }
+}
+
+/// How far a file has come that passes through here, in bytes, over all attempts.
+#[derive(Debug, Default)]
+pub(crate) struct Carried(Reached);
+
+impl Carried {
+    /// It has come to `at` at least.
+    pub(crate) fn note(&self, at: u64) {
+        self.0.note(at);
+    }
+
+    /// Whether this is the first attempt. True once.
+    pub(crate) fn begins(&self) -> bool {
+        self.0.begins()
     }
 }
 
@@ -80,15 +97,31 @@ impl Mover {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let on_lane = |lane: Arc<Lane>| {
-            let asked = work(lane.sftp.clone());
-            async move {
-                // Held, so that the lane counts as in use.
-                let _lane = lane;
-                asked.await
-            }
-        };
+        let on_lane = |lane: Arc<Lane>| held(lane.clone(), work(lane.sftp.clone()));
         self.context.on_lane(path, &Reached::default(), on_lane).await
+    }
+
+    /// As [`ask`](Self::ask), for a file that is read or written on the channel and may take many attempts
+    /// as long as it gets further.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn carry<T, F>(
+        &self,
+        path: &[u8],
+        carried: &Carried,
+        mut work: impl FnMut(Sftp) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let on_lane = |lane: Arc<Lane>| held(lane.clone(), work(lane.sftp.clone()));
+        self.context.file_on_lane(path, &carried.0, on_lane).await
+    }
+
+    /// Whether nobody has looked yet if the server keeps the attributes that it says it sets. True once.
+    pub(crate) fn looks_at_attrs(&self) -> bool {
+        !self.context.attrs_looked_at.swap(true, Ordering::Relaxed)
     }
 
     /// Runs `work`, in which as many files may be in flight as there are places.
@@ -232,6 +265,12 @@ impl Mover {
     pub(crate) async fn pace(&self, len: usize) -> Result<(), Error> {
         self.context.pace(len).await
     }
+}
+
+/// Holds a lane while something is done there, so that it counts as in use.
+async fn held<T>(lane: Arc<Lane>, work: impl Future<Output = T>) -> T {
+    let _lane = lane;
+    work.await
 }
 
 /// The digest of an open local file.

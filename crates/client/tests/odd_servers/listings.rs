@@ -1,11 +1,19 @@
 //! Names, links and listings of a hostile server.
 
 use std::fs;
+use std::time::Duration;
 
-use sterna_client::Error;
+use sterna_client::limits::READDIR_AHEAD_MAX;
+use sterna_client::{Error, Sftp, SftpOptions};
 use sterna_testkit::sftp::{Named, Odd, OddServer, Request, Tree};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
-use crate::stage::{Stage, write};
+use crate::stage::{Stage, client, write};
+
+/// One way to the server, in virtual time.
+const ONE_WAY: Duration = Duration::from_millis(50);
 
 fn listing(names: Vec<Named>) -> OddServer {
     let tree = Tree::new().file("/t/fine", "fine").file("/t/f", "evil").file("/t/d/f", "evil");
@@ -139,4 +147,120 @@ async fn what_stood_at_the_target_stays_when_the_server_says_that_it_is_a_direct
 
     assert_eq!((summary.files, summary.failed, summary.exit_code()), (1, 1, 1));
     assert_eq!(fs::read(stage.here("t/d")).unwrap(), b"a file of ours");
+}
+
+/// A client far from its server.
+async fn far_client(server: OddServer) -> Sftp {
+    let (ours, theirs) = tokio::io::duplex(1 << 20);
+    let (from_client, to_client) = tokio::io::split(theirs);
+    let (from_server, to_server) = tokio::io::split(server.start());
+    tokio::spawn(carry(from_client, to_server));
+    tokio::spawn(carry(from_server, to_client));
+    Sftp::over(ours, SftpOptions::default()).await.unwrap()
+}
+
+/// Passes bytes on, each [`ONE_WAY`] later.
+async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin + Send + 'static) {
+    let (on_the_way, mut arriving) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    tokio::spawn(async move {
+        while let Some((at, bytes)) = arriving.recv().await {
+            sleep_until(at).await;
+            if to.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(len @ 1..) = from.read(&mut buffer).await {
+        let _ = on_the_way.send((Instant::now() + ONE_WAY, buffer[..len].to_vec()));
+    }
+}
+
+/// `/t` with so many files, of which an honest server names 100 at a time.
+fn files(count: usize) -> Tree {
+    (0..count).fold(Tree::new().dir("/t"), |tree, n| tree.file(&format!("/t/{n:05}"), ""))
+}
+
+/// Names of `/t`, as they come, and how long that took.
+async fn listed(sftp: &Sftp) -> (Vec<String>, Duration) {
+    let started = Instant::now();
+    let mut dir = sftp.open_dir("/t").await.unwrap();
+    let mut names = Vec::new();
+    while let Some(batch) = dir.next_batch().await.unwrap() {
+        names.extend(batch.into_iter().map(|entry| String::from_utf8(entry.name).unwrap()));
+    }
+    (names, started.elapsed())
+}
+
+fn count_of(requests: &std::sync::Mutex<Vec<String>>, word: &str) -> usize {
+    requests.lock().unwrap().iter().filter(|request| request.starts_with(word)).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_directory_takes_a_part_of_the_round_trips_that_it_has_batches() {
+    let batches = 100;
+    // Two of the names are "." and "..".
+    let server = OddServer::new(files(batches * 100 - 2));
+    let requests = server.requests();
+    let sftp = far_client(server).await;
+
+    let (names, took) = listed(&sftp).await;
+
+    let round_trips = took.as_millis() / (2 * ONE_WAY).as_millis();
+    assert_eq!(names.len(), batches * 100 - 2);
+    assert!(names.is_sorted(), "in the order of the server");
+    let fewest = batches / READDIR_AHEAD_MAX;
+    assert!((fewest..fewest + 8).contains(&(round_trips as usize)), "{round_trips} round trips");
+    let asked = count_of(&requests, "readdir");
+    assert!((batches + 1..=batches + 1 + READDIR_AHEAD_MAX).contains(&asked), "{asked} requests");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_directory_takes_one_round_trip_and_no_request_in_vain() {
+    let server = OddServer::new(files(50));
+    let requests = server.requests();
+    let sftp = far_client(server).await;
+
+    let (names, took) = listed(&sftp).await;
+
+    assert_eq!(names.len(), 50);
+    // OPENDIR is the other one.
+    assert!(took < 5 * ONE_WAY, "{took:?}");
+    assert_eq!(count_of(&requests, "readdir"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_answers_in_another_order_is_listed_completely_and_each_name_once() {
+    for seed in 0..8 {
+        let sftp = client(OddServer::new(files(3000)).shuffled(seed)).await.unwrap();
+
+        let (names, _) = listed(&sftp).await;
+
+        assert_eq!(names.len(), 3000, "{seed}");
+        assert!(names.is_sorted_by(|a, b| a < b), "{seed}");
+    }
+}
+
+/// Requests that were under way together may be worked on together.
+#[tokio::test(start_paused = true)]
+async fn names_behind_the_end_are_taken_too() {
+    let server = OddServer::new(files(298)).on(Request::named("readdir").nth(3), Odd::Status(1));
+    let sftp = client(server).await.unwrap();
+
+    let (names, _) = listed(&sftp).await;
+
+    assert_eq!(names.len(), 298);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_fails_on_the_way_is_an_error_and_not_a_short_listing() {
+    for nth in 1..=6 {
+        let server =
+            OddServer::new(files(998)).on(Request::named("readdir").nth(nth), Odd::Status(4));
+        let sftp = client(server).await.unwrap();
+
+        let error = sftp.list("/t").await.unwrap_err();
+
+        assert!(matches!(error, Error::Refused { .. }), "{nth}: {error}");
+    }
 }

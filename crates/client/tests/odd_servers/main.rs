@@ -7,3 +7,4 @@ mod refusals;
 mod sizes;
 mod stage;
 mod start;
+mod sync;

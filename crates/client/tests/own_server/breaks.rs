@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 
+use sterna_client::sync::{Report, Tree, TreeSync};
 use sterna_client::transfer::{Options, Summary, Transfer};
 use sterna_client::{Connection, Error, Reconnect, Sftp, SftpOptions};
 use sterna_server::sftp::{Resources, SessionPolicy, SftpSession};
@@ -21,7 +22,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
-use crate::stage::{Way, content};
+use crate::relay::NO_DIGESTS;
+use crate::stage::{Recorder, Way, content};
+
+/// INIT and the questions for exact attributes and for limits stand before every transfer: requests 1 to 3.
+const FIRST_POINT: usize = 8;
 
 /// Where one connection breaks.
 #[derive(Clone, Copy, Debug)]
@@ -122,11 +127,18 @@ struct Server {
     breaks: fn(usize, usize) -> Break,
     /// What the test varies.
     point: usize,
+    /// Extensions that it does not have.
+    lacks: &'static [&'static str],
     connections: AtomicUsize,
     last: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Server {
+    fn new(root: PathBuf, breaks: fn(usize, usize) -> Break, point: usize) -> Self {
+        let (connections, last) = (AtomicUsize::new(0), Mutex::default());
+        Self { root, breaks, point, lacks: &[], connections, last }
+    }
+
     async fn connect(&self) -> Result<Sftp, Error> {
         let number = self.connections.fetch_add(1, Ordering::Relaxed);
         let last = self.last.lock().unwrap().take();
@@ -136,7 +148,9 @@ impl Server {
         }
         let (ours, theirs) = Blocking::pair().unwrap();
         let backend = Arc::new(Local::open(&self.root).unwrap());
-        let session = SftpSession::new(backend, SessionPolicy::default(), &Resources::new(1));
+        let denied = self.lacks.iter().map(|name| (*name).to_owned()).collect();
+        let policy = SessionPolicy { denied, ..SessionPolicy::default() };
+        let session = SftpSession::new(backend, policy, &Resources::new(1));
         let thread = std::thread::spawn(move || {
             // The client may be gone: then there is nobody to write to.
             let _ = stdio::serve(session, theirs.try_clone().unwrap(), theirs);
@@ -210,13 +224,7 @@ async fn transfer(
         Way::Put => (here.join("tree"), there.join("tree")),
     };
     make_tree(&source);
-    let server = Arc::new(Server {
-        root: there,
-        breaks,
-        point,
-        connections: AtomicUsize::new(0),
-        last: Mutex::default(),
-    });
+    let server = Arc::new(Server::new(there, breaks, point));
     let options = Options {
         recursive: true,
         preserve: true,
@@ -245,10 +253,8 @@ async fn survives_a_break_at_every_request(way: Way) {
         (0, _) => Break::Within(point / 2),
         _ => Break::Never,
     };
-    // INIT and the question for limits stand before every transfer.
-    let first = 6;
     let mut running = JoinSet::new();
-    let mut next = first;
+    let mut next = FIRST_POINT;
     let mut broke = 0;
     let mut all_broke = true;
     while all_broke || !running.is_empty() {
@@ -299,4 +305,139 @@ async fn without_retries_a_lost_connection_ends_with_7_and_the_next_run_complete
         assert_eq!(summary.exit_code(), 7, "{way:?}: {:?}", summary.errors);
         assert!(!equal && connections == 1, "{way:?}");
     }
+}
+
+/// Which of two servers loses its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Victim {
+    Source,
+    Target,
+}
+
+/// A tree that passes from one server to another through here.
+struct Between {
+    dir: tempfile::TempDir,
+    source: Arc<Server>,
+    target: Arc<Server>,
+}
+
+impl Between {
+    fn new(
+        victim: Victim,
+        point: usize,
+        breaks: fn(usize, usize) -> Break,
+        lacks: &'static [&'static str],
+    ) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let server = |side: &str, of: Victim| {
+            let root = dir.path().join(side);
+            fs::create_dir(&root).unwrap();
+            let breaks = if victim == of { breaks } else { |_, _| Break::Never };
+            Arc::new(Server { lacks, ..Server::new(root, breaks, point) })
+        };
+        let (source, target) = (server("source", Victim::Source), server("target", Victim::Target));
+        fs::create_dir(source.root.join("tree")).unwrap();
+        Self { dir, source, target }
+    }
+
+    async fn sync(&self, recorder: &Arc<Recorder>) -> Report {
+        let at = async |server: &Arc<Server>| Tree::Remote {
+            sftp: server.connect().await.unwrap(),
+            session: None,
+            reconnect: Some(server.clone()),
+            path: b"/tree".to_vec(),
+        };
+        let options = Options {
+            fsync: false,
+            retries: 3,
+            state_dir: Some(self.dir.path().join("state")),
+            ..Options::default()
+        };
+        let (source, target) = (at(&self.source).await, at(&self.target).await);
+        let sync = TreeSync::new(source, target).transfer(options).progress(recorder.clone());
+        sync.run().await.unwrap()
+    }
+
+    fn connections(&self, victim: Victim) -> usize {
+        let server = if victim == Victim::Source { &self.source } else { &self.target };
+        server.connections.load(Ordering::Relaxed)
+    }
+
+    fn is_equal(&self) -> bool {
+        listing(&self.source.root) == listing(&self.target.root)
+    }
+}
+
+/// Goal: whichever of two servers is lost, at whatever request, everything arrives there by itself.
+/// Method: as [`survives_a_break_at_every_request`].
+#[tokio::test(flavor = "multi_thread")]
+async fn what_passes_between_servers_goes_on_by_itself_after_a_break_at_any_request() {
+    let breaks = |point: usize, connection: usize| match (connection, point % 2) {
+        (0, 0) => Break::Behind(point / 2),
+        (0, _) => Break::Within(point / 2),
+        _ => Break::Never,
+    };
+    for victim in [Victim::Source, Victim::Target] {
+        let mut broke = 0;
+        for point in FIRST_POINT.. {
+            let between = Between::new(victim, point, breaks, &[]);
+            make_tree(&between.source.root.join("tree"));
+
+            let report = between.sync(&Recorder::new()).await;
+
+            let summary = &report.summary;
+            assert_eq!(summary.exit_code(), 0, "{victim:?} {point}: {:?}", summary.errors);
+            assert!(between.is_equal(), "{victim:?} {point}");
+            match between.connections(victim) {
+                1 => break,
+                _ => broke += 1,
+            }
+        }
+        assert!(broke > 60, "{victim:?}: {broke}");
+    }
+}
+
+/// Goal: what had arrived is not sent again if it can be proven: by digests, or else by what this run knows
+/// and the end of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_between_servers_goes_on_where_it_was() {
+    const LEN: usize = 16 << 20;
+    let breaks = |_, connection: usize| match connection {
+        0 => Break::Behind(50),
+        _ => Break::Never,
+    };
+    for victim in [Victim::Source, Victim::Target] {
+        for lacks in [&[][..], NO_DIGESTS] {
+            let between = Between::new(victim, 0, breaks, lacks);
+            fs::write(between.source.root.join("tree/f"), content(LEN, 5)).unwrap();
+            let recorder = Recorder::new();
+
+            let report = between.sync(&recorder).await;
+
+            assert_eq!(report.summary.exit_code(), 0, "{victim:?}: {:?}", report.summary.errors);
+            assert!(between.is_equal(), "{victim:?} {lacks:?}");
+            assert_eq!(between.connections(victim), 2, "{victim:?} {lacks:?}");
+            let (resumed_from, _) = recorder.only();
+            assert!(resumed_from > 1 << 20, "{victim:?} {lacks:?}: {resumed_from}");
+            let again = report.summary.bytes_sent - LEN as u64;
+            assert!(again < 6 << 20, "{victim:?} {lacks:?}: {again} bytes twice");
+        }
+    }
+}
+
+/// Goal: without digests a part of another run, or of a source that changed since, is not believed.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_digests_a_part_of_an_earlier_run_is_not_believed() {
+    let between = Between::new(Victim::Target, 0, |_, _| Break::Never, NO_DIGESTS);
+    let whole = content(3 << 20, 5);
+    fs::write(between.source.root.join("tree/f"), &whole).unwrap();
+    fs::create_dir(between.target.root.join("tree")).unwrap();
+    fs::write(between.target.root.join("tree/.f.sterna-part"), &whole[..2 << 20]).unwrap();
+    let recorder = Recorder::new();
+
+    let report = between.sync(&recorder).await;
+
+    assert_eq!((report.summary.exit_code(), report.summary.bytes_sent), (0, 3 << 20));
+    assert_eq!(recorder.only().0, 0);
+    assert!(between.is_equal());
 }

@@ -1,6 +1,7 @@
 //! The client against this workspace's own server: over SSH on loopback, and without SSH behind a relay
 //! that makes faults.
 
+mod breaks;
 mod delta;
 mod faults;
 mod login;

@@ -539,3 +539,67 @@ async fn verifying_names_what_differs_what_is_missing_and_what_is_too_much() {
         assert_eq!(equal.read_back, 0, "{way:?}: the server computes digests");
     }
 }
+
+/// Extended attributes of a file or directory, by name.
+fn xattrs(path: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut list = vec![0; 4096];
+    let len = rustix::fs::listxattr(path, &mut list[..]).unwrap();
+    let names = list[..len].split(|b| *b == 0).filter(|name| name.starts_with(b"user."));
+    let value = |name: &[u8]| {
+        let mut value = vec![0; 64 << 10];
+        let len = rustix::fs::getxattr(path, name, &mut value[..]).unwrap();
+        value.truncate(len);
+        value
+    };
+    names.map(|name| (String::from_utf8(name.to_vec()).unwrap(), value(name))).collect()
+}
+
+fn set_xattr(path: &Path, name: &str, value: &[u8]) {
+    let none = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(path, name, value, none).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn extended_attributes_are_kept_on_request_and_then_compared() {
+    let with = SyncOptions { xattrs: true, ..SyncOptions::default() };
+    for way in WAYS {
+        let stage = Stage::new();
+        let (source, target) = (way.source(&stage), way.target(&stage));
+        odd_tree(&source);
+        let names = ["d/plain", "d/-dash", "locked/in", "d", "locked", "empty", ""];
+        for name in names {
+            set_xattr(&source.join(name), "user.name", name.as_bytes());
+        }
+        set_xattr(&source.join("d/plain"), "user.large", &content(3000, 1));
+        // Whoever may not write a file may not change its attributes either.
+        fs::set_permissions(source.join("locked/in"), fs::Permissions::from_mode(0o400)).unwrap();
+        let all = |root: &Path| names.map(|name| xattrs(&root.join(name)));
+
+        let without = way.sync(&stage, SyncOptions::default()).await;
+        let before = touched(&target);
+        assert!(all(&target).iter().all(BTreeMap::is_empty), "{way:?}");
+        let planned = way.sync(&stage, SyncOptions { dry_run: true, ..with.clone() }).await;
+        assert_eq!(touched(&target), before, "{way:?}: a dry run changes nothing");
+        let first = way.sync(&stage, with.clone()).await;
+        let kept = (tree(&target), touched(&target));
+        let second = way.sync(&stage, with.clone()).await;
+
+        assert_eq!(without.summary.failed + first.summary.failed, 0, "{way:?}");
+        assert_eq!(planned.planned, 3, "{way:?}: the files");
+        assert_eq!(all(&target), all(&source), "{way:?}");
+        assert_eq!((first.attributes_set, first.summary.bytes_sent), (3, 0), "{way:?}");
+        assert!(first.not_kept.is_empty(), "{way:?}: {:?}", first.not_kept);
+        assert_eq!(kept.0, tree(&source), "{way:?}: modes and times are as before");
+        assert_eq!((second.attributes_set, touched(&target)), (0, kept.1), "{way:?}");
+
+        // One changes, one goes, and a file that is sent anew brings its own.
+        set_xattr(&source.join("d/plain"), "user.name", b"other");
+        rustix::fs::removexattr(source.join("d/plain"), "user.large").unwrap();
+        fs::write(source.join("d/-dash"), "other content").unwrap();
+        set_xattr(&target.join("d/-dash"), "user.stray", b"");
+        let third = way.sync(&stage, with.clone()).await;
+
+        assert_eq!(all(&target), all(&source), "{way:?}");
+        assert_eq!((third.summary.files, third.attributes_set), (1, 1), "{way:?}");
+    }
+}

@@ -5,7 +5,7 @@ use std::{ffi::OsString, time::Duration};
 use clap::Args;
 use sterna_client::{
     Destination, Place,
-    sync::{Basis, DeleteMax, Report, SyncOptions, Tree, TreeSync},
+    sync::{Basis, DeleteMax, GROUP_NAME, Report, SyncOptions, TIMES, Tree, TreeSync, USER_NAME},
     transfer::Cancel,
 };
 
@@ -75,12 +75,18 @@ pub struct SyncArgs {
     /// Keep names of one file names of one file
     #[arg(short = 'H', long)]
     pub hard_links: bool,
-    /// Keep the owner, by number
+    /// Keep the owner: by name where both sides know it, else by number
     #[arg(long)]
     pub owner: bool,
-    /// Keep the group, by number
+    /// Keep the group: by name where both sides know it, else by number
     #[arg(long)]
     pub group: bool,
+    /// Keep owner and group by number in any case
+    #[arg(long)]
+    pub numeric_ids: bool,
+    /// Keep extended attributes (user.*) of files and directories
+    #[arg(short = 'X', long)]
+    pub xattrs: bool,
     #[command(flatten)]
     pub patterns: PatternArgs,
     /// Leave out files that are smaller
@@ -162,6 +168,8 @@ impl SyncArgs {
             hard_links: self.hard_links,
             owner: self.owner,
             group: self.group,
+            numeric_ids: self.numeric_ids,
+            xattrs: self.xattrs,
         })
     }
 }
@@ -214,13 +222,27 @@ fn sentences(report: &Report, dry_run: bool) -> Vec<String> {
         sentences.push(said.join(", "));
     }
     for (what, count) in &report.not_kept {
-        sentences.push(format!("not kept: {what} ({count} times): the server does not allow it"));
+        sentences.push(not_kept(what, *count));
     }
     if report.read_back > 0 {
         let bytes = bytes_human(report.read_back);
         sentences.push(format!("{bytes} were read only to compare: a server computes no digests"));
     }
     sentences
+}
+
+/// One sentence for each kind of what the target has otherwise than the source.
+fn not_kept(what: &str, count: u64) -> String {
+    match what {
+        USER_NAME | GROUP_NAME => format!(
+            "not kept: {what} ({count} of them): the name or its number is not known on both sides, the \
+             number was kept"
+        ),
+        TIMES => {
+            "not kept: times, although the server said so: use --checksum or --size-only".to_owned()
+        }
+        _ => format!("not kept: {what} ({count} times): the server does not allow it"),
+    }
 }
 
 fn parse_delete_max(text: &str) -> std::result::Result<DeleteMax, String> {
@@ -247,10 +269,15 @@ mod tests {
 
     #[test]
     fn what_could_not_be_kept_is_said_in_every_case() {
-        let report = Report { not_kept: vec![("owner", 3)], ..Report::default() };
+        let not_kept = vec![("owner", 3), (USER_NAME, 2), (TIMES, 1)];
+        let report = Report { not_kept, ..Report::default() };
 
         for dry_run in [false, true] {
-            assert!(sentences(&report, dry_run).iter().any(|s| s.contains("owner (3 times)")));
+            let said = sentences(&report, dry_run);
+            for part in ["owner (3 times)", "user by name (2 of them)", "--checksum or --size-only"]
+            {
+                assert!(said.iter().any(|sentence| sentence.contains(part)), "{part}: {said:?}");
+            }
         }
     }
 }

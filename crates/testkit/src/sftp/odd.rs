@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sterna_sftp_proto::extension::Extended;
+use sterna_sftp_proto::extension::{Extended, UsersGroupsReply};
 use sterna_sftp_proto::frame::FrameAssembler;
 use sterna_sftp_proto::messages::{self, Init};
 use sterna_sftp_proto::{OpenFlags, StatusCode};
@@ -42,6 +42,9 @@ pub struct OddServer {
     held: Vec<Vec<u8>>,
     /// `limits@openssh.com`: bytes of a READ and of a WRITE; 0 is not said.
     block_len: u64,
+    /// Names by number.
+    users: Vec<(u32, String)>,
+    groups: Vec<(u32, String)>,
 }
 
 /// Behind a handle.
@@ -84,11 +87,14 @@ impl OddServer {
             shuffle: None,
             held: Vec::new(),
             block_len: 0,
+            users: Vec::new(),
+            groups: Vec::new(),
         }
     }
 
     /// Announces an extension. Of those with requests it serves `posix-rename@openssh.com`,
-    /// `fsync@openssh.com` and `limits@openssh.com`.
+    /// `fsync@openssh.com`, `limits@openssh.com`, `users-groups-by-id@openssh.com` and, for `~user`,
+    /// `expand-path@openssh.com`: `/home/user`.
     #[must_use]
     pub fn offering(mut self, name: &str, value: &str) -> Self {
         self.extensions.push((name.to_owned(), value.to_owned()));
@@ -100,6 +106,15 @@ impl OddServer {
     pub fn with_limits(mut self, block_len: u64) -> Self {
         self.block_len = block_len;
         self.offering("limits@openssh.com", "1")
+    }
+
+    /// Says these names of users and of groups (`users-groups-by-id@openssh.com`).
+    #[must_use]
+    pub fn naming(mut self, users: &[(u32, &str)], groups: &[(u32, &str)]) -> Self {
+        let owned =
+            |names: &[(u32, &str)]| names.iter().map(|(id, n)| (*id, (*n).into())).collect();
+        (self.users, self.groups) = (owned(users), owned(groups));
+        self.offering("users-groups-by-id@openssh.com", "1")
     }
 
     /// Prints this before VERSION, as a login script does.
@@ -432,6 +447,23 @@ impl OddServer {
                 tree.rename(m.old_path, m.new_path, true).map(|()| DONE)?
             }
             R::Extended(Extended::Fsync(m)) => self.inode(m.handle).map(|_| DONE)?,
+            R::Extended(Extended::UsersGroups(m)) => {
+                let mut out = Vec::new();
+                let name = |names: &[(u32, String)], id| {
+                    let found = names.iter().find(|(known, _)| *known == id);
+                    found.map_or(String::new(), |(_, name)| name.clone())
+                };
+                UsersGroupsReply::encode_names(
+                    m.uids.iter().map(|id| name(&self.users, id)),
+                    m.gids.iter().map(|id| name(&self.groups, id)),
+                    &mut out,
+                );
+                Answer::Extended(out)
+            }
+            R::Extended(Extended::ExpandPath(m)) => match m.path.strip_prefix(b"~") {
+                Some(user) => single([b"/home/", user].concat()),
+                None => single(absolute(m.path)),
+            },
             R::Extended(Extended::Limits(_)) => {
                 let mut out = Vec::new();
                 let handles = if self.handles_max == usize::MAX { 0 } else { self.handles_max };

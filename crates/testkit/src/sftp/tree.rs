@@ -1,10 +1,11 @@
 //! The files of a server in a test: a few, in memory, by absolute path.
 //!
-//! Links are followed in the last component only. There are no users: modes are kept and mean nothing.
+//! Links are followed in the last component only. There are no users: modes and owners are kept and mean
+//! nothing.
 
 use std::collections::BTreeMap;
 
-use sterna_sftp_proto::attrs::kind;
+use sterna_sftp_proto::attrs::{Owner, kind};
 use sterna_sftp_proto::{Attrs, StatusCode, Times};
 
 /// Links that are followed one after the other.
@@ -24,6 +25,8 @@ struct Inode {
     node: Node,
     /// Permission bits.
     mode: u32,
+    /// User and group by number; what has none says none.
+    owner: Option<Owner>,
     /// Seconds since 1970.
     modified: u32,
 }
@@ -71,6 +74,25 @@ impl Tree {
     pub fn link(mut self, path: &str, target: &str) -> Self {
         self.put(path, Node::Link(target.into()));
         self
+    }
+
+    /// Gives what stands at a path to this user and group.
+    ///
+    /// # Panics
+    /// If nothing stands there.
+    #[must_use]
+    pub fn owned(mut self, path: &str, uid: u32, gid: u32) -> Self {
+        let inode = self.names[&absolute(path.as_bytes())];
+        if let Some(inode) = self.inodes.get_mut(&inode) {
+            inode.owner = Some(Owner { uid, gid });
+        }
+        self
+    }
+
+    /// User and group of what stands at a path, a link not followed.
+    pub fn owner(&self, path: &str) -> Option<(u32, u32)> {
+        let inode = self.names.get(&absolute(path.as_bytes()))?;
+        self.inodes[inode].owner.map(|owner| (owner.uid, owner.gid))
     }
 
     /// Puts something at a path, in place of what is there.
@@ -126,7 +148,7 @@ impl Tree {
     }
 
     pub(super) fn attrs(&self, inode: u64) -> Attrs<'static> {
-        let Inode { node, mode, modified } = &self.inodes[&inode];
+        let Inode { node, mode, owner, modified } = &self.inodes[&inode];
         let (kind, size) = match node {
             Node::File(content) => (kind::REGULAR, content.len()),
             Node::Dir => (kind::DIRECTORY, 4096),
@@ -134,6 +156,7 @@ impl Tree {
         };
         Attrs {
             size: Some(size as u64),
+            owner: *owner,
             permissions: Some(kind | mode),
             times: Some(Times { accessed: *modified, modified: *modified }),
             ..Attrs::default()
@@ -148,6 +171,7 @@ impl Tree {
         let inode = self.inodes.get_mut(&inode).ok_or(StatusCode::Failure)?;
         inode.mode = attrs.permissions.map_or(inode.mode, |mode| mode & 0o7777);
         inode.modified = attrs.times.map_or(inode.modified, |times| times.modified);
+        inode.owner = attrs.owner.or(inode.owner);
         Ok(())
     }
 
@@ -203,7 +227,7 @@ impl Tree {
         let inode = self.next;
         self.next += 1;
         let mode = if node == Node::Dir { 0o755 } else { mode & 0o7777 };
-        self.inodes.insert(inode, Inode { node, mode, modified: 1_000_000_000 });
+        self.inodes.insert(inode, Inode { node, mode, owner: None, modified: 1_000_000_000 });
         self.names.insert(path, inode);
         inode
     }
