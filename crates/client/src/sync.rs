@@ -157,7 +157,8 @@ impl TreeSync {
     /// How files travel. Modes and times are always kept.
     #[must_use]
     pub fn transfer(mut self, options: Options) -> Self {
-        self.transfer = Options { recursive: true, preserve: true, ..options };
+        self.transfer =
+            Options { recursive: true, preserve: true, attrs_may_fail: true, ..options };
         self
     }
 

@@ -99,6 +99,9 @@ pub struct Options {
     pub recursive: bool,
     /// Modes (without set-id bits) and times are kept.
     pub preserve: bool,
+    /// Modes and times that the target refuses are a note of the file, also with `preserve`; else that file
+    /// fails.
+    pub attrs_may_fail: bool,
     pub links: Links,
     pub verify: Verify,
     /// A part that an earlier attempt left is continued if it can be proven; else begun again.
@@ -134,6 +137,7 @@ impl Default for Options {
         Self {
             recursive: false,
             preserve: false,
+            attrs_may_fail: false,
             links: Links::Keep,
             verify: Verify::Auto,
             resume: true,
@@ -282,7 +286,7 @@ impl Transfer {
     }
 
     fn context(&self, journals: Option<Arc<LocalDir>>) -> Arc<Context> {
-        let budget = self.options.window_max / BUDGET_UNIT;
+        let budget = (self.options.window_max / BUDGET_UNIT).max(BUDGET_UNITS_MIN);
         Arc::new(Context {
             lanes: Lanes::new(
                 Connection { sftp: self.sftp.clone(), session: self.session.clone() },
@@ -294,7 +298,8 @@ impl Transfer {
             handles: Handles::new(),
             commands_work: AtomicBool::new(true),
             command_digests: CommandDigests::new(DigestAlgorithm::Sha256),
-            budget: Arc::new(Semaphore::new(budget.max(1024))),
+            budget: Arc::new(Semaphore::new(budget)),
+            budget_units: u32::try_from(budget).unwrap_or(u32::MAX),
             rate: self.options.rate_max.map(Rate::new),
             options: self.options.clone(),
             progress: self.progress.clone(),
@@ -308,6 +313,8 @@ impl Transfer {
     }
 }
 
+/// Permits of the budget at least.
+const BUDGET_UNITS_MIN: usize = 1024;
 /// Bytes that one permit of the budget stands for.
 const BUDGET_UNIT: usize = 1024;
 
@@ -319,6 +326,8 @@ struct Context {
     command_digests: CommandDigests,
     /// Bytes in flight of all files together, in [`BUDGET_UNIT`]s.
     budget: Arc<Semaphore>,
+    /// All of them.
+    budget_units: u32,
     rate: Option<Rate>,
     options: Options,
     progress: Arc<dyn Progress>,
@@ -393,14 +402,22 @@ impl Context {
         }
     }
 
+    /// Whether a target that refuses attributes only gets a note: stores without them do, and nobody asked
+    /// for more.
+    fn attrs_may_fail(&self) -> bool {
+        !self.options.preserve || self.options.attrs_may_fail
+    }
+
     /// Permits for `len` bytes, if they are free.
     fn try_budget(&self, len: usize) -> Option<tokio::sync::OwnedSemaphorePermit> {
         self.budget.clone().try_acquire_many_owned(units(len)).ok()
     }
 
-    /// Waits for permits for `len` bytes. Only for who holds none: who waits must block nobody.
+    /// Waits for permits for `len` bytes, or for all that there are. Only for who holds none: who waits must
+    /// block nobody.
     async fn budget(&self, len: usize) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
-        self.budget.clone().acquire_many_owned(units(len)).await.map_err(|_| Error::Cancelled)
+        let units = units(len).min(self.budget_units);
+        self.budget.clone().acquire_many_owned(units).await.map_err(|_| Error::Cancelled)
     }
 }
 

@@ -155,7 +155,12 @@ impl Job {
 
     /// Gives the new file its owner. A server that does not let us is no failure of the file.
     async fn keep_owner(&self, shared: &Shared, target: &Dir) {
-        let Some(owner) = shared.owner_of(&self.source, None) else { return };
+        let Some(owner) = shared.owner_of_new(&self.source, target).await else {
+            if shared.options.owner || shared.options.group {
+                shared.not_kept("owner");
+            }
+            return;
+        };
         let wanted = Wanted { owner: Some(owner), ..Wanted::default() };
         let set = shared.target.set_attrs(target, Some(&self.source.name), &wanted).await;
         if set.is_err() {
@@ -312,6 +317,21 @@ pub(crate) async fn bring_dir_xattrs(shared: &Shared, rel: &[u8], mode: Option<u
             tell_dir(shared, rel, Action::Attributes, why, planned);
         }
         Err(error) => shared.mover.failed(&shared.source.shown(rel), error),
+    }
+}
+
+/// What a directory that was made gets, its owner among it.
+pub(crate) async fn wanted_of_new_dir(
+    shared: &Shared,
+    rel: &[u8],
+    source: &Entry,
+    wanted: Wanted,
+) -> Wanted {
+    let Some(above) = rel.strip_suffix(&*source.name) else { return wanted };
+    let above = above.strip_suffix(b"/").unwrap_or(above);
+    match shared.target.open(above, transfer::Links::Keep).await {
+        Ok(dir) => Wanted { owner: shared.owner_of_new(source, &dir).await, ..wanted },
+        Err(_) => wanted,
     }
 }
 

@@ -339,7 +339,12 @@ impl Relay<'_> {
             Err(error) if is_unsupported(&error) => to.set_attrs(&self.part, &attrs).await,
             result => result,
         };
-        set?;
+        match set {
+            Err(Error::Refused { .. }) if mover.options().attrs_may_fail => {
+                notes.extend([Note::ModeNotKept, Note::TimesNotKept]);
+            }
+            set => set?,
+        }
         part.close().await?;
         if let (Some(mode), Some(times), true) = (mode, attrs.times, mover.looks_at_attrs()) {
             match to.lstat(&self.part).await {

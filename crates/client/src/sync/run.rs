@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::task::{JoinError, JoinSet};
 
 use super::Report;
-use super::apply::{Dirs, Job, Outcome, bring_dir_xattrs, set_dir_attrs};
+use super::apply::{Dirs, Job, Outcome, bring_dir_xattrs, set_dir_attrs, wanted_of_new_dir};
 use super::compare::{Why, differing_attrs};
 use super::delete::{ExtraId, Extras, Judged, refused};
 use super::directory::{DirJob, Read, ReadError, read_dir, tell_dir};
@@ -414,11 +414,16 @@ impl Run {
         if differs && !is_new && !node.changed {
             self.report.attributes_set += 1;
         }
+        let made = source.clone();
         self.finishing.spawn(async move {
             if brings_xattrs {
                 bring_dir_xattrs(&shared, &rel, mode).await;
             }
             if sets_attrs {
+                let wanted = match is_new {
+                    true => wanted_of_new_dir(&shared, &rel, &made, wanted).await,
+                    false => wanted,
+                };
                 set_dir_attrs(&shared, &rel, &wanted).await;
             }
         });

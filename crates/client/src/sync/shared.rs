@@ -78,12 +78,29 @@ impl Shared {
         }
     }
 
-    /// The owner that the target should have, if that is asked for.
+    /// The owner that the target should have, if that is asked for. Where only one half is, the other
+    /// one of what is `there` is kept; of nothing it is not known.
     pub(crate) fn owner_of(&self, source: &Entry, there: Option<&Entry>) -> Option<(u32, u32)> {
-        let (user, group) = (self.options.owner, self.options.group);
-        let ours = source.owner.filter(|_| user || group)?;
-        let theirs = there.and_then(|there| there.owner).unwrap_or(ours);
-        Some((if user { ours.0 } else { theirs.0 }, if group { ours.1 } else { theirs.1 }))
+        let ours = source.owner?;
+        let theirs = || there.and_then(|there| there.owner);
+        match (self.options.owner, self.options.group) {
+            (true, true) => Some(ours),
+            (true, false) => theirs().map(|theirs| (ours.0, theirs.1)),
+            (false, true) => theirs().map(|theirs| (theirs.0, ours.1)),
+            (false, false) => None,
+        }
+    }
+
+    /// The same for what is new in `dir`.
+    pub(crate) async fn owner_of_new(&self, source: &Entry, dir: &Dir) -> Option<(u32, u32)> {
+        if !(self.options.owner || self.options.group) {
+            return None;
+        }
+        let there = match self.options.owner && self.options.group {
+            true => None,
+            false => self.target.look(dir, &source.name).await.ok().flatten(),
+        };
+        self.owner_of(source, there.as_ref())
     }
 
     /// Gives entries of the source the numbers that their owners have at the target, if owners count and go

@@ -50,7 +50,14 @@ impl Download {
     ) -> Result<FileReport, Error> {
         let path = &self.source[..];
         let opening = lane.sftp.open(path, OpenOptions::new().read(true));
-        let (part, remote) = tokio::join!(self.open_part(context, lane), opening);
+        let (part, remote) = match context.options.in_place {
+            // The target itself is not touched before there is something to write.
+            true => {
+                let remote = opening.await?;
+                (self.open_part(context, lane).await, Ok(remote))
+            }
+            false => tokio::join!(self.open_part(context, lane), opening),
+        };
         let part = part?;
         let remote = match remote {
             Ok(remote) => remote,

@@ -104,7 +104,8 @@ pub enum Note {
     ModeNotKept,
     /// The file that was replaced had another owner or group.
     OwnerNotKept,
-    /// The server said that it had set the times, and has others. Only the first file of a transfer is looked at.
+    /// The times were refused; or the server said that it had set them, and has others: of that only the
+    /// first file of a transfer is looked at.
     TimesNotKept,
 }
 
@@ -119,9 +120,7 @@ impl Note {
             Self::NotSynced => "not known to be on stable storage: the server has no fsync",
             Self::ModeNotKept => "the mode was not kept",
             Self::OwnerNotKept => "the owner or group of the replaced file was not kept",
-            Self::TimesNotKept => {
-                "the times were not kept although the server said so; only the first file was looked at"
-            }
+            Self::TimesNotKept => "the times were not kept",
         }
     }
 

@@ -119,6 +119,56 @@ async fn only_what_is_asked_for_of_user_and_group_is_taken_over() {
     assert!(report.not_kept.iter().all(|(what, _)| *what != USER_NAME), "{:?}", report.not_kept);
 }
 
+/// Who is asked for the group alone leaves the user to the server, of new files and directories too.
+#[tokio::test(start_paused = true)]
+async fn what_is_new_keeps_the_half_of_its_owner_that_nobody_asked_for() {
+    let from = sftp::Tree::new().file("/s/d/f", "f").owned("/s/d/f", 1000, 100);
+    let from = Served::new(OddServer::new(from.owned("/s/d", 1000, 100))).await;
+    let there = OddServer::new(sftp::Tree::new().dir("/t").made_by(5, 5));
+    let to = Served::new(there.offering("posix-rename@openssh.com", "1")).await;
+    let options = SyncOptions { group: true, numeric_ids: true, ..SyncOptions::default() };
+
+    sync(&from, &to, options).await;
+
+    let tree = to.tree.lock().unwrap();
+    assert_eq!(["/t/d", "/t/d/f"].map(|path| tree.owner(path)), [Some((5, 100)); 2]);
+}
+
+/// A store without attributes takes the content all the same, and the report says what is missing.
+#[tokio::test(start_paused = true)]
+async fn attributes_that_a_server_refuses_are_notes_of_the_files() {
+    let stage = Stage::new();
+    write(&stage.here("small"), b"content");
+    write(&stage.here("large"), &[7; 3 << 20]);
+    let refusing = || {
+        ["setstat", "fsetstat"].iter().fold(
+            OddServer::new(sftp::Tree::new().dir("/t")).offering("posix-rename@openssh.com", "1"),
+            |server, request| server.on(Request::named(request), Odd::Status(3)),
+        )
+    };
+    let to = Served::new(refusing()).await;
+    let path = b"/t".to_vec();
+    let there = Tree::Remote { sftp: to.sftp.clone(), session: None, reconnect: None, path };
+    let up = TreeSync::new(Tree::Local(stage.target()), there).transfer(stage.options());
+    let from = Served::new(OddServer::new(sftp::Tree::new().file("/s/f", "content"))).await;
+    let times = Some(Times { accessed: 5, modified: 5 });
+    from.sftp.set_attrs("/s/f", &Attrs { times, ..Attrs::default() }).await.unwrap();
+    let also_to = Served::new(refusing()).await;
+
+    let up = up.run().await.unwrap().summary;
+    let between = sync(&from, &also_to, SyncOptions::default()).await.summary;
+    let strict = Options { preserve: true, ..stage.options() };
+    let strict = stage.put_with(refusing(), "small", "/t/f", strict).await;
+
+    for (summary, files) in [(up, 2), (between, 1)] {
+        assert_eq!((summary.files, summary.failed), (files, 0), "{:?}", summary.errors);
+        for note in [Note::ModeNotKept, Note::TimesNotKept] {
+            assert_eq!(summary.notes.get(&note), Some(&files), "{note:?}");
+        }
+    }
+    assert_eq!(strict.failed, 1);
+}
+
 /// A store that says yes to attributes and does nothing.
 fn forgetful() -> OddServer {
     ["setstat", "fsetstat"].iter().fold(

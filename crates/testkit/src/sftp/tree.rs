@@ -37,6 +37,8 @@ pub struct Tree {
     names: BTreeMap<Vec<u8>, u64>,
     inodes: BTreeMap<u64, Inode>,
     next: u64,
+    /// Of what is made from now on.
+    maker: Option<Owner>,
 }
 
 type Result<T> = std::result::Result<T, StatusCode>;
@@ -50,7 +52,8 @@ impl Default for Tree {
 impl Tree {
     /// An empty root directory.
     pub fn new() -> Self {
-        let mut tree = Self { names: BTreeMap::new(), inodes: BTreeMap::new(), next: 0 };
+        let mut tree =
+            Self { names: BTreeMap::new(), inodes: BTreeMap::new(), next: 0, maker: None };
         tree.put("/", Node::Dir);
         tree
     }
@@ -86,6 +89,12 @@ impl Tree {
         if let Some(inode) = self.inodes.get_mut(&inode) {
             inode.owner = Some(Owner { uid, gid });
         }
+        self
+    }
+
+    /// Gives what is made from now on to this user and group.
+    pub fn made_by(mut self, uid: u32, gid: u32) -> Self {
+        self.maker = Some(Owner { uid, gid });
         self
     }
 
@@ -227,7 +236,7 @@ impl Tree {
         let inode = self.next;
         self.next += 1;
         let mode = if node == Node::Dir { 0o755 } else { mode & 0o7777 };
-        self.inodes.insert(inode, Inode { node, mode, owner: None, modified: 1_000_000_000 });
+        self.inodes.insert(inode, Inode { node, mode, owner: self.maker, modified: 1_000_000_000 });
         self.names.insert(path, inode);
         inode
     }

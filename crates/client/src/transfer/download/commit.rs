@@ -126,7 +126,7 @@ impl Download {
     ) -> Result<Vec<Note>, Error> {
         let (dir, name) = (self.dir.clone(), self.name.clone());
         let (preserve, fsync) = (context.options.preserve, context.options.fsync);
-        let attrs = self.attrs;
+        let (attrs, may_fail) = (self.attrs, context.attrs_may_fail());
         blocking(move || {
             let failed = |doing| {
                 let path = dir.path_of(&name);
@@ -150,7 +150,15 @@ impl Download {
                 None => mode & !umask(),
             };
             let times = local::timestamps(&attrs).filter(|_| preserve);
-            local::set_attrs(&part.fd, Some(mode), times).map_err(failed("set attributes of"))?;
+            let has_times = times.is_some();
+            if let Err(error) = local::set_attrs(&part.fd, Some(mode), times) {
+                // File systems without them refuse it.
+                if !may_fail {
+                    return Err(failed("set attributes of")(error));
+                }
+                notes.push(Note::ModeNotKept);
+                notes.extend(has_times.then_some(Note::TimesNotKept));
+            }
             if fsync {
                 rustix::fs::fsync(&part.fd).map_err(|e| failed("sync")(e.into()))?;
             }

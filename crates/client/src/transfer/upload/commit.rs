@@ -110,8 +110,7 @@ impl Upload {
             tally.note(Note::NotSynced);
         }
         if let Some(attrs) = attrs {
-            let note = self.judge_attrs(context, lane, &part.path, &attrs, set).await?;
-            tally.notes.extend(note);
+            tally.notes.extend(self.judge_attrs(context, lane, &part.path, &attrs, set).await?);
         }
         if let Some(note) = keep_owner(lane, &part.path, owner, stat).await? {
             tally.note(note);
@@ -127,7 +126,7 @@ impl Upload {
         path: &[u8],
         attrs: &Attrs,
         set: Result<(), Error>,
-    ) -> Result<Option<Note>, Error> {
+    ) -> Result<Vec<Note>, Error> {
         let set = match set {
             // Servers without FSETSTAT may have SETSTAT.
             Err(error) if error.refusal_code() == Some(Refusal::OP_UNSUPPORTED) => {
@@ -136,9 +135,11 @@ impl Upload {
             set => set,
         };
         match set {
-            // Nobody asked for it; stores without modes refuse it.
-            Err(Error::Refused { .. }) if !context.options.preserve => Ok(Some(Note::ModeNotKept)),
-            set => set.map(|()| None),
+            Err(Error::Refused { .. }) if context.attrs_may_fail() => {
+                let times = attrs.times.map(|_| Note::TimesNotKept);
+                Ok([Some(Note::ModeNotKept), times].into_iter().flatten().collect())
+            }
+            set => set.map(|()| Vec::new()),
         }
     }
 
