@@ -6,6 +6,7 @@ use std::io::IoSliceMut;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use sterna_server::limits::{DIGESTS_LEN_MAX, LONG_JOBS_MAX, REPLY_BYTES_MAX};
 use sterna_server::sftp::{Resources, SessionPolicy};
 use sterna_sftp_proto::extension::{
     CheckFileHandle, CheckFileName, Extended, Md5Hash, Md5HashHandle, Md5HashReply,
@@ -170,6 +171,57 @@ fn closing_the_handle_stops_its_digests_and_then_really_closes() {
     // A handle for reading owes nothing: its CLOSE does not even wait.
     assert_eq!(peer.close(&other), S::Ok);
     assert_eq!(peer.answer(of_other).status(), S::Failure);
+}
+
+#[test]
+fn digests_that_are_not_answered_are_requests_that_are_not_answered() {
+    let zeros = Zeros::endless();
+    let resources = Resources::new(1);
+    let mut peer = peer(&zeros, &resources);
+    let handle = peer.open(b"/f", OpenFlags::READ).handle();
+
+    for _ in 0..1000 {
+        peer.send(hash_all(&handle));
+        peer.turn();
+    }
+
+    assert!(peer.session.backlog_len() > 0, "a thousand are taken in");
+    drop(peer);
+}
+
+#[test]
+fn whoever_reads_no_digests_makes_few_computed() {
+    // As many blocks as fit one reply.
+    const BLOCKS: u64 = (DIGESTS_LEN_MAX / 32) as u64;
+    let zeros = Zeros::of_size(BLOCKS * 256);
+    let resources = Resources::new(1);
+    let (mut deaf, mut other) = (peer(&zeros, &resources), peer(&zeros, &resources));
+    let handle = deaf.open(b"/f", OpenFlags::READ).handle();
+    let request = CheckFileHandle {
+        handle: &handle,
+        hash_list: b"blake3",
+        offset: 0,
+        len: 0,
+        block_len: 256,
+    };
+    let ids: Vec<u32> = (0..100).map(|_| deaf.send(Request::Extended(request.into()))).collect();
+    let reads = || zeros.reads.load(Ordering::Relaxed);
+
+    // What the deaf one has started is over when the other one, behind it on the one thread, is served.
+    let mut before = usize::MAX;
+    while before != reads() {
+        before = reads();
+        deaf.work();
+        other.ask_extended(by_name(b"/small"));
+    }
+
+    let computed = before / BLOCKS as usize;
+    // The sink has room for a MiB too.
+    let expected = 2 * REPLY_BYTES_MAX / DIGESTS_LEN_MAX + LONG_JOBS_MAX;
+    assert!((1..=expected + 1).contains(&computed), "{computed} digests");
+    for id in ids {
+        assert_eq!(deaf.answer(id).extended().len(), 4 + 6 + BLOCKS as usize * 32);
+    }
 }
 
 #[test]

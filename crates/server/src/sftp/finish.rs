@@ -61,7 +61,6 @@ impl SftpSession {
                 self.finish(running, outcome);
             }
         }
-        self.start_long_waiting();
         moved
     }
 
@@ -74,8 +73,9 @@ impl SftpSession {
                 if let Some(handle) = hashes {
                     self.end_hashing(handle);
                 }
-                if let Some(ticket) = ticket {
-                    self.requests.done(ticket);
+                match ticket {
+                    Some(ticket) => self.requests.done(ticket),
+                    None => self.digests_asked -= 1,
                 }
             }
             Running::Reads { places, tickets } => {

@@ -105,6 +105,8 @@ pub struct SftpSession {
     pub(super) io: Jobs<Outcome>,
     pub(super) long: Jobs<Outcome>,
     pub(super) long_waiting: VecDeque<(u64, Slices)>,
+    /// Digests that are not answered: they are requests without a place in the order.
+    pub(super) digests_asked: usize,
     pub(super) hashing: HashMap<HandleId, Hashing>,
     pub(super) running: HashMap<u64, Running>,
     pub(super) next_job: u64,
@@ -134,6 +136,7 @@ impl SftpSession {
             io: Jobs::new(resources.io.clone()),
             long: Jobs::new(resources.long.clone()),
             long_waiting: VecDeque::new(),
+            digests_asked: 0,
             hashing: HashMap::new(),
             running: HashMap::new(),
             next_job: 0,
@@ -181,6 +184,7 @@ impl SftpSession {
         loop {
             let mut moved = self.take_results();
             self.outbox.flush(sink);
+            self.start_long_waiting();
             moved |= self.accept_backlog();
             moved |= self.start_ready(sink);
             if !moved {
@@ -241,7 +245,7 @@ impl SftpSession {
 
     /// Whether another request may be taken in.
     fn has_room(&self) -> bool {
-        self.requests.has_room() && self.outbox.len() < REPLY_BYTES_MAX
+        self.requests.has_room(self.digests_asked) && self.outbox.len() < REPLY_BYTES_MAX
     }
 
     fn accept(&mut self, frame: Vec<u8>) -> Result<(), PeerError> {

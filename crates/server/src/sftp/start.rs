@@ -138,6 +138,7 @@ impl SftpSession {
             (Some(ticket), None)
         } else {
             self.requests.done(ticket);
+            self.digests_asked += 1;
             (None, hashed(request))
         };
         if let Some(handle) = hashes {
@@ -168,8 +169,11 @@ impl SftpSession {
         self.hashing.get_mut(&closed)
     }
 
+    /// Starts long work as long as there is room for what it will bring.
     pub(super) fn start_long_waiting(&mut self) {
-        while self.long.running() < LONG_JOBS_MAX {
+        while self.long.running() < LONG_JOBS_MAX
+            && self.outbox.len() + self.reads.bytes() < REPLY_BYTES_MAX
+        {
             let Some((number, work)) = self.long_waiting.pop_front() else { return };
             self.long.start_slices(number, work);
         }
