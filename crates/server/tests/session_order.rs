@@ -5,6 +5,7 @@ mod support;
 use std::io::IoSliceMut;
 use std::sync::{Arc, Condvar, Mutex};
 
+use sterna_server::limits::JOBS_MAX;
 use sterna_server::sftp::SessionPolicy;
 use sterna_sftp_proto::extension::{CopyData, Extended};
 use sterna_sftp_proto::messages::{Open, Stat, Write};
@@ -154,6 +155,35 @@ fn a_slow_open_that_makes_a_file_holds_up_neither_writes_nor_other_opens() {
 
     peer.answer(slow).handle();
     assert_eq!(peer.answer(stat).attrs().size, Some(0));
+}
+
+#[test]
+fn a_handle_that_is_guessed_before_its_open_is_answered_is_none() {
+    let (mut twin, _) = peer();
+    let guessed = twin.create(b"/first");
+    let (mut peer, gate) = peer();
+    gate.close();
+    let names: Vec<String> = (0..JOBS_MAX).map(|n| format!("/slow{n}")).collect();
+    let opens: Vec<u32> = names.iter().map(|name| peer.send(create(name.as_bytes()))).collect();
+    peer.turn();
+
+    let write = peer.send(Write { handle: &guessed, offset: 0, data: b"early" });
+    let copy = CopyData {
+        read_handle: &guessed,
+        read_offset: 0,
+        len: 0,
+        write_handle: &guessed,
+        write_offset: 0,
+    };
+    let copied = peer.send(Request::Extended(Extended::from(copy)));
+    peer.turn();
+    gate.open();
+
+    let handles: Vec<Vec<u8>> = opens.iter().map(|id| peer.answer(*id).handle()).collect();
+    assert!(handles.contains(&guessed), "the guess was good");
+    assert_eq!(peer.answer(write).status(), S::Failure);
+    assert_eq!(peer.answer(copied).status(), S::Failure);
+    assert_eq!(peer.write(&guessed, 0, b"now"), S::Ok);
 }
 
 #[test]

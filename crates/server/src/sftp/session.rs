@@ -7,6 +7,7 @@
 //! This file takes input and turns frames into requests. `start.rs` starts them, `finish.rs` takes
 //! their results.
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
@@ -261,12 +262,7 @@ impl SftpSession {
             Incoming::Request { id, request } => {
                 if let Some(answer) = gate::refusal(&request, &self.policy) {
                     self.outbox.push(id, &answer);
-                } else {
-                    let class = Class::of(
-                        &request,
-                        |handle| self.handle_use(handle),
-                        |path| self.path_use(path),
-                    );
+                } else if let Some(class) = self.class_of(&request) {
                     match (class, &request) {
                         // The bytes of a WRITE count as consumed when they are written.
                         (Class::HandleWrite { key }, Request::Write(_)) => {
@@ -278,12 +274,27 @@ impl SftpSession {
                         }
                     }
                     return Ok(());
+                } else {
+                    self.outbox.push(id, &Answer::BAD_HANDLE);
                 }
             }
         }
         self.consumed += credit;
         self.input.keep_frame(frame);
         Ok(())
+    }
+
+    /// What a request touches. `None` if it names a handle that is not open: such a request is answered at
+    /// once, because an OPEN that is under way may make a handle of what its client has guessed.
+    fn class_of(&self, request: &Request<'_>) -> Option<Class> {
+        let all_open = Cell::new(true);
+        let handle_use = |wire: &[u8]| {
+            let found = self.handle_use(wire);
+            all_open.set(all_open.get() && found.is_some());
+            found
+        };
+        let class = Class::of(request, handle_use, |path| self.path_use(path));
+        all_open.get().then_some(class)
     }
 
     fn handle_use(&self, wire: &[u8]) -> Option<HandleUse> {

@@ -119,6 +119,7 @@ impl SftpSession {
             }
             Start::LongJob(job) => self.start_long(id, ticket, &request, job),
             Start::Read(plan) => self.start_read(id, plan, ticket, sink),
+            // They have a handle that was open when they came, and are in a run.
             Start::Write(_) => unreachable!("WRITEs are started by start_writes"),
         }
         self.input.keep_frame(frame);
