@@ -26,7 +26,7 @@ pub(super) struct StagedFile {
 pub(super) struct Part {
     file: SyncedOnDrop,
     pub path: Vec<u8>,
-    claim: Claim,
+    pub claim: Claim,
 }
 
 /// Syncs a file that is dropped: whoever goes on with it reads its size and believes it, also after a
@@ -188,6 +188,6 @@ impl File for StagedFile {
             }
         }
         let replace = !(how.create && how.exclusive);
-        claim.close(|| layer.publish(&path, &target, replace))
+        claim.close(|claim| layer.publish(claim, &path, &target, replace))
     }
 }
