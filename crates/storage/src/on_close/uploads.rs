@@ -94,26 +94,35 @@ impl Uploads {
         target: &[u8],
         path: &[u8],
     ) -> Result<Claim> {
-        let _alone = self.alone(path);
-        let mut open = self.open();
-        match open.parts.get_mut(&id) {
-            Some(upload) if upload.closing => Err(Error::new(ErrorKind::Busy, "open")),
-            Some(upload) if upload.session == session => {
-                upload.handles += 1;
-                let turn = Arc::clone(&upload.turn);
-                Ok(Claim { uploads: Arc::clone(self), id, turn, held: true })
+        let (claim, loser) = {
+            let _alone = self.alone(path);
+            let mut open = self.open();
+            match open.parts.get_mut(&id) {
+                Some(upload) if upload.closing => return Err(Error::new(ErrorKind::Busy, "open")),
+                Some(upload) if upload.session == session => {
+                    upload.handles += 1;
+                    let turn = Arc::clone(&upload.turn);
+                    return Ok(Claim { uploads: Arc::clone(self), id, turn, held: true });
+                }
+                Some(_) | None => {
+                    let loser = forget(&mut open, id);
+                    (self.insert(&mut open, id, session, target, path), loser)
+                }
             }
-            Some(_) => {
-                lose(&mut open, id, Lost::TakenOver);
-                Ok(self.insert(&mut open, id, session, target, path))
-            }
-            None => Ok(self.insert(&mut open, id, session, target, path)),
+        };
+        if let Some(loser) = loser {
+            loser.lose(Lost::TakenOver);
         }
+        Ok(claim)
     }
 
     /// Nobody may go on with this part: it is about to be removed.
     pub(super) fn discard(&self, id: PartId) {
-        lose(&mut self.open(), id, Lost::Removed);
+        // A statement of its own: the lock is not held while the loser's change is waited for.
+        let loser = forget(&mut self.open(), id);
+        if let Some(loser) = loser {
+            loser.lose(Lost::Removed);
+        }
     }
 
     /// Keeps the place of a part as it is until the guard goes: nobody else makes a part there, removes it
@@ -263,9 +272,11 @@ impl Drop for Claim {
     }
 }
 
-fn lose(open: &mut Open, id: PartId, why: Lost) {
-    if let Some(upload) = forget(open, id) {
-        *upload.turn.write().unwrap_or_else(PoisonError::into_inner) = Some(why);
+impl Upload {
+    /// Tells the handles of an upload that was taken out. Waits for a change that is under way, and so for a
+    /// disk: nobody may hold a lock meanwhile.
+    fn lose(self, why: Lost) {
+        *self.turn.write().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 }
 
@@ -299,6 +310,8 @@ fn other(doing: &'static str, why: &'static str) -> Error {
 #[cfg(test)]
 mod tests {
     use std::sync::TryLockError;
+    use std::thread;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::{Attrs, Backend, File, Folder, Memory, OnClose, OpenHow};
@@ -362,5 +375,43 @@ mod tests {
 
         assert_eq!(uploads.open().parts.len(), 1);
         drop(file);
+    }
+
+    /// Who waits longer than this for a lock has found that it is held for a disk.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    type TakeAway = fn(&Arc<Uploads>, PartId);
+
+    #[test]
+    fn a_slow_change_holds_up_who_takes_the_part_away_and_nobody_else() {
+        let take_over = |uploads: &Arc<Uploads>, id| {
+            uploads.join(id, 2, b"/f", b"/part").unwrap().give_back();
+        };
+        let remove = |uploads: &Arc<Uploads>, id| uploads.discard(id);
+        let ways: [(TakeAway, Lost); 2] = [(take_over, Lost::TakenOver), (remove, Lost::Removed)];
+        for (take_away, why) in ways {
+            let (uploads, id) = (Uploads::new(), (1, 1));
+            let claim = uploads.claim(id, 1, b"/f", b"/part").unwrap();
+            let under_way = claim.turn("write").unwrap();
+            let taker = thread::spawn({
+                let uploads = Arc::clone(&uploads);
+                move || take_away(&uploads, id)
+            });
+
+            let is_taken = || match uploads.open.try_lock() {
+                Ok(open) => !open.by_session.contains_key(&1),
+                Err(_) => false,
+            };
+            let since = Instant::now();
+            while !is_taken() {
+                assert!(since.elapsed() < PATIENCE, "{why:?}: nobody else gets on");
+                thread::yield_now();
+            }
+            assert!(!taker.is_finished(), "{why:?}: the change is not over");
+            drop(under_way);
+            taker.join().unwrap();
+
+            assert_eq!(*claim.turn.read().unwrap(), Some(why));
+        }
     }
 }
