@@ -291,6 +291,9 @@ impl Shared {
         let staged = |part| StagedFile::staged(self, target.clone(), how, part);
         if !how.truncate {
             if let Some((part, id)) = self.uploads.part_of(self.session, &target) {
+                if exclusive {
+                    return Err(fail(ErrorKind::AlreadyExists));
+                }
                 return Ok(Box::new(staged(self.resume(&target, part, id, how)?)));
             }
             if let Some(opened) = opened {
