@@ -3,7 +3,7 @@
 mod support;
 
 use std::io::IoSliceMut;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sterna_server::limits::{DIGESTS_LEN_MAX, LONG_JOBS_MAX, REPLY_BYTES_MAX};
@@ -11,7 +11,7 @@ use sterna_server::sftp::{Resources, SessionPolicy};
 use sterna_sftp_proto::extension::{
     CheckFileHandle, CheckFileName, Extended, Md5Hash, Md5HashHandle, Md5HashReply,
 };
-use sterna_sftp_proto::messages::{Close, Stat};
+use sterna_sftp_proto::messages::{Close, Remove, Stat};
 use sterna_sftp_proto::{OpenFlags, Request, StatusCode as S};
 use sterna_ssh_crypto::{DigestAlgorithm, Digester};
 use sterna_sshwire::Reader;
@@ -30,6 +30,8 @@ struct Zeros {
     state: Mutex<(u64, i64)>,
     reads: AtomicUsize,
     closed: AtomicUsize,
+    /// Nothing can be opened any more.
+    removed: AtomicBool,
 }
 
 struct ZerosFile {
@@ -75,11 +77,19 @@ struct View(Arc<Zeros>);
 
 impl Backend for View {
     fn open(&self, path: &[u8], _how: &OpenHow) -> Result<Box<dyn File>> {
+        if self.0.removed.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::NotFound, "open"));
+        }
         Ok(Box::new(ZerosFile { size: self.0.size_of(path), of: Arc::clone(&self.0) }))
     }
 
     fn stat(&self, path: &[u8], _follow: bool) -> Result<Attrs> {
         Ok(self.0.attrs(self.0.size_of(path)))
+    }
+
+    fn remove(&self, _path: &[u8]) -> Result<()> {
+        self.0.removed.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     fn realpath(&self, path: &[u8]) -> Result<Vec<u8>> {
@@ -222,6 +232,49 @@ fn whoever_reads_no_digests_makes_few_computed() {
     for id in ids {
         assert_eq!(deaf.answer(id).extended().len(), 4 + 6 + BLOCKS as usize * 32);
     }
+}
+
+#[test]
+fn a_digest_by_path_is_of_the_file_that_was_there_when_it_was_asked() {
+    let zeros = Zeros::endless();
+    let resources = Resources::new(1);
+    let mut peer = peer(&zeros, &resources);
+    let handle = peer.open(b"/f", OpenFlags::READ).handle();
+    for _ in 0..LONG_JOBS_MAX {
+        peer.send(hash_all(&handle));
+    }
+
+    // It waits behind the endless ones.
+    let digest = peer.send(Request::Extended(by_name(b"/small")));
+    assert_eq!(peer.ask(Remove { path: b"/small" }).status(), S::Ok);
+    assert_eq!(peer.ask_extended(by_name(b"/small")).status(), S::NoSuchFile);
+    peer.close(&handle);
+
+    assert_eq!(peer.answer(digest).extended().len(), 4 + 3 + 16);
+}
+
+#[test]
+fn files_that_wait_to_be_hashed_take_the_room_of_handles_and_give_it_back() {
+    let zeros = Zeros::endless();
+    let resources = Resources::new(1);
+    let view = Arc::new(View(Arc::clone(&zeros)));
+    let policy = SessionPolicy { handles_max: 3, ..SessionPolicy::default() };
+    let mut peer = Peer::with(view, policy, &resources, usize::MAX, 1 << 20);
+    let handle = peer.open(b"/f", OpenFlags::READ).handle();
+    for _ in 0..LONG_JOBS_MAX {
+        peer.send(hash_all(&handle));
+    }
+
+    let digests = [(); 2].map(|()| peer.send(Request::Extended(by_name(b"/small"))));
+    assert_eq!(peer.ask_extended(by_name(b"/small")).status(), S::Failure, "no room for a third");
+    assert_eq!(peer.open(b"/f", OpenFlags::READ).status(), S::Failure);
+    peer.close(&handle);
+    for digest in digests {
+        peer.answer(digest).extended();
+    }
+
+    let handles = [(); 3].map(|()| peer.open(b"/f", OpenFlags::READ).handle());
+    assert_eq!(handles.len(), 3);
 }
 
 #[test]

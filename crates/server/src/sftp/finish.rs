@@ -68,6 +68,14 @@ impl SftpSession {
     pub(super) fn finish(&mut self, running: Running, outcome: Option<Outcome>) {
         match running {
             Running::Request { id, ticket, opens, hashes } => {
+                let (ticket, outcome) = match (ticket, outcome) {
+                    (Some(ticket), Some(Outcome::Hashes(work))) => {
+                        // The room of a handle stays taken until the file is hashed.
+                        let running = Running::Request { id, ticket: None, opens, hashes };
+                        return self.start_digest(ticket, running, work);
+                    }
+                    other => other,
+                };
                 let answer = self.answer_of(opens, outcome);
                 self.outbox.push(id, &answer);
                 if let Some(handle) = hashes {
@@ -132,7 +140,9 @@ impl SftpSession {
                 Err(Answer::from(error))
             }
             Some(Outcome::Answer(answer)) => Err(answer),
-            Some(Outcome::Reads(_) | Outcome::Writes(_)) | None => Err(INTERNAL_ERROR),
+            Some(Outcome::Reads(_) | Outcome::Writes(_) | Outcome::Hashes(_)) | None => {
+                Err(INTERNAL_ERROR)
+            }
         };
         match opened {
             Ok(open) => Answer::Handle(self.handles.insert(open).to_wire()),

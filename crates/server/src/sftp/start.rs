@@ -87,7 +87,10 @@ impl SftpSession {
             return self.end(id, &Answer::failure("internal error"), frame, ticket);
         };
         let opens = match &request {
-            Request::Open(_) => Some(Opens::File),
+            Request::Open(_)
+            | Request::Extended(Extended::CheckFileName(_) | Extended::Md5Hash(_)) => {
+                Some(Opens::File)
+            }
             Request::Opendir(_) => Some(Opens::Dir),
             _ => None,
         };
@@ -135,17 +138,27 @@ impl SftpSession {
     /// Digests do not hold up what comes later: they change nothing, and may take hours. A copy
     /// does: what follows may build on it.
     fn start_long(&mut self, id: u32, ticket: Ticket, request: &Request<'_>, work: Slices) {
-        let (ticket, hashes) = if request.changes() {
-            (Some(ticket), None)
-        } else {
-            self.requests.done(ticket);
-            self.digests_asked += 1;
-            (None, hashed(request))
-        };
+        if request.changes() {
+            let ticket = Some(ticket);
+            self.wait_for_long(Running::Request { id, ticket, opens: None, hashes: None }, work);
+            return;
+        }
+        let hashes = hashed(request);
         if let Some(handle) = hashes {
             self.hashing.entry(handle).or_default().jobs += 1;
         }
-        let number = self.register(Running::Request { id, ticket, opens: None, hashes });
+        self.start_digest(ticket, Running::Request { id, ticket: None, opens: None, hashes }, work);
+    }
+
+    /// Lets go of the place in the order that a digest had; `running` has it no more.
+    pub(super) fn start_digest(&mut self, ticket: Ticket, running: Running, work: Slices) {
+        self.requests.done(ticket);
+        self.digests_asked += 1;
+        self.wait_for_long(running, work);
+    }
+
+    fn wait_for_long(&mut self, running: Running, work: Slices) {
+        let number = self.register(running);
         self.long_waiting.push_back((number, work));
         self.start_long_waiting();
     }

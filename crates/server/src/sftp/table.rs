@@ -99,6 +99,8 @@ pub(super) enum Outcome {
     Answer(Answer),
     OpenedFile(storage::Result<OpenFile>),
     OpenedDir(storage::Result<OpenDir>),
+    /// A file was opened by its path to be hashed. This is the rest, which holds nothing up.
+    Hashes(Slices),
     Reads(ReadDone),
     Writes(Vec<WritePart>),
 }
