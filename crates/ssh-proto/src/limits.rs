@@ -125,6 +125,10 @@ pub const OUTPUT_LEN_SOFT_MAX: usize = 640 * 1024;
 /// never reads must not fill our memory (CVE-2025-26466).
 pub const OUTPUT_LEN_HARD_MAX: usize = 1024 * 1024;
 
+/// Bytes from the peer that wait to be opened above which nothing is read: packets that wait because their
+/// answers find no room must not gather. The largest packet, and as much again to read ahead.
+pub const INPUT_LEN_MAX: usize = 512 * 1024;
+
 /// Bytes held back during a key exchange, counted as the sealed packets that they will be: an answer
 /// of one byte costs 30 to 90. Only answers and window adjustments are held; more means the peer
 /// floods while it stalls the exchange (CVE-2025-22869).
@@ -161,6 +165,8 @@ pub const KEX_TIME_MAX: Duration = Duration::from_secs(120);
 // What one side sends, the other must take.
 const _: () = assert!(CHANNEL_PACKET_LEN as usize + 64 + 255 < PACKET_LEN_MAX);
 const _: () = assert!(SEND_PACKET_LEN_MAX <= 32 * 1024);
+// Otherwise a packet could wait for its end for ever: its length field and 64 bytes of MAC come on top.
+const _: () = assert!(4 + PACKET_LEN_MAX + 64 < INPUT_LEN_MAX);
 const _: () = assert!(OUTPUT_LEN_SOFT_MAX < OUTPUT_LEN_HARD_MAX);
 const _: () = assert!(WINDOW_GRANT_LEN <= WINDOW_LEN_DEFAULT / 2);
 const _: () = assert!(WINDOW_LEN_DEFAULT <= WINDOW_LEN_OTHERS_MAX);
