@@ -9,7 +9,6 @@
 
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 use std::task::Context;
 
@@ -99,8 +98,6 @@ pub struct SftpSession {
     pub(super) input: Input,
     server: Server,
     pub(super) requests: Requests,
-    /// Makes a number of a path, for the order of requests.
-    path_numbers: RandomState,
 
     pub(super) handles: Handles,
     pub(super) io: Jobs<Outcome>,
@@ -133,7 +130,6 @@ impl SftpSession {
             exact_attrs: false,
             input: Input::new(resources.buffers.clone()),
             requests: Requests::new(),
-            path_numbers: RandomState::new(),
             io: Jobs::new(resources.io.clone()),
             long: Jobs::new(resources.long.clone()),
             long_waiting: VecDeque::new(),
@@ -310,15 +306,12 @@ impl SftpSession {
     /// it that way while its own WRITEs are on their way has to wait for them itself.
     fn path_use(&self, path: &[u8]) -> PathUse {
         let path = path::absolute(&self.policy.start_dir, path);
-        let names = || path::components(&path);
-        let is_open = || self.handles.files().any(|file| path::components(&file.path).eq(names()));
+        let number = self.handles.number_of(&path);
         // Where `..` leads is known only to who follows the links before it.
-        if names().any(|name| name == b"..") || is_open() {
+        if path::components(&path).any(|name| name == b"..") || self.handles.is_open(number) {
             return PathUse::Open;
         }
-        let mut number = self.path_numbers.build_hasher();
-        names().for_each(|name| name.hash(&mut number));
-        PathUse::Unused(number.finish())
+        PathUse::Unused(number)
     }
 
     fn fail(&mut self, error: SessionError) {
