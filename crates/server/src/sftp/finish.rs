@@ -55,13 +55,18 @@ pub(super) enum Opens {
 impl SftpSession {
     pub(super) fn take_results(&mut self) -> bool {
         let mut moved = false;
-        while let Some((number, outcome)) = self.io.take_done().or_else(|| self.long.take_done()) {
+        while let Some((number, outcome)) = self.take_done() {
             moved = true;
             if let Some(running) = self.running.remove(&number) {
                 self.finish(running, outcome);
             }
         }
         moved
+    }
+
+    fn take_done(&mut self) -> Option<(u64, Option<Outcome>)> {
+        let done = self.io.take_done().or_else(|| self.syncs.take_done());
+        done.or_else(|| self.long.take_done())
     }
 
     /// Takes the result of one job; `None` if it panicked.
@@ -128,7 +133,7 @@ impl SftpSession {
         if hashing.jobs == 0
             && let Some(Hashing { close: Some((number, job)), .. }) = self.hashing.remove(&handle)
         {
-            self.io.start(number, job);
+            self.syncs.start(number, job);
         }
     }
 

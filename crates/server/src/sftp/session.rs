@@ -45,6 +45,9 @@ pub(super) const HEAD_LEN: usize = 5;
 pub struct Resources {
     /// Serves requests.
     pub io: IoPool,
+    /// Serves what waits for stable storage, `fsync` and CLOSE after writing: whoever asks for nothing but
+    /// that takes no thread away from those who read.
+    pub syncs: IoPool,
     /// Serves work without a bound on its time: digests and copies.
     pub long: IoPool,
     pub buffers: BufferPool,
@@ -53,10 +56,11 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// `io_threads` for requests, and half as many, at least one, for long work.
+    /// `io_threads` for requests, and half as many, at least one, each for syncs and for long work.
     pub fn new(io_threads: usize) -> Self {
         Self {
             io: IoPool::new(io_threads),
+            syncs: IoPool::new((io_threads / 2).max(1)),
             long: IoPool::new((io_threads / 2).max(1)),
             buffers: BufferPool::new(BUFFERS_KEPT_MAX),
             digests: DigestMemory::default(),
@@ -68,6 +72,7 @@ impl Default for Resources {
     fn default() -> Self {
         Self {
             io: IoPool::with_default_threads(),
+            syncs: IoPool::with_default_threads(),
             long: IoPool::with_default_threads(),
             buffers: BufferPool::new(BUFFERS_KEPT_MAX),
             digests: DigestMemory::default(),
@@ -101,6 +106,7 @@ pub struct SftpSession {
 
     pub(super) handles: Handles,
     pub(super) io: Jobs<Outcome>,
+    pub(super) syncs: Jobs<Outcome>,
     pub(super) long: Jobs<Outcome>,
     pub(super) long_waiting: VecDeque<(u64, Slices)>,
     /// Digests that are not answered: they are requests without a place in the order.
@@ -131,6 +137,7 @@ impl SftpSession {
             input: Input::new(resources.buffers.clone()),
             requests: Requests::new(),
             io: Jobs::new(resources.io.clone()),
+            syncs: Jobs::new(resources.syncs.clone()),
             long: Jobs::new(resources.long.clone()),
             long_waiting: VecDeque::new(),
             digests_asked: 0,
@@ -176,8 +183,9 @@ impl SftpSession {
 
     /// Does what can be done now: takes results, sends replies, accepts and starts requests.
     pub fn poll(&mut self, cx: &mut Context<'_>, sink: &mut dyn Sink) -> Progress {
-        self.io.register(cx.waker());
-        self.long.register(cx.waker());
+        for jobs in [&self.io, &self.syncs, &self.long] {
+            jobs.register(cx.waker());
+        }
         loop {
             let mut moved = self.take_results();
             self.outbox.flush(sink);
@@ -316,19 +324,23 @@ impl SftpSession {
 
     fn fail(&mut self, error: SessionError) {
         self.input.fail(error);
-        self.io.cancel();
-        self.long.cancel();
+        self.cancel_jobs();
+    }
+
+    fn cancel_jobs(&self) {
+        for jobs in [&self.io, &self.syncs, &self.long] {
+            jobs.cancel();
+        }
     }
 }
 
 impl Drop for SftpSession {
-    /// Stops long work and lets go of open files on the pool, since that may block.
+    /// Stops long work and lets go of open files on the pool for syncs, since that may block.
     fn drop(&mut self) {
-        self.io.cancel();
-        self.long.cancel();
+        self.cancel_jobs();
         let open = self.handles.drain();
         if !open.is_empty() {
-            self.io.detach(move || drop(open));
+            self.syncs.detach(move || drop(open));
         }
     }
 }

@@ -59,7 +59,7 @@ impl SftpSession {
 
     /// Whether the queues have room for what the request will bring.
     fn may_start(&self, ticket: &Ticket, sink: &dyn Sink) -> bool {
-        if self.io.running() >= JOBS_MAX {
+        if self.io.running() + self.syncs.running() >= JOBS_MAX {
             return false;
         }
         let Some(frame) = self.requests.frame(ticket) else { return true };
@@ -115,9 +115,14 @@ impl SftpSession {
             Start::Job(job) => {
                 let running = Running::Request { id, ticket: Some(ticket), opens, hashes: None };
                 let number = self.register(running);
+                self.io.start(number, job);
+            }
+            Start::Sync(job) => {
+                let running = Running::Request { id, ticket: Some(ticket), opens, hashes: None };
+                let number = self.register(running);
                 match closes(&request).and_then(|id| self.stop_hashing(id)) {
                     Some(hashing) => hashing.close = Some((number, job)),
-                    None => self.io.start(number, job),
+                    None => self.syncs.start(number, job),
                 }
             }
             Start::LongJob(job) => self.start_long(id, ticket, &request, job),

@@ -71,6 +71,8 @@ pub(super) enum Start {
     /// Answered already; something is left to do that nobody waits for.
     NowAndDetach(Answer, Box<dyn FnOnce() + Send>),
     Job(Job),
+    /// A job that waits for stable storage: it has threads of its own.
+    Sync(Job),
     /// Work without a bound on its time: it has threads of its own.
     LongJob(Slices),
     /// The session reads, several at once where it can.
@@ -86,6 +88,10 @@ impl Start {
 
     pub(super) fn long_job(work: impl FnMut(&Cancel) -> Option<Outcome> + Send + 'static) -> Self {
         Self::LongJob(Box::new(work))
+    }
+
+    pub(super) fn sync(work: impl FnOnce() -> Answer + Send + 'static) -> Self {
+        Self::Sync(Box::new(move |_| Outcome::Answer(work())))
     }
 
     /// A job that ends in an answer and changes nothing in the session.
