@@ -32,6 +32,8 @@ struct Zeros {
     closed: AtomicUsize,
     /// Nothing can be opened any more.
     removed: AtomicBool,
+    /// As on a file system in memory.
+    changes_unnoticed: AtomicBool,
 }
 
 struct ZerosFile {
@@ -112,6 +114,10 @@ impl File for ZerosFile {
 
     fn stat(&self) -> Result<Attrs> {
         Ok(self.of.attrs(self.size))
+    }
+
+    fn times_tell_of_changes(&self) -> bool {
+        !self.of.changes_unnoticed.load(Ordering::Relaxed)
     }
 
     fn as_any(&self) -> &dyn std::any::Any {
@@ -320,6 +326,18 @@ fn a_digest_is_computed_once_until_the_file_changes() {
 
     zeros.state.lock().unwrap().1 += 1;
     assert_eq!(reads(&mut peer, by_name(b"/f")), (first, digest));
+}
+
+#[test]
+fn a_file_whose_times_do_not_tell_of_changes_is_read_again() {
+    let zeros = Zeros::of_size(1000);
+    zeros.changes_unnoticed.store(true, Ordering::Relaxed);
+    let mut peer = peer(&zeros, &Resources::new(1));
+
+    for reads in 1..=3 {
+        peer.ask_extended(by_name(b"/f")).extended();
+        assert_eq!(zeros.reads.load(Ordering::Relaxed), reads);
+    }
 }
 
 #[test]

@@ -240,8 +240,9 @@ impl Hashing {
             }
         }
         progress.end_block(&self.question);
-        if self.question.is_about_all(progress.before.size) {
-            let after = self.source.file().stat()?;
+        let file = self.source.file();
+        if self.question.is_about_all(progress.before.size) && file.times_tell_of_changes() {
+            let after = file.stat()?;
             let Progress { before, began, done, .. } = progress;
             self.memory.remember(self.question.algorithm, before, &after, *began, done);
         }

@@ -161,6 +161,12 @@ impl File for LocalFile {
         set_on_file(&self.fd, change).map_err(|e| io("fsetstat", e))
     }
 
+    /// Nothing is ever written back on file systems in memory, so whoever has a page of a mapping writable
+    /// changes it unnoticed for as long as he likes. Of a file that is not read it is not known.
+    fn times_tell_of_changes(&self) -> bool {
+        !self.in_memory
+    }
+
     fn sync(&self) -> Result<()> {
         retry_on_intr(|| fsync(&self.fd)).map_err(|e| io("fsync", e))
     }

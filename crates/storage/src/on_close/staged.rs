@@ -148,6 +148,10 @@ impl File for StagedFile {
         self.current()?.sync()
     }
 
+    fn times_tell_of_changes(&self) -> bool {
+        self.current().is_ok_and(|file| file.times_tell_of_changes())
+    }
+
     fn data_ranges(&self, asked: Range<u64>, max: usize) -> Result<(Vec<Range<u64>>, bool)> {
         self.current()?.data_ranges(asked, max)
     }
