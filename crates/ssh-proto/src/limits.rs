@@ -103,6 +103,10 @@ pub const WINDOW_GROWTH_LEN_MAX: u64 = 512 * 1024 * 1024;
 /// What passes is measured over this long at least: shorter, and it would be about single packets.
 pub const WINDOW_MEASURE_TIME_MIN: Duration = Duration::from_millis(10);
 
+/// A window that has grown becomes smaller when less than a quarter of it was of use for this long: no pause
+/// between two files of a transfer is longer.
+pub const WINDOW_QUIET_TIME: Duration = Duration::from_secs(10);
+
 /// Data in one packet that we ask the peer to keep to, in bytes: 32 KiB stays in the second-level
 /// cache and measures better than larger packets.
 pub const CHANNEL_PACKET_LEN: u32 = 32 * 1024;
