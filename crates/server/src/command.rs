@@ -10,12 +10,12 @@ use std::task::Context;
 use sterna_ssh_crypto::{DigestAlgorithm, Digester};
 use sterna_ssh_proto::ChannelId;
 use sterna_ssh_tokio::Link;
-use sterna_storage::{self as storage, Backend, OpenHow};
+use sterna_storage::{self as storage, Backend, File, OpenHow};
 
 use crate::buffers::BufferPool;
 use crate::command_line::{self, Parsed};
 use crate::jobs::{Cancel, Jobs};
-use crate::limits::{CHUNK_LEN, COMMAND_FILES_MAX};
+use crate::limits::{CHUNK_LEN, COMMAND_FILES_MAX, SLICE_LEN};
 use crate::sftp::{Resources, SessionPolicy, absolute};
 
 /// As shells say "command not found".
@@ -96,10 +96,17 @@ impl Command {
                 }
             }
             Parsed::Checksum { algorithm, style, files, .. } => {
-                let (start_dir, buffers) = (policy.start_dir.clone(), resources.buffers.clone());
-                command.jobs.start(0, move |cancel| {
-                    checksums(&*backend, &start_dir, algorithm, style, &files, &buffers, cancel)
-                });
+                let mut checksums = Checksums {
+                    backend,
+                    start_dir: policy.start_dir.clone(),
+                    algorithm,
+                    style,
+                    buffers: resources.buffers.clone(),
+                    files: files.into_iter(),
+                    current: None,
+                    output: Output::default(),
+                };
+                command.jobs.start_slices(0, move |cancel| checksums.advance(cancel));
             }
             Parsed::Scp => command.refuse("scp's old protocol is not offered; use sftp, or scp -s"),
             Parsed::Unknown => {
@@ -174,57 +181,89 @@ impl Drop for Command {
 }
 
 /// One line for each file; a file that cannot be read is named on standard error.
-fn checksums(
-    backend: &dyn Backend,
-    start_dir: &[u8],
+struct Checksums {
+    backend: Arc<dyn Backend>,
+    start_dir: Vec<u8>,
     algorithm: DigestAlgorithm,
     style: Style,
-    files: &[Vec<u8>],
-    buffers: &BufferPool,
-    cancel: &Cancel,
-) -> Output {
-    let mut output = Output::default();
-    for name in files {
-        let path = absolute(start_dir, name);
-        match checksum(backend, &path, algorithm, buffers, cancel) {
-            Ok(digest) => output.out.extend(line_of(&digest, name, style)),
-            Err(error) => {
-                output.status = 1;
-                output.err.extend_from_slice(algorithm.name().as_bytes());
-                output.err.extend_from_slice(b"sum: ");
-                output
-                    .err
-                    .extend(name.iter().map(|b| if b.is_ascii_control() { b'?' } else { *b }));
-                output.err.extend_from_slice(format!(": {error}\n").as_bytes());
-            }
-        }
-        if cancel.is_set() {
-            break;
-        }
-    }
-    output
+    buffers: BufferPool,
+    /// Those that were not begun.
+    files: std::vec::IntoIter<Vec<u8>>,
+    current: Option<Current>,
+    output: Output,
 }
 
-fn checksum(
-    backend: &dyn Backend,
-    path: &[u8],
-    algorithm: DigestAlgorithm,
-    buffers: &BufferPool,
-    cancel: &Cancel,
-) -> storage::Result<Vec<u8>> {
-    let file = backend.open(path, &OpenHow { read: true, ..OpenHow::default() })?;
-    let mut digester = Digester::new(algorithm);
-    let mut buffer = buffers.take(CHUNK_LEN);
-    let mut at = 0;
-    while !cancel.is_set() {
-        let len = file.read_at(&mut [IoSliceMut::new(&mut buffer[..CHUNK_LEN])], at)?;
-        if len == 0 {
-            break;
+/// The file that is being hashed.
+struct Current {
+    name: Vec<u8>,
+    file: Box<dyn File>,
+    digester: Digester,
+    /// The next byte.
+    at: u64,
+}
+
+impl Checksums {
+    /// Hashes a slice, in which opening a file counts as a chunk; the output when all is done.
+    fn advance(&mut self, cancel: &Cancel) -> Option<Output> {
+        let mut buffer = self.buffers.take(CHUNK_LEN);
+        let mut left = SLICE_LEN;
+        while left > 0 && !cancel.is_set() {
+            let used = match self.current.take() {
+                Some(current) => self.hash_chunk(current, &mut buffer[..CHUNK_LEN]),
+                None => {
+                    let Some(name) = self.files.next() else {
+                        return Some(std::mem::take(&mut self.output));
+                    };
+                    self.begin(name);
+                    CHUNK_LEN as u64
+                }
+            };
+            left = left.saturating_sub(used);
         }
-        digester.update(&buffer[..len]);
-        at += len as u64;
+        // Whoever cancelled does not look at it.
+        cancel.is_set().then(Output::default)
     }
-    Ok(digester.finish())
+
+    fn begin(&mut self, name: Vec<u8>) {
+        let path = absolute(&self.start_dir, &name);
+        match self.backend.open(&path, &OpenHow { read: true, ..OpenHow::default() }) {
+            Ok(file) => {
+                let digester = Digester::new(self.algorithm);
+                self.current = Some(Current { name, file, digester, at: 0 });
+            }
+            Err(error) => self.fail(&name, &error),
+        }
+    }
+
+    /// Returns how many bytes it read. At the end of the file its line is written.
+    fn hash_chunk(&mut self, mut current: Current, buffer: &mut [u8]) -> u64 {
+        match current.file.read_at(&mut [IoSliceMut::new(buffer)], current.at) {
+            Ok(0) => {
+                let line = line_of(&current.digester.finish(), &current.name, self.style);
+                self.output.out.extend(line);
+                0
+            }
+            Ok(len) => {
+                current.digester.update(&buffer[..len]);
+                current.at += len as u64;
+                self.current = Some(current);
+                len as u64
+            }
+            Err(error) => {
+                self.fail(&current.name, &error);
+                0
+            }
+        }
+    }
+
+    fn fail(&mut self, name: &[u8], error: &storage::Error) {
+        let Output { err, status, .. } = &mut self.output;
+        *status = 1;
+        err.extend_from_slice(self.algorithm.name().as_bytes());
+        err.extend_from_slice(b"sum: ");
+        err.extend(name.iter().map(|b| if b.is_ascii_control() { b'?' } else { *b }));
+        err.extend_from_slice(format!(": {error}\n").as_bytes());
+    }
 }
 
 /// As coreutils: a name with a backslash or a line end is escaped, and the line then begins with a
@@ -255,7 +294,78 @@ fn line_of(digest: &[u8], name: &[u8], style: Style) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
+
+    /// Files of as many zeros as three slices have, each of which says how much of it was read.
+    #[derive(Clone, Default)]
+    struct Zeros(Arc<AtomicU64>);
+
+    impl Backend for Zeros {
+        fn open(&self, path: &[u8], _: &OpenHow) -> storage::Result<Box<dyn File>> {
+            match path {
+                b"/missing" => Err(storage::Error::new(storage::ErrorKind::NotFound, "open")),
+                _ => Ok(Box::new(self.clone())),
+            }
+        }
+        fn stat(&self, _: &[u8], _: bool) -> storage::Result<storage::Attrs> {
+            Err(storage::Error::unsupported("stat"))
+        }
+        fn realpath(&self, path: &[u8]) -> storage::Result<Vec<u8>> {
+            Ok(path.to_vec())
+        }
+    }
+
+    impl File for Zeros {
+        fn read_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> storage::Result<usize> {
+            let len = (buffers[0].len() as u64).min((3 * SLICE_LEN).saturating_sub(offset));
+            buffers[0][..len as usize].fill(0);
+            self.0.fetch_add(len, Ordering::Relaxed);
+            Ok(len as usize)
+        }
+        fn stat(&self) -> storage::Result<storage::Attrs> {
+            Err(storage::Error::unsupported("stat"))
+        }
+        fn as_any(&self) -> &dyn std::any::Any {
+            self
+        }
+    }
+
+    #[test]
+    fn checksums_take_turns_with_the_long_work_of_others() {
+        let (zeros, resources) = (Zeros::default(), Resources::new(1));
+        // The one thread is held until both are queued.
+        let (start, started) = crossbeam_channel::bounded::<()>(0);
+        resources.long.run(move || {
+            let _ = started.recv();
+        });
+        let line = b"md5sum /f /missing /f";
+        let backend = Arc::new(zeros.clone());
+        let mut command = Command::exec(line, backend, &SessionPolicy::default(), &resources);
+        let mut other = Jobs::new(resources.long.clone());
+        other.start(7, move |_| zeros.0.load(Ordering::Relaxed));
+        drop(start);
+
+        let read_before = take(&mut other);
+        let output = take(&mut command.jobs);
+
+        assert!(read_before <= SLICE_LEN, "{read_before} bytes came first");
+        let out = String::from_utf8(output.out).unwrap();
+        let lines: Vec<&str> = out.lines().collect();
+        assert!(lines.len() == 2 && lines[0] == lines[1] && lines[0].ends_with("  /f"), "{out}");
+        let err = String::from_utf8(output.err).unwrap();
+        assert!(err.starts_with("md5sum: /missing: ") && output.status == 1, "{err}");
+    }
+
+    fn take<T: Send + 'static>(jobs: &mut Jobs<T>) -> T {
+        crate::wake::block_on(std::future::poll_fn(|cx: &mut Context<'_>| {
+            jobs.register(cx.waker());
+            jobs.take_done().map_or(std::task::Poll::Pending, std::task::Poll::Ready)
+        }))
+        .1
+        .expect("it did not panic")
+    }
 
     #[test]
     fn lines_look_like_those_of_the_real_programs() {

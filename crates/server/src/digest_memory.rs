@@ -1,9 +1,15 @@
 //! Digests of whole files that were computed before, for as long as the files stay as they were.
 //!
-//! A file is what it was if device, inode, size, time of modification and time of change are. The kernel's
-//! times move in steps, so a file that was changed just before it was hashed might change again and keep its
-//! times: its digest is not remembered. What no file system notes in time is a program that writes through
-//! a mapping of the file while it is hashed.
+//! A file is what it was if device, inode, size, time of modification and time of change are. They tell of a
+//! change late, or never:
+//!
+//! - The kernel's times move in steps, so a file that was changed just before might change again and keep them.
+//! - A program that writes through a mapping of the file changes its times with the first write to a page,
+//!   and not with the next ones until the kernel has written that page back.
+//! - On file systems in memory no page is ever written back.
+//!
+//! So a file must have been left alone for a while before it was hashed, and be where times tell of changes
+//! at all; else its digest is not remembered.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,9 +19,10 @@ use sterna_storage::{Attrs, Time};
 
 use crate::limits::DIGESTS_REMEMBERED_MAX;
 
-/// Seconds that a file must have been left alone before it is hashed: the coarsest steps of times in file
-/// systems in use (FAT).
-const SETTLED_S: i64 = 2;
+/// Seconds that a file must have been left alone before it is hashed. Linux writes a page back when it has
+/// been dirty for 30 seconds (`vm.dirty_expire_centisecs`) and it comes by, every 5: several times that. The
+/// coarsest steps of times in file systems in use are 2 seconds (FAT).
+const SETTLED_S: i64 = 120;
 
 /// The digests that were asked for last. Clones share them.
 #[derive(Clone, Default)]
@@ -119,7 +126,7 @@ mod tests {
     use super::*;
     use sterna_storage::FileKind;
 
-    const NOW: Time = Time { seconds: 1000, nanos: 0 };
+    const NOW: Time = Time { seconds: 1021, nanos: 0 };
 
     fn file(inode: u64) -> Attrs {
         let time = Time { seconds: 900, nanos: 5 };
@@ -173,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_changed_just_before_is_not_remembered() {
-        for seconds in [998, 999, 1000, 5000] {
+        for seconds in [901, 1000, 1021, 5000] {
             let time = Time { seconds, nanos: 0 };
             for fresh in [Attrs { modified: time, ..file(1) }, Attrs { changed: time, ..file(1) }] {
                 let memory = remembering(&fresh, &fresh);

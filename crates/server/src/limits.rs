@@ -12,7 +12,7 @@ pub const REQUESTS_MAX: usize = 256;
 pub const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Bytes of replies that wait for the peer. Beyond it no request is started that produces more, so
-/// a peer that sends and never reads costs this much, plus one reply (`sftp.md` FRM-6).
+/// a peer that sends and never reads costs this much, plus the replies of what runs (`sftp.md` FRM-6).
 pub const REPLY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes read ahead of what the peer's window has room for, so that the disk works while the

@@ -103,6 +103,10 @@ pub const WINDOW_GROWTH_LEN_MAX: u64 = 512 * 1024 * 1024;
 /// What passes is measured over this long at least: shorter, and it would be about single packets.
 pub const WINDOW_MEASURE_TIME_MIN: Duration = Duration::from_millis(10);
 
+/// A window that has grown becomes smaller when less than a quarter of it was of use for this long: no pause
+/// between two files of a transfer is longer.
+pub const WINDOW_QUIET_TIME: Duration = Duration::from_secs(10);
+
 /// Data in one packet that we ask the peer to keep to, in bytes: 32 KiB stays in the second-level
 /// cache and measures better than larger packets.
 pub const CHANNEL_PACKET_LEN: u32 = 32 * 1024;
@@ -124,6 +128,10 @@ pub const OUTPUT_LEN_SOFT_MAX: usize = 640 * 1024;
 /// Sealed bytes waiting above which no further packet of the peer is opened: a peer that asks and
 /// never reads must not fill our memory (CVE-2025-26466).
 pub const OUTPUT_LEN_HARD_MAX: usize = 1024 * 1024;
+
+/// Bytes from the peer that wait to be opened above which nothing is read: packets that wait because their
+/// answers find no room must not gather. The largest packet, and as much again to read ahead.
+pub const INPUT_LEN_MAX: usize = 512 * 1024;
 
 /// Bytes held back during a key exchange, counted as the sealed packets that they will be: an answer
 /// of one byte costs 30 to 90. Only answers and window adjustments are held; more means the peer
@@ -161,6 +169,8 @@ pub const KEX_TIME_MAX: Duration = Duration::from_secs(120);
 // What one side sends, the other must take.
 const _: () = assert!(CHANNEL_PACKET_LEN as usize + 64 + 255 < PACKET_LEN_MAX);
 const _: () = assert!(SEND_PACKET_LEN_MAX <= 32 * 1024);
+// Otherwise a packet could wait for its end for ever: its length field and 64 bytes of MAC come on top.
+const _: () = assert!(4 + PACKET_LEN_MAX + 64 < INPUT_LEN_MAX);
 const _: () = assert!(OUTPUT_LEN_SOFT_MAX < OUTPUT_LEN_HARD_MAX);
 const _: () = assert!(WINDOW_GRANT_LEN <= WINDOW_LEN_DEFAULT / 2);
 const _: () = assert!(WINDOW_LEN_DEFAULT <= WINDOW_LEN_OTHERS_MAX);

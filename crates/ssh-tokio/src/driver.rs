@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use sterna_ssh_crypto::SystemRandom;
+use sterna_ssh_proto::limits::INPUT_LEN_MAX;
 use sterna_ssh_proto::{ClientConfig, Connection, Error, InputBuffer, OutputBuffer, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
@@ -176,7 +177,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             }
         }
 
-        if service.wants_input() && self.connection.wants_input(&self.output) {
+        let wants_input = service.wants_input() && self.connection.wants_input(&self.output);
+        if wants_input && self.input.len() >= INPUT_LEN_MAX {
+            // Whole packets wait, and nothing holds them up any more: first those.
+            progress = true;
+        } else if wants_input {
             let mut room = ReadBuf::new(self.input.space());
             match Pin::new(&mut self.io).poll_read(cx, &mut room) {
                 Poll::Ready(Ok(())) => {
@@ -243,5 +248,101 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             self.timer.as_mut().reset(at.into());
             self.timer_at = Some(at);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sterna_ssh_proto::Event;
+    use sterna_testkit::{Pair, PairConfig};
+
+    use super::*;
+
+    /// The socket of a peer that has sent a lot, and takes as much as it is told to.
+    struct Flood {
+        sent: Vec<u8>,
+        read: usize,
+        takes: usize,
+    }
+
+    impl AsyncRead for Flood {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            room: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let len = room.remaining().min(self.sent.len() - self.read);
+            if len == 0 {
+                return Poll::Pending;
+            }
+            room.put_slice(&self.sent[self.read..self.read + len]);
+            self.read += len;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Flood {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let len = self.takes.min(bytes.len());
+            self.takes -= len;
+            if len == 0 { Poll::Pending } else { Poll::Ready(Ok(len)) }
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    struct Nothing;
+
+    impl Service for Nothing {
+        fn handle_event(&mut self, _: Event<'_>, _: &mut Link<'_>) -> Result<(), Error> {
+            Ok(())
+        }
+        fn poll(&mut self, _: &mut Context<'_>, _: &mut Link<'_>) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn input_stays_bounded_when_each_packet_is_answered_and_the_answers_are_taken_slowly() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _runtime = runtime.enter();
+        let (mut pair, _) = Pair::connected(PairConfig::new(1));
+        // Of a kind that nobody knows: the answer is UNIMPLEMENTED.
+        for _ in 0..200_000 {
+            pair.client.connection.inject(&[250], &mut pair.client.output);
+        }
+        let sent = pair.client.output.pending().to_vec();
+        let (now, all) = (pair.clock.now(), sent.len());
+        let mut driver = Driver::new(
+            Flood { sent, read: 0, takes: 0 },
+            pair.server.connection,
+            OutputBuffer::new(),
+        );
+        let mut turn = |takes| {
+            driver.io.takes = takes;
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            let progress = driver.turn(now, &mut cx, &mut Nothing).unwrap();
+            (progress, driver.input.len(), driver.io.read, driver.output.len())
+        };
+
+        // Each time a little room for answers appears.
+        let peak = (0..1000).map(|_| turn(1000).1).max().unwrap();
+        assert!(peak < 2 * INPUT_LEN_MAX && 2 * INPUT_LEN_MAX < all, "{peak} of {all}");
+
+        // Nothing is lost, and nothing stalls.
+        let mut turns = 0;
+        while turn(usize::MAX).0 {
+            turns += 1;
+            assert!(turns < 100_000, "it moves for ever");
+        }
+        assert_eq!(turn(usize::MAX), (false, 0, all, 0));
     }
 }

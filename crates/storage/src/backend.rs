@@ -103,6 +103,12 @@ pub trait File: Send + Sync {
         Err(Error::unsupported("fsetstat"))
     }
 
+    /// Whether [`Attrs::modified`] or [`Attrs::changed`] tell of every change of the content after a while,
+    /// by whatever way it was made. Where they do not, equal attributes say nothing about the content.
+    fn times_tell_of_changes(&self) -> bool {
+        true
+    }
+
     /// Returns when content and attributes are on stable storage.
     fn sync(&self) -> Result<()> {
         Err(Error::unsupported("fsync"))

@@ -37,6 +37,10 @@ pub const XATTR_VALUE_LEN_MAX: usize = 64 << 10;
 /// Uploads of one name by one user at a time, where uploads are published on close.
 pub const STAGED_SLOTS_MAX: usize = 4;
 
+/// Locks for the places of staged parts, for all places together: so many uploads may be begun or published
+/// at a time, each waiting for its disk alone.
+pub(crate) const PART_LOCKS: usize = 256;
+
 /// Bytes of a file that is copied to be changed in place where uploads are published on close. The
 /// first WRITE waits for it, on file systems that cannot share blocks for a second or so.
 pub const IN_PLACE_LEN_MAX: u64 = 1 << 30;

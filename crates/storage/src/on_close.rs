@@ -37,6 +37,7 @@ use std::sync::Arc;
 pub use self::folders::Folder;
 use self::folders::Folders;
 use self::staged::{Part, StagedFile};
+use self::uploads::Claim;
 pub use self::uploads::Uploads;
 use crate::limits::{COPY_BUFFER_LEN, IN_PLACE_LEN_MAX, STAGED_SLOTS_MAX};
 use crate::{
@@ -144,10 +145,7 @@ impl Backend for OnClose {
         at.check_shown("remove", path)?;
         match at.below.remove(path) {
             Err(error) if error.kind == ErrorKind::NotFound => match at.own_part(path) {
-                Some((part, attrs)) => {
-                    at.uploads.discard(attrs.id);
-                    at.below.remove(&part)
-                }
+                Some((part, _)) => at.remove_part(&part),
                 None => Err(error),
             },
             result => result,
@@ -293,6 +291,9 @@ impl Shared {
         let staged = |part| StagedFile::staged(self, target.clone(), how, part);
         if !how.truncate {
             if let Some((part, id)) = self.uploads.part_of(self.session, &target) {
+                if exclusive {
+                    return Err(fail(ErrorKind::AlreadyExists));
+                }
                 return Ok(Box::new(staged(self.resume(&target, part, id, how)?)));
             }
             if let Some(opened) = opened {
@@ -347,6 +348,18 @@ impl Shared {
         parts.max_by_key(|(_, attrs)| attrs.changed)
     }
 
+    /// Removes a part, and tells who writes it now.
+    fn remove_part(&self, part: &[u8]) -> Result<()> {
+        let id = self.below.stat(part, false)?.id;
+        self.uploads.discard(id);
+        let _alone = self.uploads.alone(part);
+        if self.below.stat(part, false)?.id != id || self.uploads.has(id) {
+            // Somebody went on with it, or began anew, since.
+            return Err(Error::new(ErrorKind::Busy, "remove"));
+        }
+        self.below.remove(part)
+    }
+
     /// Goes on with a part that is there.
     fn resume(&self, target: &[u8], part: Vec<u8>, id: (u64, u64), how: &OpenHow) -> Result<Part> {
         let claim = self.uploads.join(id, self.session, target, &part)?;
@@ -386,10 +399,12 @@ impl Shared {
         };
         for slot in 0..STAGED_SLOTS_MAX {
             let path = self.part_path(folder, target, slot);
+            // Whoever finds a part finds out who has it too.
+            let _alone = self.uploads.alone(&path);
             let opened = match self.below.open(&path, &how) {
                 Err(error) if error.kind == ErrorKind::AlreadyExists => {
                     let Ok(left) = self.below.stat(&path, false) else { continue };
-                    if !self.uploads.while_nobody_has(left.id, || self.below.remove(&path)) {
+                    if self.uploads.has(left.id) || self.below.remove(&path).is_err() {
                         continue;
                     }
                     self.below.open(&path, &how)
@@ -459,12 +474,23 @@ impl Shared {
         }
         let append = OpenHow { read: how.read, append: true, ..OpenHow::default() };
         let file = self.below.open(&part.path, &append)?;
+        if file.stat()?.id != part.claim.id() {
+            return Err(Error::new(ErrorKind::Busy, "write"));
+        }
         Ok(part.with_file(file))
     }
 
-    /// Gives a finished part its name.
-    fn publish(&self, part: &[u8], target: &[u8], replace: bool) -> Result<()> {
-        self.below.rename(part, target, replace)?;
+    /// Gives the finished part of `claim` its name, and no other that stands in its place by now.
+    fn publish(&self, claim: &Claim, part: &[u8], target: &[u8], replace: bool) -> Result<()> {
+        {
+            let _alone = self.uploads.alone(part);
+            claim.check_current("close")?;
+            if self.below.stat(part, false)?.id != claim.id() {
+                let why = std::io::Error::other("another upload took the place of this one");
+                return Err(Error { kind: ErrorKind::Other, doing: "close", source: Some(why) });
+            }
+            self.below.rename(part, target, replace)?;
+        }
         let synced = self.below.open_dir(parent(target)).and_then(|dir| dir.sync());
         match synced {
             // A directory that may be written and not read cannot be synced by anybody.

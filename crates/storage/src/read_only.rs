@@ -114,6 +114,10 @@ impl File for ReadOnlyFile {
         Err(refused("fsync"))
     }
 
+    fn times_tell_of_changes(&self) -> bool {
+        self.below.times_tell_of_changes()
+    }
+
     fn data_ranges(&self, asked: Range<u64>, max: usize) -> Result<(Vec<Range<u64>>, bool)> {
         self.below.data_ranges(asked, max)
     }

@@ -340,6 +340,9 @@ fn exclusive_is_exclusive_at_the_open_and_at_the_close() {
     let (alice, bob) = (server.session("alice"), server.session("bob"));
     let exclusive = OpenHow { exclusive: true, ..UPLOAD };
     let file = open(&alice, "/f", &exclusive).unwrap();
+    for again in [exclusive, OpenHow { exclusive: true, ..RESUME }] {
+        assert_eq!(refused(open(&alice, "/f", &again)), ErrorKind::AlreadyExists);
+    }
     file.write_at(b"alice", 0).unwrap();
     put(&bob, "/f", b"bob");
 

@@ -14,11 +14,11 @@ use sterna_sftp_proto::extension::{
 };
 use sterna_sftp_proto::limits::CHECK_BLOCK_LEN_MIN;
 use sterna_ssh_crypto::{DigestAlgorithm, Digester};
-use sterna_storage::{Attrs, Backend, File, OpenHow, Time};
+use sterna_storage::{Attrs, File, OpenHow, Time};
 
 use super::handles::{HandleId, OpenFile};
 use super::reply::Answer;
-use super::table::{Outcome, Serving, Start};
+use super::table::{Outcome, Serving, Slices, Start};
 use crate::buffers::BufferPool;
 use crate::digest_memory::DigestMemory;
 use crate::jobs::Cancel;
@@ -120,54 +120,47 @@ fn of_handle(handle: &[u8], question: Result<Question, Answer>, at: &Serving<'_>
     if !file.reads {
         return Start::Now(Answer::failure("not opened for reading"));
     }
-    start(question, Source::Handle(Arc::clone(file)), at)
-}
-
-fn of_path(path: &[u8], question: Result<Question, Answer>, at: &Serving<'_>) -> Start {
-    let source = Source::Path { backend: Arc::clone(at.backend), path: at.absolute(path) };
-    start(question, source, at)
-}
-
-fn start(question: Result<Question, Answer>, source: Source, at: &Serving<'_>) -> Start {
     let question = match question {
         Ok(question) => question,
         Err(answer) => return Start::Now(answer),
     };
-    let mut hashing = Hashing {
-        question,
-        source,
-        progress: None,
-        buffers: at.buffers.clone(),
-        memory: at.digests.clone(),
+    let source = Source::Handle(Arc::clone(file));
+    let hashing = Hashing::new(question, source, at.buffers.clone(), at.digests.clone());
+    Start::LongJob(hashing.into_slices())
+}
+
+/// The file is opened in the request's turn: what is asked later changes nothing about which one it is. It
+/// takes the room of a handle, so that many digests that wait do not open more files than many handles.
+fn of_path(path: &[u8], question: Result<Question, Answer>, at: &mut Serving<'_>) -> Start {
+    let question = match question {
+        Ok(question) => question,
+        Err(answer) => return Start::Now(answer),
     };
-    Start::long_job(move |cancel| match hashing.advance(cancel) {
-        Ok(None) => None,
-        Ok(Some(answer)) | Err(answer) => Some(Outcome::Answer(answer)),
+    if !at.handles.reserve(false) {
+        return Start::Now(Answer::failure("too many open handles"));
+    }
+    let (backend, path) = (Arc::clone(at.backend), at.absolute(path));
+    let (buffers, memory) = (at.buffers.clone(), at.digests.clone());
+    Start::job(move |_| match backend.open(&path, &OpenHow { read: true, ..OpenHow::default() }) {
+        Ok(file) => {
+            let source = Source::File(file);
+            Outcome::Hashes(Hashing::new(question, source, buffers, memory).into_slices())
+        }
+        Err(error) => Outcome::Answer(error.into()),
     })
 }
 
 /// What is hashed.
 enum Source {
     Handle(Arc<OpenFile>),
-    /// Not opened yet.
-    Path {
-        backend: Arc<dyn Backend>,
-        path: Vec<u8>,
-    },
     File(Box<dyn File>),
 }
 
 impl Source {
-    /// Opens it if need be.
-    fn file(&mut self) -> Result<&dyn File, Answer> {
-        if let Self::Path { backend, path } = self {
-            let how = OpenHow { read: true, ..OpenHow::default() };
-            *self = Self::File(backend.open(path, &how)?);
-        }
+    fn file(&self) -> &dyn File {
         match self {
-            Self::Handle(open) => Ok(&*open.file),
-            Self::File(file) => Ok(&**file),
-            Self::Path { .. } => Err(Answer::failure("not open")),
+            Self::Handle(open) => &*open.file,
+            Self::File(file) => &**file,
         }
     }
 
@@ -203,6 +196,17 @@ struct Progress {
 }
 
 impl Hashing {
+    fn new(question: Question, source: Source, buffers: BufferPool, memory: DigestMemory) -> Self {
+        Self { question, source, progress: None, buffers, memory }
+    }
+
+    fn into_slices(mut self) -> Slices {
+        Box::new(move |cancel| match self.advance(cancel) {
+            Ok(None) => None,
+            Ok(Some(answer)) | Err(answer) => Some(Outcome::Answer(answer)),
+        })
+    }
+
     /// Hashes a slice; the answer when all is done.
     fn advance(&mut self, cancel: &Cancel) -> Result<Option<Answer>, Answer> {
         if self.progress.is_none() {
@@ -222,7 +226,7 @@ impl Hashing {
                 return Ok(None);
             }
             let want = progress.left_in_block.min(CHUNK_LEN as u64) as usize;
-            let file = self.source.file()?;
+            let file = self.source.file();
             let n = file.read_at(&mut [IoSliceMut::new(&mut buffer[..want])], progress.at)?;
             if n == 0 {
                 return Err(Answer::failure("the file became shorter meanwhile"));
@@ -236,17 +240,18 @@ impl Hashing {
             }
         }
         progress.end_block(&self.question);
-        if self.question.is_about_all(progress.before.size) {
-            let after = self.source.file()?.stat()?;
+        let file = self.source.file();
+        if self.question.is_about_all(progress.before.size) && file.times_tell_of_changes() {
+            let after = file.stat()?;
             let Progress { before, began, done, .. } = progress;
             self.memory.remember(self.question.algorithm, before, &after, *began, done);
         }
         Ok(Some(self.question.answer(&progress.done)))
     }
 
-    fn begin(&mut self) -> Result<Begun, Answer> {
+    fn begin(&self) -> Result<Begun, Answer> {
         let began = now();
-        let file = self.source.file()?;
+        let file = self.source.file();
         let (before, question) = (file.stat()?, &self.question);
         let available = before.size.saturating_sub(question.offset);
         let len = if question.len == 0 { available } else { question.len.min(available) };

@@ -55,27 +55,40 @@ pub(super) enum Opens {
 impl SftpSession {
     pub(super) fn take_results(&mut self) -> bool {
         let mut moved = false;
-        while let Some((number, outcome)) = self.io.take_done().or_else(|| self.long.take_done()) {
+        while let Some((number, outcome)) = self.take_done() {
             moved = true;
             if let Some(running) = self.running.remove(&number) {
                 self.finish(running, outcome);
             }
         }
-        self.start_long_waiting();
         moved
+    }
+
+    fn take_done(&mut self) -> Option<(u64, Option<Outcome>)> {
+        let done = self.io.take_done().or_else(|| self.syncs.take_done());
+        done.or_else(|| self.long.take_done())
     }
 
     /// Takes the result of one job; `None` if it panicked.
     pub(super) fn finish(&mut self, running: Running, outcome: Option<Outcome>) {
         match running {
             Running::Request { id, ticket, opens, hashes } => {
+                let (ticket, outcome) = match (ticket, outcome) {
+                    (Some(ticket), Some(Outcome::Hashes(work))) => {
+                        // The room of a handle stays taken until the file is hashed.
+                        let running = Running::Request { id, ticket: None, opens, hashes };
+                        return self.start_digest(ticket, running, work);
+                    }
+                    other => other,
+                };
                 let answer = self.answer_of(opens, outcome);
                 self.outbox.push(id, &answer);
                 if let Some(handle) = hashes {
                     self.end_hashing(handle);
                 }
-                if let Some(ticket) = ticket {
-                    self.requests.done(ticket);
+                match ticket {
+                    Some(ticket) => self.requests.done(ticket),
+                    None => self.digests_asked -= 1,
                 }
             }
             Running::Reads { places, tickets } => {
@@ -120,7 +133,7 @@ impl SftpSession {
         if hashing.jobs == 0
             && let Some(Hashing { close: Some((number, job)), .. }) = self.hashing.remove(&handle)
         {
-            self.io.start(number, job);
+            self.syncs.start(number, job);
         }
     }
 
@@ -132,7 +145,9 @@ impl SftpSession {
                 Err(Answer::from(error))
             }
             Some(Outcome::Answer(answer)) => Err(answer),
-            Some(Outcome::Reads(_) | Outcome::Writes(_)) | None => Err(INTERNAL_ERROR),
+            Some(Outcome::Reads(_) | Outcome::Writes(_) | Outcome::Hashes(_)) | None => {
+                Err(INTERNAL_ERROR)
+            }
         };
         match opened {
             Ok(open) => Answer::Handle(self.handles.insert(open).to_wire()),

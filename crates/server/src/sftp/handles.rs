@@ -1,11 +1,15 @@
 //! Open files and directories of one session: slot and generation, so that a number used again is
 //! another handle.
 
+use std::collections::HashMap;
+use std::collections::hash_map::{Entry, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sterna_storage::{Dir, DirEntry, File};
 
+use super::path;
 use crate::jobs::Cancel;
 
 /// A file that a client holds open, with what it was opened for.
@@ -80,6 +84,8 @@ impl HandleId {
 struct Slot {
     generation: u32,
     open: Option<Open>,
+    /// The number of an open file's path.
+    path: u64,
 }
 
 /// The table. Bounded: room is reserved before a file is opened, so that an OPEN over the limit
@@ -89,6 +95,10 @@ pub(crate) struct Handles {
     free: Vec<u32>,
     files_and_dirs: Room,
     dirs: Room,
+    /// Makes a number of a path.
+    path_numbers: RandomState,
+    /// Open files by the numbers of their paths.
+    files_of_path: HashMap<u64, usize>,
 }
 
 /// Handles that exist or are promised, and their bound.
@@ -112,6 +122,8 @@ impl Handles {
             free: Vec::new(),
             files_and_dirs: Room { used: 0, max },
             dirs: Room { used: 0, max: dirs_max },
+            path_numbers: RandomState::new(),
+            files_of_path: HashMap::new(),
         }
     }
 
@@ -145,12 +157,20 @@ impl Handles {
     /// Uses a promise.
     pub(crate) fn insert(&mut self, open: Open) -> HandleId {
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, open: None });
+            self.slots.push(Slot { generation: 0, open: None, path: 0 });
             self.slots.len() as u32 - 1
         });
+        let path = match &open {
+            Open::File(file) => self.number_of(&file.path),
+            Open::Dir(_) => 0,
+        };
+        if matches!(open, Open::File(_)) {
+            *self.files_of_path.entry(path).or_default() += 1;
+        }
         let entry = &mut self.slots[slot as usize];
         entry.generation = entry.generation.wrapping_add(1);
         entry.open = Some(open);
+        entry.path = path;
         HandleId { slot, generation: entry.generation }
     }
 
@@ -166,18 +186,31 @@ impl Handles {
         }
     }
 
-    /// Every open file.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &OpenFile> {
-        self.slots.iter().filter_map(|slot| match &slot.open {
-            Some(Open::File(file)) => Some(&**file),
-            Some(Open::Dir(_)) | None => None,
-        })
+    /// Stands for a path, however it is spelled. Two paths may share a number; nobody can make them.
+    pub(crate) fn number_of(&self, path: &[u8]) -> u64 {
+        let mut number = self.path_numbers.build_hasher();
+        path::components(path).for_each(|name| name.hash(&mut number));
+        number.finish()
+    }
+
+    /// Whether a file is open by a path of this number.
+    pub(crate) fn is_open(&self, path: u64) -> bool {
+        self.files_of_path.contains_key(&path)
     }
 
     /// Ends a handle and gives its room back.
     pub(crate) fn remove(&mut self, id: HandleId) -> Option<Open> {
         self.get(id)?;
-        let open = self.slots[id.slot as usize].open.take()?;
+        let slot = &mut self.slots[id.slot as usize];
+        let open = slot.open.take()?;
+        if let (Open::File(_), Entry::Occupied(mut files)) =
+            (&open, self.files_of_path.entry(slot.path))
+        {
+            *files.get_mut() -= 1;
+            if *files.get() == 0 {
+                files.remove();
+            }
+        }
         self.free.push(id.slot);
         self.release(matches!(open, Open::Dir(_)));
         Some(open)
@@ -185,12 +218,15 @@ impl Handles {
 
     /// Takes everything out, at the end of a session.
     pub(crate) fn drain(&mut self) -> Vec<Open> {
+        self.files_of_path.clear();
         self.slots.iter_mut().filter_map(|slot| slot.open.take()).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use sterna_storage::Backend;
+
     use super::*;
 
     struct Empty;
@@ -227,6 +263,42 @@ mod tests {
         assert!(handles.get(old).is_none());
         assert!(handles.remove(old).is_none());
         assert!(handles.get(new).is_some());
+    }
+
+    fn file(path: &str) -> Open {
+        let how = sterna_storage::OpenHow { create: true, write: true, ..Default::default() };
+        let file = sterna_storage::Memory::new().open(b"/f", &how).unwrap();
+        Open::File(Arc::new(OpenFile {
+            file,
+            path: path.as_bytes().to_vec(),
+            reads: false,
+            writes: true,
+            at_hand: AtomicBool::new(false),
+            closing: Cancel::default(),
+        }))
+    }
+
+    #[test]
+    fn a_path_is_open_until_its_last_handle_is_closed() {
+        let mut handles = Handles::new(4, 4);
+        let is_open =
+            |handles: &Handles, path: &str| handles.is_open(handles.number_of(path.as_bytes()));
+        for dir in [false, false, false, true] {
+            assert!(handles.reserve(dir));
+        }
+        handles.insert(dir());
+        assert!(!is_open(&handles, "/"), "directories do not count");
+
+        let [first, second] = ["/a//f", "/a/f"].map(|path| handles.insert(file(path)));
+        let other = handles.insert(file("/a/g"));
+        assert!(is_open(&handles, "/a/./f") && is_open(&handles, "/a/g"));
+        assert!(!is_open(&handles, "/a") && !is_open(&handles, "/af"));
+
+        handles.remove(first).unwrap();
+        assert!(is_open(&handles, "/a/f"));
+        handles.remove(other).unwrap();
+        handles.remove(second).unwrap();
+        assert!(!is_open(&handles, "/a/f") && handles.files_of_path.is_empty());
     }
 
     #[test]

@@ -56,13 +56,13 @@ pub(super) fn close(request: &Close<'_>, at: &mut Serving<'_>) -> Start {
     }
     match open {
         None => Start::Now(Answer::BAD_HANDLE),
-        Some(Open::File(file)) if file.writes => Start::job(move |_| {
+        Some(Open::File(file)) if file.writes => Start::sync(move || {
             // The queue lets nothing run beside this, and the session waits until digests have stopped:
             // nobody else holds the file.
-            Outcome::Answer(match Arc::into_inner(file) {
+            match Arc::into_inner(file) {
                 Some(open) => Answer::of(open.file.close()),
                 None => Answer::failure("close: still in use"),
-            })
+            }
         }),
         // Nothing can be owed. Letting go may still block, on a network mount for example.
         Some(other) => Start::NowAndDetach(Answer::OK, Box::new(move || drop(other))),
@@ -75,11 +75,11 @@ pub(super) fn fsync(request: &Fsync<'_>, at: &mut Serving<'_>) -> Start {
     match open {
         Some(Open::File(file)) => {
             let file = Arc::clone(file);
-            Start::answer(move || Answer::of(file.file.sync()))
+            Start::sync(move || Answer::of(file.file.sync()))
         }
         Some(Open::Dir(dir)) => {
             let dir = Arc::clone(dir);
-            Start::answer(move || Answer::of(dir.listing().dir.sync()))
+            Start::sync(move || Answer::of(dir.listing().dir.sync()))
         }
         None => Start::Now(Answer::BAD_HANDLE),
     }

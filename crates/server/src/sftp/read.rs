@@ -173,28 +173,40 @@ impl ReadBatch {
             let mut view = [IoSliceMut::new(&mut buffer[at..at + run_len])];
             match self.file.file.read_at(&mut view, run[0].offset) {
                 Ok(filled) => {
-                    let end = at + filled.min(run_len);
-                    let mut start = at;
+                    let mut left = filled.min(run_len);
+                    let mut ended = left == 0;
                     for part in run {
-                        let part_end = (start + part.len).min(end).max(start.min(end));
-                        done.push((part.place, Ok(start.min(end)..part_end)));
-                        start += part.len;
+                        let n = left.min(part.len);
+                        left -= n;
+                        // A disk error in the middle ends a run as the end of the file does. The first
+                        // part that got nothing says which it was.
+                        let read = match n == 0 && !ended {
+                            true => self.read_part(part, &mut buffer[at..]),
+                            false => Ok(n),
+                        };
+                        ended |= matches!(read, Ok(0));
+                        done.push((part.place, read.map(|n| at..at + n)));
+                        at += part.len;
                     }
                 }
                 // Which part is to blame is known only one by one.
                 Err(_) => {
-                    let mut start = at;
                     for part in run {
-                        let mut view = [IoSliceMut::new(&mut buffer[start..start + part.len])];
-                        let filled = self.file.file.read_at(&mut view, part.offset);
-                        done.push((part.place, filled.map(|n| start..start + n.min(part.len))));
-                        start += part.len;
+                        let read = self.read_part(part, &mut buffer[at..]);
+                        done.push((part.place, read.map(|n| at..at + n)));
+                        at += part.len;
                     }
                 }
             }
-            at += run_len;
         }
         ReadDone { buffer: Arc::new(buffer), parts: done }
+    }
+
+    /// Reads one part by itself into the beginning of `buffer`.
+    fn read_part(&self, part: &ReadPart, buffer: &mut [u8]) -> storage::Result<usize> {
+        let mut view = [IoSliceMut::new(&mut buffer[..part.len])];
+        let filled = self.file.file.read_at(&mut view, part.offset)?;
+        Ok(filled.min(part.len))
     }
 }
 

@@ -56,9 +56,9 @@ impl Requests {
         }
     }
 
-    /// Whether another one may be taken in.
-    pub(super) fn has_room(&self) -> bool {
-        self.order.len() + self.writes < REQUESTS_MAX && self.bytes < REQUEST_BYTES_MAX
+    /// Whether another one may be taken in, beside `others` that are not answered and not in here.
+    pub(super) fn has_room(&self, others: usize) -> bool {
+        self.order.len() + self.writes + others < REQUESTS_MAX && self.bytes < REQUEST_BYTES_MAX
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -7,8 +7,8 @@
 //! This file takes input and turns frames into requests. `start.rs` starts them, `finish.rs` takes
 //! their results.
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 use std::task::Context;
 
@@ -45,6 +45,9 @@ pub(super) const HEAD_LEN: usize = 5;
 pub struct Resources {
     /// Serves requests.
     pub io: IoPool,
+    /// Serves what waits for stable storage, `fsync` and CLOSE after writing: whoever asks for nothing but
+    /// that takes no thread away from those who read.
+    pub syncs: IoPool,
     /// Serves work without a bound on its time: digests and copies.
     pub long: IoPool,
     pub buffers: BufferPool,
@@ -53,10 +56,11 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// `io_threads` for requests, and half as many, at least one, for long work.
+    /// `io_threads` for requests, and half as many, at least one, each for syncs and for long work.
     pub fn new(io_threads: usize) -> Self {
         Self {
             io: IoPool::new(io_threads),
+            syncs: IoPool::new((io_threads / 2).max(1)),
             long: IoPool::new((io_threads / 2).max(1)),
             buffers: BufferPool::new(BUFFERS_KEPT_MAX),
             digests: DigestMemory::default(),
@@ -68,6 +72,7 @@ impl Default for Resources {
     fn default() -> Self {
         Self {
             io: IoPool::with_default_threads(),
+            syncs: IoPool::with_default_threads(),
             long: IoPool::with_default_threads(),
             buffers: BufferPool::new(BUFFERS_KEPT_MAX),
             digests: DigestMemory::default(),
@@ -98,13 +103,14 @@ pub struct SftpSession {
     pub(super) input: Input,
     server: Server,
     pub(super) requests: Requests,
-    /// Makes a number of a path, for the order of requests.
-    path_numbers: RandomState,
 
     pub(super) handles: Handles,
     pub(super) io: Jobs<Outcome>,
+    pub(super) syncs: Jobs<Outcome>,
     pub(super) long: Jobs<Outcome>,
     pub(super) long_waiting: VecDeque<(u64, Slices)>,
+    /// Digests that are not answered: they are requests without a place in the order.
+    pub(super) digests_asked: usize,
     pub(super) hashing: HashMap<HandleId, Hashing>,
     pub(super) running: HashMap<u64, Running>,
     pub(super) next_job: u64,
@@ -130,10 +136,11 @@ impl SftpSession {
             exact_attrs: false,
             input: Input::new(resources.buffers.clone()),
             requests: Requests::new(),
-            path_numbers: RandomState::new(),
             io: Jobs::new(resources.io.clone()),
+            syncs: Jobs::new(resources.syncs.clone()),
             long: Jobs::new(resources.long.clone()),
             long_waiting: VecDeque::new(),
+            digests_asked: 0,
             hashing: HashMap::new(),
             running: HashMap::new(),
             next_job: 0,
@@ -176,11 +183,13 @@ impl SftpSession {
 
     /// Does what can be done now: takes results, sends replies, accepts and starts requests.
     pub fn poll(&mut self, cx: &mut Context<'_>, sink: &mut dyn Sink) -> Progress {
-        self.io.register(cx.waker());
-        self.long.register(cx.waker());
+        for jobs in [&self.io, &self.syncs, &self.long] {
+            jobs.register(cx.waker());
+        }
         loop {
             let mut moved = self.take_results();
             self.outbox.flush(sink);
+            self.start_long_waiting();
             moved |= self.accept_backlog();
             moved |= self.start_ready(sink);
             if !moved {
@@ -241,7 +250,7 @@ impl SftpSession {
 
     /// Whether another request may be taken in.
     fn has_room(&self) -> bool {
-        self.requests.has_room() && self.outbox.len() < REPLY_BYTES_MAX
+        self.requests.has_room(self.digests_asked) && self.outbox.len() < REPLY_BYTES_MAX
     }
 
     fn accept(&mut self, frame: Vec<u8>) -> Result<(), PeerError> {
@@ -257,12 +266,7 @@ impl SftpSession {
             Incoming::Request { id, request } => {
                 if let Some(answer) = gate::refusal(&request, &self.policy) {
                     self.outbox.push(id, &answer);
-                } else {
-                    let class = Class::of(
-                        &request,
-                        |handle| self.handle_use(handle),
-                        |path| self.path_use(path),
-                    );
+                } else if let Some(class) = self.class_of(&request) {
                     match (class, &request) {
                         // The bytes of a WRITE count as consumed when they are written.
                         (Class::HandleWrite { key }, Request::Write(_)) => {
@@ -274,12 +278,27 @@ impl SftpSession {
                         }
                     }
                     return Ok(());
+                } else {
+                    self.outbox.push(id, &Answer::BAD_HANDLE);
                 }
             }
         }
         self.consumed += credit;
         self.input.keep_frame(frame);
         Ok(())
+    }
+
+    /// What a request touches. `None` if it names a handle that is not open: such a request is answered at
+    /// once, because an OPEN that is under way may make a handle of what its client has guessed.
+    fn class_of(&self, request: &Request<'_>) -> Option<Class> {
+        let all_open = Cell::new(true);
+        let handle_use = |wire: &[u8]| {
+            let found = self.handle_use(wire);
+            all_open.set(all_open.get() && found.is_some());
+            found
+        };
+        let class = Class::of(request, handle_use, |path| self.path_use(path));
+        all_open.get().then_some(class)
     }
 
     fn handle_use(&self, wire: &[u8]) -> Option<HandleUse> {
@@ -295,32 +314,33 @@ impl SftpSession {
     /// it that way while its own WRITEs are on their way has to wait for them itself.
     fn path_use(&self, path: &[u8]) -> PathUse {
         let path = path::absolute(&self.policy.start_dir, path);
-        let names = || path::components(&path);
-        let is_open = || self.handles.files().any(|file| path::components(&file.path).eq(names()));
+        let number = self.handles.number_of(&path);
         // Where `..` leads is known only to who follows the links before it.
-        if names().any(|name| name == b"..") || is_open() {
+        if path::components(&path).any(|name| name == b"..") || self.handles.is_open(number) {
             return PathUse::Open;
         }
-        let mut number = self.path_numbers.build_hasher();
-        names().for_each(|name| name.hash(&mut number));
-        PathUse::Unused(number.finish())
+        PathUse::Unused(number)
     }
 
     fn fail(&mut self, error: SessionError) {
         self.input.fail(error);
-        self.io.cancel();
-        self.long.cancel();
+        self.cancel_jobs();
+    }
+
+    fn cancel_jobs(&self) {
+        for jobs in [&self.io, &self.syncs, &self.long] {
+            jobs.cancel();
+        }
     }
 }
 
 impl Drop for SftpSession {
-    /// Stops long work and lets go of open files on the pool, since that may block.
+    /// Stops long work and lets go of open files on the pool for syncs, since that may block.
     fn drop(&mut self) {
-        self.io.cancel();
-        self.long.cancel();
+        self.cancel_jobs();
         let open = self.handles.drain();
         if !open.is_empty() {
-            self.io.detach(move || drop(open));
+            self.syncs.detach(move || drop(open));
         }
     }
 }

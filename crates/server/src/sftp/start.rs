@@ -59,7 +59,7 @@ impl SftpSession {
 
     /// Whether the queues have room for what the request will bring.
     fn may_start(&self, ticket: &Ticket, sink: &dyn Sink) -> bool {
-        if self.io.running() >= JOBS_MAX {
+        if self.io.running() + self.syncs.running() >= JOBS_MAX {
             return false;
         }
         let Some(frame) = self.requests.frame(ticket) else { return true };
@@ -87,7 +87,10 @@ impl SftpSession {
             return self.end(id, &Answer::failure("internal error"), frame, ticket);
         };
         let opens = match &request {
-            Request::Open(_) => Some(Opens::File),
+            Request::Open(_)
+            | Request::Extended(Extended::CheckFileName(_) | Extended::Md5Hash(_)) => {
+                Some(Opens::File)
+            }
             Request::Opendir(_) => Some(Opens::Dir),
             _ => None,
         };
@@ -112,13 +115,19 @@ impl SftpSession {
             Start::Job(job) => {
                 let running = Running::Request { id, ticket: Some(ticket), opens, hashes: None };
                 let number = self.register(running);
+                self.io.start(number, job);
+            }
+            Start::Sync(job) => {
+                let running = Running::Request { id, ticket: Some(ticket), opens, hashes: None };
+                let number = self.register(running);
                 match closes(&request).and_then(|id| self.stop_hashing(id)) {
                     Some(hashing) => hashing.close = Some((number, job)),
-                    None => self.io.start(number, job),
+                    None => self.syncs.start(number, job),
                 }
             }
             Start::LongJob(job) => self.start_long(id, ticket, &request, job),
             Start::Read(plan) => self.start_read(id, plan, ticket, sink),
+            // They have a handle that was open when they came, and are in a run.
             Start::Write(_) => unreachable!("WRITEs are started by start_writes"),
         }
         self.input.keep_frame(frame);
@@ -134,16 +143,27 @@ impl SftpSession {
     /// Digests do not hold up what comes later: they change nothing, and may take hours. A copy
     /// does: what follows may build on it.
     fn start_long(&mut self, id: u32, ticket: Ticket, request: &Request<'_>, work: Slices) {
-        let (ticket, hashes) = if request.changes() {
-            (Some(ticket), None)
-        } else {
-            self.requests.done(ticket);
-            (None, hashed(request))
-        };
+        if request.changes() {
+            let ticket = Some(ticket);
+            self.wait_for_long(Running::Request { id, ticket, opens: None, hashes: None }, work);
+            return;
+        }
+        let hashes = hashed(request);
         if let Some(handle) = hashes {
             self.hashing.entry(handle).or_default().jobs += 1;
         }
-        let number = self.register(Running::Request { id, ticket, opens: None, hashes });
+        self.start_digest(ticket, Running::Request { id, ticket: None, opens: None, hashes }, work);
+    }
+
+    /// Lets go of the place in the order that a digest had; `running` has it no more.
+    pub(super) fn start_digest(&mut self, ticket: Ticket, running: Running, work: Slices) {
+        self.requests.done(ticket);
+        self.digests_asked += 1;
+        self.wait_for_long(running, work);
+    }
+
+    fn wait_for_long(&mut self, running: Running, work: Slices) {
+        let number = self.register(running);
         self.long_waiting.push_back((number, work));
         self.start_long_waiting();
     }
@@ -168,8 +188,11 @@ impl SftpSession {
         self.hashing.get_mut(&closed)
     }
 
+    /// Starts long work as long as there is room for what it will bring.
     pub(super) fn start_long_waiting(&mut self) {
-        while self.long.running() < LONG_JOBS_MAX {
+        while self.long.running() < LONG_JOBS_MAX
+            && self.outbox.len() + self.reads.bytes() < REPLY_BYTES_MAX
+        {
             let Some((number, work)) = self.long_waiting.pop_front() else { return };
             self.long.start_slices(number, work);
         }

@@ -71,6 +71,8 @@ pub(super) enum Start {
     /// Answered already; something is left to do that nobody waits for.
     NowAndDetach(Answer, Box<dyn FnOnce() + Send>),
     Job(Job),
+    /// A job that waits for stable storage: it has threads of its own.
+    Sync(Job),
     /// Work without a bound on its time: it has threads of its own.
     LongJob(Slices),
     /// The session reads, several at once where it can.
@@ -88,6 +90,10 @@ impl Start {
         Self::LongJob(Box::new(work))
     }
 
+    pub(super) fn sync(work: impl FnOnce() -> Answer + Send + 'static) -> Self {
+        Self::Sync(Box::new(move |_| Outcome::Answer(work())))
+    }
+
     /// A job that ends in an answer and changes nothing in the session.
     pub(super) fn answer(work: impl FnOnce() -> Answer + Send + 'static) -> Self {
         Self::job(move |_| Outcome::Answer(work()))
@@ -99,6 +105,8 @@ pub(super) enum Outcome {
     Answer(Answer),
     OpenedFile(storage::Result<OpenFile>),
     OpenedDir(storage::Result<OpenDir>),
+    /// A file was opened by its path to be hashed. This is the rest, which holds nothing up.
+    Hashes(Slices),
     Reads(ReadDone),
     Writes(Vec<WritePart>),
 }

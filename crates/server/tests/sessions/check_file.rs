@@ -1,15 +1,16 @@
 //! Digests of files: bounded, fair, stopped when nobody waits, remembered and never stale.
 
 use std::io::IoSliceMut;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::support::Peer;
+use sterna_server::limits::{DIGESTS_LEN_MAX, LONG_JOBS_MAX, REPLY_BYTES_MAX};
 use sterna_server::sftp::{Resources, SessionPolicy};
 use sterna_sftp_proto::extension::{
     CheckFileHandle, CheckFileName, Extended, Md5Hash, Md5HashHandle, Md5HashReply,
 };
-use sterna_sftp_proto::messages::{Close, Stat};
+use sterna_sftp_proto::messages::{Close, Remove, Stat};
 use sterna_sftp_proto::{OpenFlags, Request, StatusCode as S};
 use sterna_ssh_crypto::{DigestAlgorithm, Digester};
 use sterna_sshwire::Reader;
@@ -27,6 +28,10 @@ struct Zeros {
     state: Mutex<(u64, i64)>,
     reads: AtomicUsize,
     closed: AtomicUsize,
+    /// Nothing can be opened any more.
+    removed: AtomicBool,
+    /// As on a file system in memory.
+    changes_unnoticed: AtomicBool,
 }
 
 struct ZerosFile {
@@ -72,11 +77,19 @@ struct View(Arc<Zeros>);
 
 impl Backend for View {
     fn open(&self, path: &[u8], _how: &OpenHow) -> Result<Box<dyn File>> {
+        if self.0.removed.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::NotFound, "open"));
+        }
         Ok(Box::new(ZerosFile { size: self.0.size_of(path), of: Arc::clone(&self.0) }))
     }
 
     fn stat(&self, path: &[u8], _follow: bool) -> Result<Attrs> {
         Ok(self.0.attrs(self.0.size_of(path)))
+    }
+
+    fn remove(&self, _path: &[u8]) -> Result<()> {
+        self.0.removed.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     fn realpath(&self, path: &[u8]) -> Result<Vec<u8>> {
@@ -99,6 +112,10 @@ impl File for ZerosFile {
 
     fn stat(&self) -> Result<Attrs> {
         Ok(self.of.attrs(self.size))
+    }
+
+    fn times_tell_of_changes(&self) -> bool {
+        !self.of.changes_unnoticed.load(Ordering::Relaxed)
     }
 
     fn as_any(&self) -> &dyn std::any::Any {
@@ -171,6 +188,100 @@ fn closing_the_handle_stops_its_digests_and_then_really_closes() {
 }
 
 #[test]
+fn digests_that_are_not_answered_are_requests_that_are_not_answered() {
+    let zeros = Zeros::endless();
+    let resources = Resources::new(1);
+    let mut peer = peer(&zeros, &resources);
+    let handle = peer.open(b"/f", OpenFlags::READ).handle();
+
+    for _ in 0..1000 {
+        peer.send(hash_all(&handle));
+        peer.turn();
+    }
+
+    assert!(peer.session.backlog_len() > 0, "a thousand are taken in");
+    drop(peer);
+}
+
+#[test]
+fn whoever_reads_no_digests_makes_few_computed() {
+    // As many blocks as fit one reply.
+    const BLOCKS: u64 = (DIGESTS_LEN_MAX / 32) as u64;
+    let zeros = Zeros::of_size(BLOCKS * 256);
+    let resources = Resources::new(1);
+    let (mut deaf, mut other) = (peer(&zeros, &resources), peer(&zeros, &resources));
+    let handle = deaf.open(b"/f", OpenFlags::READ).handle();
+    let request = CheckFileHandle {
+        handle: &handle,
+        hash_list: b"blake3",
+        offset: 0,
+        len: 0,
+        block_len: 256,
+    };
+    let ids: Vec<u32> = (0..100).map(|_| deaf.send(Request::Extended(request.into()))).collect();
+    let reads = || zeros.reads.load(Ordering::Relaxed);
+
+    // What the deaf one has started is over when the other one, behind it on the one thread, is served.
+    let mut before = usize::MAX;
+    while before != reads() {
+        before = reads();
+        deaf.work();
+        other.ask_extended(by_name(b"/small"));
+    }
+
+    let computed = before / BLOCKS as usize;
+    // The sink has room for a MiB too.
+    let expected = 2 * REPLY_BYTES_MAX / DIGESTS_LEN_MAX + LONG_JOBS_MAX;
+    assert!((1..=expected + 1).contains(&computed), "{computed} digests");
+    for id in ids {
+        assert_eq!(deaf.answer(id).extended().len(), 4 + 6 + BLOCKS as usize * 32);
+    }
+}
+
+#[test]
+fn a_digest_by_path_is_of_the_file_that_was_there_when_it_was_asked() {
+    let zeros = Zeros::endless();
+    let resources = Resources::new(1);
+    let mut peer = peer(&zeros, &resources);
+    let handle = peer.open(b"/f", OpenFlags::READ).handle();
+    for _ in 0..LONG_JOBS_MAX {
+        peer.send(hash_all(&handle));
+    }
+
+    // It waits behind the endless ones.
+    let digest = peer.send(Request::Extended(by_name(b"/small")));
+    assert_eq!(peer.ask(Remove { path: b"/small" }).status(), S::Ok);
+    assert_eq!(peer.ask_extended(by_name(b"/small")).status(), S::NoSuchFile);
+    peer.close(&handle);
+
+    assert_eq!(peer.answer(digest).extended().len(), 4 + 3 + 16);
+}
+
+#[test]
+fn files_that_wait_to_be_hashed_take_the_room_of_handles_and_give_it_back() {
+    let zeros = Zeros::endless();
+    let resources = Resources::new(1);
+    let view = Arc::new(View(Arc::clone(&zeros)));
+    let policy = SessionPolicy { handles_max: 3, ..SessionPolicy::default() };
+    let mut peer = Peer::with(view, policy, &resources, usize::MAX, 1 << 20);
+    let handle = peer.open(b"/f", OpenFlags::READ).handle();
+    for _ in 0..LONG_JOBS_MAX {
+        peer.send(hash_all(&handle));
+    }
+
+    let digests = [(); 2].map(|()| peer.send(Request::Extended(by_name(b"/small"))));
+    assert_eq!(peer.ask_extended(by_name(b"/small")).status(), S::Failure, "no room for a third");
+    assert_eq!(peer.open(b"/f", OpenFlags::READ).status(), S::Failure);
+    peer.close(&handle);
+    for digest in digests {
+        peer.answer(digest).extended();
+    }
+
+    let handles = [(); 3].map(|()| peer.open(b"/f", OpenFlags::READ).handle());
+    assert_eq!(handles.len(), 3);
+}
+
+#[test]
 fn the_end_of_the_session_stops_its_digests() {
     let zeros = Zeros::endless();
     let resources = Resources::new(1);
@@ -213,6 +324,18 @@ fn a_digest_is_computed_once_until_the_file_changes() {
 
     zeros.state.lock().unwrap().1 += 1;
     assert_eq!(reads(&mut peer, by_name(b"/f")), (first, digest));
+}
+
+#[test]
+fn a_file_whose_times_do_not_tell_of_changes_is_read_again() {
+    let zeros = Zeros::of_size(1000);
+    zeros.changes_unnoticed.store(true, Ordering::Relaxed);
+    let mut peer = peer(&zeros, &Resources::new(1));
+
+    for reads in 1..=3 {
+        peer.ask_extended(by_name(b"/f")).extended();
+        assert_eq!(zeros.reads.load(Ordering::Relaxed), reads);
+    }
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::io::IoSliceMut;
 use std::sync::{Arc, Condvar, Mutex};
 
 use crate::support::Peer;
-use sterna_server::sftp::SessionPolicy;
-use sterna_sftp_proto::extension::{CopyData, Extended};
+use sterna_server::limits::JOBS_MAX;
+use sterna_server::sftp::{Resources, SessionPolicy};
+use sterna_sftp_proto::extension::{CopyData, Extended, Fsync};
 use sterna_sftp_proto::messages::{Open, Stat, Write};
 use sterna_sftp_proto::{Attrs, OpenFlags, Request, StatusCode as S};
 use sterna_storage::{self as storage, Backend, File, Memory, OpenHow};
@@ -33,7 +34,7 @@ impl Gate {
     }
 }
 
-/// Memory whose copies, and OPENs of names that begin with `/slow`, wait at a gate.
+/// Memory whose copies and syncs, and OPENs of names that begin with `/slow`, wait at a gate.
 struct Slow {
     memory: Memory,
     gate: Arc<Gate>,
@@ -86,15 +87,24 @@ impl File for SlowFile {
         self.file.stat()
     }
 
+    fn sync(&self) -> storage::Result<()> {
+        self.gate.pass();
+        Ok(())
+    }
+
     fn as_any(&self) -> &dyn std::any::Any {
         self
     }
 }
 
 fn peer() -> (Peer, Arc<Gate>) {
+    peer_with(&Resources::new(2))
+}
+
+fn peer_with(resources: &Resources) -> (Peer, Arc<Gate>) {
     let gate = Arc::new(Gate::default());
-    let backend = Slow { memory: Memory::new(), gate: Arc::clone(&gate) };
-    (Peer::new(Arc::new(backend), SessionPolicy::default()), gate)
+    let backend = Arc::new(Slow { memory: Memory::new(), gate: Arc::clone(&gate) });
+    (Peer::with(backend, SessionPolicy::default(), resources, usize::MAX, 1 << 20), gate)
 }
 
 fn create<'p>(path: &'p [u8]) -> Open<'p> {
@@ -152,6 +162,58 @@ fn a_slow_open_that_makes_a_file_holds_up_neither_writes_nor_other_opens() {
 
     peer.answer(slow).handle();
     assert_eq!(peer.answer(stat).attrs().size, Some(0));
+}
+
+#[test]
+fn a_handle_that_is_guessed_before_its_open_is_answered_is_none() {
+    let (mut twin, _) = peer();
+    let guessed = twin.create(b"/first");
+    let (mut peer, gate) = peer();
+    gate.close();
+    let names: Vec<String> = (0..JOBS_MAX).map(|n| format!("/slow{n}")).collect();
+    let opens: Vec<u32> = names.iter().map(|name| peer.send(create(name.as_bytes()))).collect();
+    peer.turn();
+
+    let write = peer.send(Write { handle: &guessed, offset: 0, data: b"early" });
+    let copy = CopyData {
+        read_handle: &guessed,
+        read_offset: 0,
+        len: 0,
+        write_handle: &guessed,
+        write_offset: 0,
+    };
+    let copied = peer.send(Request::Extended(Extended::from(copy)));
+    peer.turn();
+    gate.open();
+
+    let handles: Vec<Vec<u8>> = opens.iter().map(|id| peer.answer(*id).handle()).collect();
+    assert!(handles.contains(&guessed), "the guess was good");
+    assert_eq!(peer.answer(write).status(), S::Failure);
+    assert_eq!(peer.answer(copied).status(), S::Failure);
+    assert_eq!(peer.write(&guessed, 0, b"now"), S::Ok);
+}
+
+#[test]
+fn syncs_of_one_session_hold_up_nobody_who_reads() {
+    let resources = Resources::new(4);
+    let (mut syncing, gate) = peer_with(&resources);
+    let (mut reading, _) = peer_with(&resources);
+    let names: Vec<String> = (0..JOBS_MAX).map(|n| format!("/{n}")).collect();
+    let handles: Vec<Vec<u8>> = names.iter().map(|name| syncing.create(name.as_bytes())).collect();
+    gate.close();
+    let syncs: Vec<u32> = handles
+        .iter()
+        .map(|handle| syncing.send(Request::Extended(Extended::from(Fsync { handle }))))
+        .collect();
+    syncing.turn();
+
+    let handle = reading.create(b"/f");
+    assert_eq!(reading.write(&handle, 0, b"content"), S::Ok);
+    assert_eq!(reading.read(&handle, 0, 10).data(), b"content");
+    assert!(!syncs.iter().any(|id| is_answered(&syncing, *id)));
+    gate.open();
+
+    assert!(syncs.into_iter().all(|id| syncing.answer(id).status() == S::Ok));
 }
 
 #[test]

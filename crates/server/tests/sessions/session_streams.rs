@@ -132,6 +132,66 @@ fn two_thousand_reads_in_flight_are_answered_in_order_whole_and_with_bounded_mem
     }
 }
 
+/// A file of 100 000 bytes on a disk that cannot read those from `BAD` on, up to `GOOD_AGAIN`.
+struct BadSector;
+
+const BAD: u64 = 25_000;
+const GOOD_AGAIN: u64 = 40_000;
+
+impl Backend for BadSector {
+    fn open(&self, _path: &[u8], _how: &OpenHow) -> storage::Result<Box<dyn File>> {
+        Ok(Box::new(Self))
+    }
+
+    fn stat(&self, path: &[u8], follow: bool) -> storage::Result<storage::Attrs> {
+        Memory::new().stat(path, follow)
+    }
+
+    fn realpath(&self, path: &[u8]) -> storage::Result<Vec<u8>> {
+        Ok(path.to_vec())
+    }
+}
+
+impl File for BadSector {
+    fn read_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> storage::Result<usize> {
+        if (BAD..GOOD_AGAIN).contains(&offset) {
+            return Err(storage::Error::new(storage::ErrorKind::Other, "read"));
+        }
+        let end = if offset < BAD { BAD } else { 100_000 };
+        let len = buffers[0].len().min(end.saturating_sub(offset) as usize);
+        buffers[0][..len].fill(7);
+        Ok(len)
+    }
+
+    fn stat(&self) -> storage::Result<storage::Attrs> {
+        Memory::new().stat(b"/", true)
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+#[test]
+fn a_disk_error_between_pipelined_reads_is_an_error_and_no_end_of_file() {
+    let mut peer = Peer::new(Arc::new(BadSector), SessionPolicy::default());
+    let handle = peer.open(b"/f", OpenFlags::READ).handle();
+
+    let ids: Vec<u32> = (0..12)
+        .map(|n| peer.send(Read { handle: &handle, offset: n * 10_000, len: 10_000 }))
+        .collect();
+
+    for (n, id) in ids.into_iter().enumerate() {
+        let answer = peer.answer(id);
+        match n {
+            2 => assert_eq!(answer.data().len(), 5000, "as far as the disk goes"),
+            3 => assert_eq!(answer.status(), S::Failure),
+            10.. => assert_eq!(answer.status(), S::Eof),
+            _ => assert_eq!(answer.data().len(), 10_000, "{n}"),
+        }
+    }
+}
+
 #[test]
 fn a_peer_that_asks_and_never_reads_stays_bounded() {
     let resources = Resources::new(2);

@@ -2,7 +2,11 @@
 //!
 //! While the peer uses up its credit and we consume as fast as it sends, what passes in a round trip is
 //! the window itself, so the window doubles until it holds what the path holds. A slow consumer passes
-//! little, so nothing grows for it. A window never shrinks: credit that was given cannot be taken back.
+//! little, so nothing grows for it.
+//!
+//! Credit that was given cannot be taken back, but what is consumed need not be given again. So a window
+//! becomes smaller again when much less than it passes for a while, as small as it was at first. One through
+//! which nothing at all passes stays: its peer may use all of it at any moment.
 //!
 //! A round trip is the shortest time in which the peer has reacted to anything: it cannot make that
 //! shorter than it is, and to make it longer it has to be as slow as a peer that is far away. What all
@@ -12,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::limits::WINDOW_MEASURE_TIME_MIN;
+use crate::limits::{WINDOW_MEASURE_TIME_MIN, WINDOW_QUIET_TIME};
 
 /// Bytes that the windows of many connections together may grow by.
 ///
@@ -43,16 +47,23 @@ impl WindowBudget {
     }
 }
 
-/// What one window has grown by; it goes back when the channel is gone.
+/// What one window has grown by; it goes back when it is not used, or the channel is gone.
 #[derive(Debug)]
 struct Lease {
     budget: Arc<WindowBudget>,
     len: u32,
 }
 
+impl Lease {
+    fn give_back(&mut self, len: u32) {
+        self.len -= len;
+        self.budget.left.fetch_add(u64::from(len), Ordering::Relaxed);
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.budget.left.fetch_add(u64::from(self.len), Ordering::Relaxed);
+        self.give_back(self.len);
     }
 }
 
@@ -70,6 +81,10 @@ pub(crate) struct Growth {
     granted: u64,
     received: u64,
     measure: Option<Measure>,
+    /// Since when little has passed.
+    quiet_since: Option<Instant>,
+    /// Little has passed for so long that the window becomes smaller.
+    shrinks: bool,
 }
 
 /// What has passed since a moment.
@@ -91,6 +106,8 @@ impl Growth {
             granted: u64::from(window_len),
             received: 0,
             measure: None,
+            quiet_since: None,
+            shrinks: false,
         }
     }
 
@@ -131,10 +148,15 @@ impl Growth {
         }
         // Neither a burst out of our own buffers counts, nor what nobody takes.
         let passed = measure.received.min(measure.consumed);
+        let since = measure.since;
         self.measure = Some(Measure { since: now, received: 0, consumed: 0 });
         let in_round_trip = passed as f64 * round_trip.as_secs_f64() / elapsed.as_secs_f64();
         // `as` saturates.
         let wanted = (2.0 * in_round_trip) as u32;
+        self.quiet_since = (wanted < window_len / 4).then(|| self.quiet_since.unwrap_or(since));
+        self.shrinks = self
+            .quiet_since
+            .is_some_and(|since| now.saturating_duration_since(since) >= WINDOW_QUIET_TIME);
         let allowed = window_len.saturating_mul(2).min(self.window_len_max);
         let more = wanted.min(allowed).saturating_sub(window_len);
         // A few bytes are not worth a message.
@@ -144,6 +166,13 @@ impl Growth {
         let taken = self.lease.budget.take(more);
         self.lease.len += taken;
         taken
+    }
+
+    /// How many of `owed` bytes, consumed and not granted again, the window becomes smaller by.
+    pub fn shrink(&mut self, owed: u32) -> u32 {
+        let kept = if self.shrinks { owed.min(self.lease.len) } else { 0 };
+        self.lease.give_back(kept);
+        kept
     }
 }
 
@@ -160,7 +189,11 @@ mod tests {
 
     /// Lets `rate` bytes pass each 10 ms, for two seconds. Returns the window's length.
     fn run(growth: &mut Growth, rate: u32, round_trip: Duration) -> u32 {
-        let (mut now, mut len) = (Instant::now(), 2 * MIB);
+        run_from(Instant::now(), growth, rate, round_trip)
+    }
+
+    fn run_from(mut now: Instant, growth: &mut Growth, rate: u32, round_trip: Duration) -> u32 {
+        let mut len = 2 * MIB;
         for _ in 0..200 {
             growth.received(rate, now);
             now += 10 * MS;
@@ -215,5 +248,37 @@ mod tests {
 
         drop(windows);
         assert_eq!(budget.left(), u64::from(40 * MIB));
+    }
+
+    #[test]
+    fn what_is_consumed_makes_a_window_smaller_once_little_has_passed_for_a_while() {
+        let budget = Arc::new(WindowBudget::new(1 << 30));
+        let mut growth = Growth::new(2 * MIB, 32 * MIB, Arc::clone(&budget));
+        let started = Instant::now();
+        let mut len = run_from(started, &mut growth, 1_000_000, 100 * MS);
+        let grown = len - 2 * MIB;
+        assert!(grown > 10 * MIB && growth.shrink(MIB) == 0, "{grown}");
+        assert_eq!(budget.left() + u64::from(grown), 1 << 30);
+
+        // 100 kB a second: two round trips of it fit the first window many times.
+        let mut now = started + Duration::from_secs(2);
+        let mut first_shrink = None;
+        for _ in 0..3000 {
+            growth.received(10_000, now);
+            now += 100 * MS;
+            assert_eq!(growth.consumed(10_000, len, 100 * MS, now), 0);
+            let kept = growth.shrink(10_000);
+            len -= kept;
+            if kept > 0 {
+                first_shrink.get_or_insert(now);
+            }
+        }
+        assert_eq!((len, budget.left()), (2 * MIB, 1 << 30), "as at first, and not smaller");
+        let quiet = first_shrink.unwrap() - started;
+        assert!((WINDOW_QUIET_TIME..WINDOW_QUIET_TIME * 2).contains(&quiet), "{quiet:?}");
+
+        // When more passes again, it grows as before.
+        assert!(run_from(now, &mut growth, 1_000_000, 100 * MS) > 10 * MIB);
+        assert_eq!(growth.shrink(MIB), 0);
     }
 }

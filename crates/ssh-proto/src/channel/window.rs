@@ -13,7 +13,7 @@ use crate::limits::WINDOW_GRANT_LEN;
 /// What the peer may still send us.
 #[derive(Debug)]
 pub(crate) struct ReceiveWindow {
-    /// Granted in all and never exceeded: `left`, `owed` and what nobody has consumed yet.
+    /// What may be on its way or wait at a time: `left`, `owed` and what nobody has consumed yet.
     len: u32,
     left: u32,
     /// Consumed and not yet given back.
@@ -53,6 +53,9 @@ impl ReceiveWindow {
         let more = self.growth.consumed(len, self.len, round_trip, now);
         self.len += more;
         self.owed += len + more;
+        let kept = self.growth.shrink(self.owed);
+        self.len -= kept;
+        self.owed -= kept;
         if self.owed < self.grant_len {
             return None;
         }
@@ -137,6 +140,31 @@ mod tests {
         assert_eq!(window.consume(5000), None);
         window.receive(1000).unwrap();
         assert_eq!(window.receive(1), Err(PeerError::WindowExceeded));
+    }
+
+    #[test]
+    fn a_window_becomes_smaller_by_what_it_does_not_grant_again() {
+        const FIRST: u32 = 2 << 20;
+        let ms = Duration::from_millis;
+        let (budget, mut now) = (Arc::new(WindowBudget::new(1 << 30)), Instant::now());
+        let growth = Growth::new(FIRST, 16 * FIRST, Arc::clone(&budget));
+        let mut window = ReceiveWindow::new(FIRST, growth);
+        let mut can_send = FIRST;
+        // A second with a lot, then as much as that in small pieces, for a long time.
+        for (count, len, pause) in [(100, 1_000_000, 10), (5000, 10_000, 100)] {
+            for _ in 0..count {
+                window.receive(len as usize, now).unwrap();
+                can_send -= len;
+                now += ms(pause);
+                can_send += window.consume(len as usize, ms(100), now).unwrap_or(0);
+                assert!(window.len() >= FIRST && can_send <= window.len());
+            }
+            assert_eq!(budget.left() + u64::from(window.len() - FIRST), 1 << 30);
+            assert_eq!(window.len() > FIRST, count == 100, "{}", window.len());
+        }
+
+        window.receive(can_send as usize, now).unwrap();
+        assert_eq!(window.receive(1, now), Err(PeerError::WindowExceeded));
     }
 
     #[test]

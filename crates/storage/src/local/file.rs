@@ -28,7 +28,7 @@ const OFFSET_END: u64 = i64::MAX as u64 - u32::MAX as u64;
 /// for a read that does not block, and none of their reads waits for a disk.
 const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
 
-/// How a read that must not block is tried. Found out at the first one, then remembered.
+/// How a read that must not block is tried. Asked for at the first one, then remembered.
 mod trying {
     /// `RWF_NOWAIT` asks the kernel.
     pub const ASK: u8 = 0;
@@ -42,6 +42,8 @@ mod trying {
 pub(super) struct LocalFile {
     fd: OwnedFd,
     append: bool,
+    /// On one of the file systems [`IN_MEMORY`]. Of files that are not read nobody asks.
+    in_memory: bool,
     trying: AtomicU8,
 }
 
@@ -63,8 +65,13 @@ impl LocalFile {
             false => Mode::empty(),
         };
         let fd = open_regular(root, path, flags, mode)?;
-        let trying = if no_wait { trying::ASK } else { trying::NEVER };
-        Ok(Self { fd, append: how.append, trying: AtomicU8::new(trying) })
+        // Found out here, where it may take a while: of a network file system its server is asked. The
+        // field's type differs between architectures.
+        let in_memory = !flags.contains(OFlags::WRONLY)
+            && fstatfs(&fd)
+                .is_ok_and(|fs| u64::try_from(fs.f_type).is_ok_and(|t| IN_MEMORY.contains(&t)));
+        let trying = AtomicU8::new(if no_wait { trying::ASK } else { trying::NEVER });
+        Ok(Self { fd, append: how.append, in_memory, trying })
     }
 }
 
@@ -116,12 +123,9 @@ impl File for LocalFile {
             Err(Errno::AGAIN | Errno::INTR) => None,
             // This file system (or kernel) cannot be asked; it will not learn it.
             Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => {
-                // The field's type differs between architectures.
-                let in_memory = fstatfs(&self.fd)
-                    .is_ok_and(|fs| u64::try_from(fs.f_type).is_ok_and(|t| IN_MEMORY.contains(&t)));
-                let found = if in_memory { trying::PLAIN } else { trying::NEVER };
+                let found = if self.in_memory { trying::PLAIN } else { trying::NEVER };
                 self.trying.store(found, Ordering::Relaxed);
-                in_memory.then(|| self.read_at(buffers, offset))
+                self.in_memory.then(|| self.read_at(buffers, offset))
             }
             Err(error) => Some(Err(io("read", error))),
         }
@@ -155,6 +159,12 @@ impl File for LocalFile {
 
     fn set_attrs(&self, change: &SetAttrs) -> Result<()> {
         set_on_file(&self.fd, change).map_err(|e| io("fsetstat", e))
+    }
+
+    /// Nothing is ever written back on file systems in memory, so whoever has a page of a mapping writable
+    /// changes it unnoticed for as long as he likes. Of a file that is not read it is not known.
+    fn times_tell_of_changes(&self) -> bool {
+        !self.in_memory
     }
 
     fn sync(&self) -> Result<()> {

@@ -26,7 +26,7 @@ pub(super) struct StagedFile {
 pub(super) struct Part {
     file: SyncedOnDrop,
     pub path: Vec<u8>,
-    claim: Claim,
+    pub claim: Claim,
 }
 
 /// Syncs a file that is dropped: whoever goes on with it reads its size and believes it, also after a
@@ -148,6 +148,10 @@ impl File for StagedFile {
         self.current()?.sync()
     }
 
+    fn times_tell_of_changes(&self) -> bool {
+        self.current().is_ok_and(|file| file.times_tell_of_changes())
+    }
+
     fn data_ranges(&self, asked: Range<u64>, max: usize) -> Result<(Vec<Range<u64>>, bool)> {
         self.current()?.data_ranges(asked, max)
     }
@@ -188,6 +192,6 @@ impl File for StagedFile {
             }
         }
         let replace = !(how.create && how.exclusive);
-        claim.close(|| layer.publish(&path, &target, replace))
+        claim.close(|claim| layer.publish(claim, &path, &target, replace))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{OnClose, STAGING, join};
 use crate::limits::{ENTRIES_MAX, SWEEP_ENTRIES_MAX};
-use crate::{ErrorKind, FileKind, Result, Time};
+use crate::{Attrs, ErrorKind, FileKind, Result, Time};
 
 impl OnClose {
     /// Removes parts of every owner that nobody has open and that were last changed before `oldest`.
@@ -34,13 +34,18 @@ impl OnClose {
             let mut entries = Vec::new();
             let more = dir.next_entries(ENTRIES_MAX, &mut entries)?;
             for entry in &entries {
-                let is_old = entry.attrs.changed < oldest;
-                if entry.attrs.kind == FileKind::Regular && is_old {
-                    let path = join(staging, &entry.name);
-                    let gone =
-                        at.uploads.while_nobody_has(entry.attrs.id, || at.below.remove(&path));
-                    removed += usize::from(gone);
+                let is_old =
+                    |attrs: &Attrs| attrs.kind == FileKind::Regular && attrs.changed < oldest;
+                if !is_old(&entry.attrs) {
+                    continue;
                 }
+                let path = join(staging, &entry.name);
+                let _alone = at.uploads.alone(&path);
+                // The listing may be old by now: another upload may have taken the place.
+                let gone = at.below.stat(&path, false).is_ok_and(|attrs| {
+                    is_old(&attrs) && !at.uploads.has(attrs.id) && at.below.remove(&path).is_ok()
+                });
+                removed += usize::from(gone);
             }
             looked_at += entries.len();
             if !more || looked_at >= SWEEP_ENTRIES_MAX {

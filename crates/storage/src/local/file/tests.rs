@@ -69,6 +69,31 @@ fn a_cached_file_is_read_without_blocking() {
 }
 
 #[test]
+fn what_a_read_without_blocking_depends_on_is_known_when_the_file_is_open() {
+    let (dir, local) = stage();
+    let shm = Path::new("/dev/shm");
+    let in_shm = tempfile::tempdir_in(shm).ok();
+    for (dir, local) in [
+        Some((dir, local)),
+        in_shm.map(|dir| {
+            let l = Local::open(dir.path()).unwrap();
+            (dir, l)
+        }),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        fs::write(dir.path().join("f"), b"x").unwrap();
+        let file = local.open(b"/f", &READ).unwrap();
+        let file = file.as_any().downcast_ref::<LocalFile>().unwrap();
+
+        let fs = rustix::fs::statfs(dir.path()).unwrap();
+        let expected = IN_MEMORY.contains(&u64::try_from(fs.f_type).unwrap());
+        assert_eq!(file.in_memory, expected, "{}", dir.path().display());
+    }
+}
+
+#[test]
 fn copy_moves_ranges_and_stops_at_the_end() {
     let (dir, local) = stage();
     let bytes: Vec<u8> = (0..100_000u32).map(|i| i as u8).collect();
