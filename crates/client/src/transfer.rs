@@ -1,9 +1,9 @@
 //! Transfers of files and trees: pipelined, resumable, verified, safe against the names of a server.
 //!
 //! A file is written under a temporary name beside its target (`.NAME.sterna-part`), verified, and
-//! renamed into place, so nobody ever sees half of it. The temporary name is always the same: running
-//! the same transfer again finds what an interrupted one left, proves it and goes on from there
-//! ([`resume`]). What failed is in the [`Summary`]; one bad file does not stop the others (CLT-15).
+//! renamed into place, so nobody ever sees half of it. The temporary name is one of two that belong to the
+//! target: running the same transfer again finds what an interrupted one left, proves it and goes on from
+//! there ([`resume`]). What failed is in the [`Summary`]; one bad file does not stop the others (CLT-15).
 
 mod arrive;
 mod blocks;

@@ -339,14 +339,15 @@ impl Relay<'_> {
             Err(error) if is_unsupported(&error) => to.set_attrs(&self.part, &attrs).await,
             result => result,
         };
-        match set {
-            Err(Error::Refused { .. }) if mover.options().attrs_may_fail => {
-                notes.extend([Note::ModeNotKept, Note::TimesNotKept]);
-            }
-            set => set?,
-        }
+        let refused = match set {
+            Err(Error::Refused { .. }) if mover.options().attrs_may_fail => true,
+            set => set.map(|()| false)?,
+        };
         part.close().await?;
-        if let (Some(mode), Some(times), true) = (mode, attrs.times, mover.looks_at_attrs()) {
+        if refused {
+            notes.extend([Note::ModeNotKept, Note::TimesNotKept]);
+        } else if let (Some(mode), Some(times), true) = (mode, attrs.times, mover.looks_at_attrs())
+        {
             match to.lstat(&self.part).await {
                 Ok(there) => notes.extend(not_kept(mode, times.modified, &there)),
                 Err(error) if error.ends_channel() => return Err(error),

@@ -83,7 +83,9 @@ impl Upload {
     ) -> Result<FileReport, Error> {
         let mut report = self.travel(context, place).await?;
         if context.options.preserve && !context.attrs_looked_at.swap(true, Ordering::Relaxed) {
-            report.notes.extend(self.attrs_not_kept(context).await);
+            for note in self.attrs_not_kept(context).await {
+                report.note(note);
+            }
         }
         Ok(report)
     }

@@ -92,6 +92,15 @@ pub struct FileReport {
     pub notes: Vec<Note>,
 }
 
+impl FileReport {
+    /// Adds something that could not be done as it should be.
+    pub(crate) fn note(&mut self, note: Note) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+}
+
 /// Something that a complete file lacks, or that was done in a lesser way, because the other side or the
 /// file system could not do better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -35,9 +35,12 @@ impl<'s> Names<'s> {
     /// Whether nothing of this name has begun; else that is told.
     fn may_begin(&mut self, context: &Context, doing: &'static str, source: &'s [u8]) -> bool {
         let Some(name) = last_component(source) else { return true };
-        match self.0.insert(name, source) {
-            None => return true,
-            Some(before) if before == source => context.skipped(source, "it was named before"),
+        match self.0.get(name) {
+            None => {
+                self.0.insert(name, source);
+                return true;
+            }
+            Some(before) if *before == source => context.skipped(source, "it was named before"),
             Some(_) => {
                 let why = "it would replace another source, which has the same name";
                 context.failed(source, Error::unsuitable(doing, source, why));
