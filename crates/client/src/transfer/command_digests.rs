@@ -3,6 +3,7 @@
 //! A command costs a login shell, which may take longer than the transfer of a small file. So files
 //! that wait for a free slot are gathered, and the next command takes them all.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,14 +19,33 @@ const SLOTS: usize = 1;
 /// A command waits for further files by an eighth of what the last one took, and never longer than
 /// this: it would otherwise leave with the one file that came first, time and again.
 const GATHER_MAX: Duration = Duration::from_millis(50);
-/// Files in one command, and the bytes of their names as they stand in it: below the longest command that
-/// servers take (Dropbear ends the connection at more than 9,000 bytes), and the answer fits into what is
-/// kept of a command's output. At a distance of 100 ms a command takes 300.
-const FILES_MAX: usize = 256;
-const NAMES_LEN_MAX: usize = 8 * 1024;
+
+/// How much one command may ask.
+#[derive(Clone, Copy)]
+struct Size {
+    files: usize,
+    /// Bytes of their names as they stand in the command.
+    names_len: usize,
+}
+
+/// What every server takes: Dropbear ends the connection at a command of more than 9,000 bytes.
+const SIZE_MAX: Size = Size { files: 256, names_len: 8 * 1024 };
+/// What OpenSSH takes: half of the longest argument that Linux gives to a shell. With start-up files that run for
+/// a second these are still a thousand files a second, all that may wait.
+const SIZE_MAX_OPENSSH: Size = Size { files: 1024, names_len: 64 * 1024 };
+
+impl Size {
+    fn max(session: &Session) -> Self {
+        match session.peer_software().starts_with("OpenSSH_") {
+            true => SIZE_MAX_OPENSSH,
+            false => SIZE_MAX,
+        }
+    }
+}
 
 /// Every byte of a name may come back escaped, behind a digest.
-const _: () = assert!(FILES_MAX * 256 + NAMES_LEN_MAX * 2 < EXEC_OUTPUT_LEN_MAX);
+const _: () =
+    assert!(SIZE_MAX_OPENSSH.files * 256 + SIZE_MAX_OPENSSH.names_len * 2 < EXEC_OUTPUT_LEN_MAX);
 
 /// The queue in front of the digest commands of one transfer; all use one algorithm.
 pub(super) struct CommandDigests {
@@ -34,6 +54,8 @@ pub(super) struct CommandDigests {
     waiting: Mutex<Vec<Waiting>>,
     /// What the last command took.
     last_took: Mutex<Duration>,
+    /// A command was of use.
+    has_answered: AtomicBool,
 }
 
 struct Waiting {
@@ -50,6 +72,7 @@ impl CommandDigests {
             slots: Semaphore::new(SLOTS),
             waiting: Mutex::default(),
             last_took: Mutex::default(),
+            has_answered: AtomicBool::new(false),
         }
     }
 
@@ -76,7 +99,7 @@ impl CommandDigests {
             };
             tokio::time::sleep((self.last_took() / 8).min(GATHER_MAX)).await;
             let began = Instant::now();
-            let batch = self.take_batch();
+            let batch = self.take_batch(Size::max(session));
             self.ask(session, batch).await;
             *self.last_took.lock().unwrap_or_else(PoisonError::into_inner) = began.elapsed();
         }
@@ -91,14 +114,14 @@ impl CommandDigests {
     }
 
     /// The files that waited longest, as many as one command takes.
-    fn take_batch(&self) -> Vec<Waiting> {
+    fn take_batch(&self, max: Size) -> Vec<Waiting> {
         let mut waiting = self.waiting();
         let mut names_len = 0;
         let fits = |w: &&Waiting| {
             names_len += word(&w.path).len();
-            names_len <= NAMES_LEN_MAX
+            names_len <= max.names_len
         };
-        let count = waiting.iter().take(FILES_MAX).take_while(fits).count();
+        let count = waiting.iter().take(max.files).take_while(fits).count();
         // A single name that is too long still goes, alone.
         let count = count.max(waiting.len().min(1));
         waiting.drain(..count).collect()
@@ -113,14 +136,25 @@ impl CommandDigests {
             let paths: Vec<&[u8]> = batch.iter().map(|w| &w.path[..]).collect();
             match digests(session, self.algorithm, &paths).await {
                 Ok(found) => {
+                    self.has_answered.store(true, Ordering::Relaxed);
                     for (waiting, digest) in batch.into_iter().zip(found) {
                         let _ = waiting.reply.send(Ok(digest));
                     }
                 }
-                // One file of many may be the reason, or the length of the command.
+                // One file of many may be the reason, or the length of the command. As long as no command
+                // has answered, one file alone finds out whether any will.
                 Err(Error::Unsupported { .. }) if batch.len() > 1 => {
-                    let rest = batch.split_off(batch.len() / 2);
+                    let has_answered = self.has_answered.load(Ordering::Relaxed);
+                    let first = if has_answered { batch.len() / 2 } else { 1 };
+                    let rest = batch.split_off(first);
                     batches.extend([rest, batch]);
+                }
+                Err(error @ Error::Unsupported { .. })
+                    if !self.has_answered.load(Ordering::Relaxed) =>
+                {
+                    for waiting in batch.into_iter().chain(batches.drain(..).flatten()) {
+                        let _ = waiting.reply.send(Err(error.clone()));
+                    }
                 }
                 Err(error) => {
                     // Those with a newer connection ask again, each of them when it is its turn.
@@ -240,22 +274,43 @@ mod tests {
 
     #[test]
     fn a_command_takes_what_waits_within_its_bounds() {
-        let queue = CommandDigests::new(DigestAlgorithm::Sha256);
-        let lens = (0..FILES_MAX + 5).map(|_| 10).chain([NAMES_LEN_MAX + 1, 10]);
-        for len in lens {
-            let (reply, _) = oneshot::channel();
-            queue.waiting().push(Waiting { session: None, path: vec![b'x'; len], reply });
+        for max in [SIZE_MAX, SIZE_MAX_OPENSSH] {
+            let queue = CommandDigests::new(DigestAlgorithm::Sha256);
+            let lens = (0..max.files + 5).map(|_| 10).chain([max.names_len + 1, 10]);
+            for len in lens {
+                let (reply, _) = oneshot::channel();
+                queue.waiting().push(Waiting { session: None, path: vec![b'x'; len], reply });
+            }
+
+            let sizes: Vec<_> = std::iter::repeat_with(|| queue.take_batch(max).len())
+                .take_while(|len| *len > 0)
+                .collect();
+
+            assert_eq!(sizes, [max.files, 5, 1, 1]);
         }
-
-        let sizes: Vec<_> = std::iter::repeat_with(|| queue.take_batch().len())
-            .take_while(|len| *len > 0)
-            .collect();
-
-        assert_eq!(sizes, [FILES_MAX, 5, 1, 1]);
     }
 
-    /// A server whose commands take a second each, and the number of files in each of them.
-    fn server() -> (Session, Arc<Mutex<Vec<usize>>>) {
+    /// An account without a shell refuses every command: that is found out once, not for each file.
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_runs_no_commands_is_not_asked_for_each_file() {
+        let (session, sizes) = server(1);
+        let queue = Arc::new(CommandDigests::new(DigestAlgorithm::Sha256));
+        let mut files = tokio::task::JoinSet::new();
+        for n in 0..100 {
+            let (session, queue) = (session.clone(), queue.clone());
+            files.spawn(async move { queue.of(&session, format!("f{n}").as_bytes()).await });
+        }
+
+        while let Some(found) = files.join_next().await {
+            assert!(matches!(found.unwrap(), Err(Error::Unsupported { .. })));
+        }
+
+        // The first file came alone; the next command took all others.
+        assert_eq!(*sizes.lock().unwrap(), [1, 99, 1]);
+    }
+
+    /// A server whose commands take a second each and end so, and the number of files in each of them.
+    fn server(status: u32) -> (Session, Arc<Mutex<Vec<usize>>>) {
         let place = Destination::parse("u@h:").unwrap();
         let settings = Session::builder(&place).config_file("none").settings().unwrap();
         let (commands, mut asked) = mpsc::channel(8);
@@ -267,7 +322,8 @@ mod tests {
                 noted.lock().unwrap().push(count);
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 let stdout = format!("{}  name\n", "00".repeat(32)).repeat(count).into_bytes();
-                let _ = done.send(Ok(ExecOutput { status: Some(0), stdout, stderr: Vec::new() }));
+                let _ =
+                    done.send(Ok(ExecOutput { status: Some(status), stdout, stderr: Vec::new() }));
             }
         });
         (Session::new(commands, Arc::default(), settings, "server".to_owned()), sizes)
@@ -275,11 +331,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn files_that_have_their_digest_keep_no_others_from_being_asked_for_together() {
-        let (session, sizes) = server();
+        let (session, sizes) = server(0);
         let queue = Arc::new(CommandDigests::new(DigestAlgorithm::Sha256));
-        let room = Arc::new(Semaphore::new(2 * FILES_MAX));
+        let room = Arc::new(Semaphore::new(2 * SIZE_MAX.files));
         let mut files = tokio::task::JoinSet::new();
-        for n in 0..8 * FILES_MAX {
+        for n in 0..8 * SIZE_MAX.files {
             let (session, queue, room) = (session.clone(), queue.clone(), room.clone());
             files.spawn(async move {
                 let _room = room.acquire().await;
