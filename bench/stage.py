@@ -92,6 +92,9 @@ class Group:
 class Stage:
     """A directory in memory with `share`, `local` and a key; and the servers of `share`."""
 
+    # Who logs in; None: an ordinary user, who has no shell for commands if this is root's "nobody".
+    USER = None
+
     def __init__(self, binary, cipher):
         self.dir = Path(tempfile.mkdtemp(prefix="sterna-bench-", dir="/dev/shm"))
         self.share = self.dir / "share"
@@ -105,7 +108,7 @@ class Stage:
         self.key = self.dir / "key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key], check=True)
         # An ordinary user, so that sshd has its real process layout.
-        self.user = "nobody" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+        self.user = self.USER or "nobody" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
         # Name: process, group, port, path of the share.
         self.servers = {}
 
@@ -118,6 +121,8 @@ class Stage:
         config = self.dir / "sshd_config"
         config.write_text(
             f"ListenAddress 127.0.0.1:{port}\nHostKey {host_key}\nAuthorizedKeysFile {keys}\n"
+            # Keys only, on loopback; and commands must not measure the start-up files of somebody's shell.
+            f"PermitRootLogin prohibit-password\nSetEnv HOME={self.dir}\n"
             "StrictModes no\nUsePAM no\nPidFile none\nSubsystem sftp internal-sftp\n"
             f"Ciphers {self.cipher}\n")
         Path("/run/sshd").mkdir(exist_ok=True)
