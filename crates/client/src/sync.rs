@@ -5,7 +5,8 @@
 //! they are resumable and verified. What only the target has stays, unless deleting is asked for; then
 //! a guard keeps a source that is empty or unreadable from emptying the target.
 //!
-//! `entry.rs` is what both sides say of a name, `compare.rs` and `plan.rs` decide (pure), `filter.rs`
+//! `entry.rs` is what both sides say of a name, `one_name.rs` finds names that are one at the target,
+//! `compare.rs` and `plan.rs` decide (pure), `filter.rs`
 //! says what takes part; `side.rs` is a tree of either kind; `owners.rs` and `xattrs.rs` are about what is
 //! kept on request; `run.rs` walks, `directory.rs` reads one directory, `apply.rs` and `relay.rs`
 //! do, `delete.rs` is what goes at the end. `verify.rs` compares two trees, `manifest.rs` reads and writes
