@@ -39,17 +39,11 @@ impl Connection {
         if let Auth::Server(auth) = &mut self.auth {
             auth.count_request()?;
         }
-        match &self.config {
-            Config::Server(config) => {
-                let banner = config.banner.clone().filter(|_| !again);
-                self.send_with(out, |p| encode_service_accept(p, SERVICE_USERAUTH))?;
-                if let Some(banner) = banner {
-                    self.send_with(out, |p| encode_banner(p, &banner))?;
-                }
-            }
-            Config::Client(_) => {
-                let turn = Event::AuthTurn { can_continue: Vec::new(), partial: false };
-                self.events.push_back(turn);
+        if let Config::Server(config) = &self.config {
+            let banner = config.banner.clone().filter(|_| !again);
+            self.send_with(out, |p| encode_service_accept(p, SERVICE_USERAUTH))?;
+            if let Some(banner) = banner {
+                self.send_with(out, |p| encode_banner(p, &banner))?;
             }
         }
         Ok(())

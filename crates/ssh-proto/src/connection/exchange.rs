@@ -220,6 +220,9 @@ impl Connection {
             self.phase = Phase::Service;
             if self.config.role() == Role::Client {
                 self.send_with(out, |p| transport::encode_service_request(p, SERVICE_USERAUTH))?;
+                // The first attempt need not wait for the answer: who does not accept the service
+                // ends the connection (RFC 4253 §10).
+                self.events.push_back(Event::AuthTurn { can_continue: Vec::new(), partial: false });
             }
         } else {
             let writable = self.channels.ids().map(Event::ChannelWritable).collect::<Vec<_>>();

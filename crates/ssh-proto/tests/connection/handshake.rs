@@ -23,6 +23,24 @@ fn every_key_exchange_method_logs_in() {
     }
 }
 
+/// Goal: on a long path a login takes no round trip that it does not need.
+#[test]
+fn the_first_attempt_to_log_in_leaves_with_the_request_for_the_service() {
+    const ONE_WAY: Duration = Duration::from_secs(1);
+    let mut config = PairConfig::new(1);
+    config.to_server = Link::new(ONE_WAY, usize::MAX, 1);
+    config.to_client = Link::new(ONE_WAY, usize::MAX, 2);
+    let mut pair = Pair::new(config);
+    let started = pair.clock.now();
+
+    pair.run_until_idle();
+
+    assert!(pair.client.has("host-keys-proved 1"), "{:?}", pair.client.log);
+    // One way for both versions and lists; there and back for the key exchange, "none", the password and
+    // the proofs of host keys.
+    assert_eq!(pair.clock.now() - started, 9 * ONE_WAY);
+}
+
 #[test]
 fn every_cipher_and_mac_carries_data_both_ways() {
     for cipher in names::CIPHER_DEFAULT {
