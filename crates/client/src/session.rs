@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::connect::SessionBuilder;
 use crate::limits::EXEC_PARALLEL_MAX;
-use crate::sftp::{Engine, Sftp, SftpOptions};
+use crate::sftp::{Engine, Questions, Sftp, SftpOptions};
 use crate::ssh_config::HostSettings;
 use crate::{Destination, Error};
 
@@ -69,9 +69,16 @@ impl Session {
         let options = SftpOptions { draft_symlinks, ..SftpOptions::default() };
         let (engine, handle) = Engine::new(options.silence_max);
         let (opened, reply) = oneshot::channel();
+        let questions = match self.peer_software() {
+            software if software.starts_with("Sterna_") => {
+                Questions::default().limits(&handle).exact_attrs(&handle)
+            }
+            software if software.starts_with("OpenSSH_") => Questions::default().limits(&handle),
+            _ => Questions::default(),
+        };
         self.send(Command::OpenSftp { engine: Box::new(engine), opened }).await?;
         reply.await.unwrap_or_else(|_| Err(self.ended()))?;
-        Sftp::start(handle, &options).await
+        Sftp::start(handle, questions, &options).await
     }
 
     /// Runs a command at the server with empty input and collects what it says. A few run at once,

@@ -100,6 +100,43 @@ struct Inner {
     exact_attrs: bool,
 }
 
+/// What a server is asked before VERSION has come and says that it may be: one round trip less. Only for
+/// servers that are known to answer what they do not know with a refusal.
+#[derive(Default)]
+pub(crate) struct Questions {
+    limits: Option<oneshot::Receiver<Result<Frame, Error>>>,
+    exact_attrs: Option<oneshot::Receiver<Result<Frame, Error>>>,
+}
+
+impl Questions {
+    /// Adds the question for the limits.
+    pub(crate) fn limits(self, handle: &EngineHandle) -> Self {
+        Self { limits: ask_early(handle, limits_request()), ..self }
+    }
+
+    /// Adds the question for exact attributes.
+    pub(crate) fn exact_attrs(self, handle: &EngineHandle) -> Self {
+        Self { exact_attrs: ask_early(handle, exact_attrs_request()), ..self }
+    }
+}
+
+fn limits_request() -> Request<'static> {
+    Extended::Limits(LimitsRequest::new()).into()
+}
+
+fn exact_attrs_request() -> Request<'static> {
+    Extended::from(PosixAttrsRequest::new()).into()
+}
+
+fn ask_early(
+    handle: &EngineHandle,
+    request: Request<'_>,
+) -> Option<oneshot::Receiver<Result<Frame, Error>>> {
+    let (reply_to, reply) = oneshot::channel();
+    // The queue is empty yet.
+    handle.calls.try_send(call(request, ReplyTo::One(reply_to))).ok().map(|()| reply)
+}
+
 impl Sftp {
     /// Starts SFTP on any byte stream that an SFTP server serves, for example the pipes of
     /// `sftp-server`. Spawns a task on the current tokio runtime; it ends when the last handle is dropped.
@@ -112,12 +149,16 @@ impl Sftp {
     {
         let (engine, handle) = Engine::new(options.silence_max);
         tokio::spawn(over::run(io, engine));
-        Self::start(handle, &options).await
+        Self::start(handle, Questions::default(), &options).await
     }
 
     /// Waits for VERSION, then asks for the limits (CLT-1, CLT-2) and for exact attributes, as far as they are
     /// offered, in one round trip.
-    pub(crate) async fn start(handle: EngineHandle, options: &SftpOptions) -> Result<Self, Error> {
+    pub(crate) async fn start(
+        handle: EngineHandle,
+        asked: Questions,
+        options: &SftpOptions,
+    ) -> Result<Self, Error> {
         let lost =
             || Error::Interrupted { doing: "start SFTP", why: "the connection ended".into() };
         let mut greeting = handle.greeting.await.map_err(|_| lost())??;
@@ -133,12 +174,18 @@ impl Sftp {
             limits: Limits { read_len: safe, write_len: safe, open_handles: 0 },
             exact_attrs: false,
         };
-        let exact = match inner.greeting.offered.contains(Extension::PosixAttrs) {
-            true => Some(inner.begin(Extended::from(PosixAttrsRequest::new()).into()).await?),
-            false => None,
-        };
+        let exact =
+            match (inner.greeting.offered.contains(Extension::PosixAttrs), asked.exact_attrs) {
+                (true, None) => Some(inner.begin(exact_attrs_request()).await?),
+                (true, asked) => asked,
+                (false, _) => None,
+            };
         if inner.greeting.offered.contains(Extension::Limits) {
-            let frame = inner.ask(Extended::Limits(LimitsRequest::new()).into()).await?;
+            let limits = match asked.limits {
+                Some(asked) => asked,
+                None => inner.begin(limits_request()).await?,
+            };
+            let frame = limits.await.unwrap_or_else(|_| Err(inner.ended()))?;
             // A refusal here only means that we stay careful.
             if let Reply::ExtendedReply(reply) = frame.reply()? {
                 let theirs =
@@ -301,10 +348,6 @@ impl Inner {
         let (reply_to, reply) = oneshot::channel();
         self.submit(call(request, ReplyTo::One(reply_to))).await?;
         Ok(reply)
-    }
-
-    async fn ask(&self, request: Request<'_>) -> Result<Frame, Error> {
-        self.begin(request).await?.await.unwrap_or_else(|_| Err(self.ended()))
     }
 
     async fn submit(&self, call: Call) -> Result<(), Error> {

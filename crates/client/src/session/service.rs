@@ -274,8 +274,9 @@ impl ClientService {
                 // If nobody waits any more, the dropped stream closes the channel.
                 let _ = opening.take().map(|(stream, opened)| opened.send(Ok(stream)));
             }
-            Some(Channel::Sftp { .. }) => {
-                link.connection.request_subsystem(id, "sftp", link.output)
+            Some(Channel::Sftp { running, .. }) => {
+                link.connection.request_subsystem(id, "sftp", link.output);
+                *running = takes_data_early(link.connection.peer_software());
             }
             Some(Channel::Exec { command, .. }) => {
                 link.connection.request_exec(id, command, link.output)
@@ -483,6 +484,12 @@ impl Service for ClientService {
         }
         Ok(())
     }
+}
+
+/// Whether SFTP may begin before the server has said that it is started. Another server than ours might
+/// drop what comes before it has a program to take it, or gives no credit until then (OpenSSH).
+fn takes_data_early(peer_software: &[u8]) -> bool {
+    peer_software.starts_with(b"Sterna_")
 }
 
 fn keep(output: &mut Vec<u8>, data: &[u8]) {
