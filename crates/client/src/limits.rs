@@ -157,8 +157,24 @@ pub const WINDOW_QUEUE_TIME_MIN: Duration = Duration::from_millis(10);
 pub const POOL_BUFFERS_MAX: usize = WINDOW_MAX_LEN / IO_LEN_MAX as usize + 2;
 /// SFTP channels of one transfer; OpenSSH's `MaxSessions` allows ten channels, and commands need one.
 pub const LANES_MAX: usize = 8;
+/// Bytes of a file that may be read ahead on one lane of a long path, while it may have more lanes. OpenSSH's
+/// `sshd` keeps what a channel has read and the path does not take yet in a buffer that it copies each time it
+/// grows: 15 MiB cost it seconds, 3 MiB a twentieth of one.
+pub const STRIPE_READ_LEN_MAX: usize = 3 << 20;
+/// The same while more lanes are being opened: what 1 Gbit/s and 100 ms hold.
+pub const STRIPE_ALONE_LEN_MAX: usize = 12 << 20;
+/// A file with less to come is not worth the round trips for another lane, in bytes.
+pub const STRIPE_MIN_LEN: u64 = 16 << 20;
+/// Connections that a transfer makes beside its first one, to a server that opens too few channels on one:
+/// ten of a person's transfers are still far from what servers allow an address.
+pub const CONNECTIONS_BESIDE_MAX: usize = 3;
+/// How many times as many lanes a file gets when those that it has are full: each time costs round trips.
+pub const STRIPES_GROWTH: usize = 4;
 /// How long the windows of a file's lanes are watched before it gets more of them.
 pub const STRIPES_PERIOD: Duration = Duration::from_millis(200);
+/// Files in a row that digest commands answer nothing for, each of them alone, before there are no more
+/// commands: each takes a login shell at the server.
+pub const UNANSWERED_FILES_MAX: u32 = 16;
 /// Files in flight at once, at first: enough to fill a short path.
 pub const FILES_IN_FLIGHT_START: usize = 16;
 /// Files in flight at most: three round trips of 100 ms each are hidden up to 850 small files a second.

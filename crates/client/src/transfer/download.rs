@@ -69,13 +69,13 @@ impl Download {
             }
         };
         let plan = self.plan(context, &part, &remote).await?;
-        let size = self.attrs.size.unwrap_or(0);
+        let state = SourceState::of(&self.attrs);
         let passing = expected_algorithm(context, lane)
             // Our journal vouches for what it has a digest of.
-            .or_else(|| (size >= crate::limits::RESUME_MIN_LEN).then_some(Journal::ALGORITHM))
+            .or_else(|| (state.size >= crate::limits::RESUME_MIN_LEN).then_some(Journal::ALGORITHM))
             .map(|algorithm| Passing::new(algorithm, part.fd.clone()));
         let mut pump =
-            Pump::new(context, &remote, &part, plan.ranges.clone(), Some(size), passing, path)
+            Pump::new(context, &remote, &part, plan.ranges.clone(), state, passing, path)
                 .over_zeros(plan.zeros.clone());
         let result = pump.run().await;
         *received += pump.received;
@@ -108,13 +108,5 @@ impl Download {
             }
             _ => Ok(total),
         }
-    }
-}
-
-fn source_state(attrs: &Attrs) -> SourceState {
-    SourceState {
-        size: attrs.size.unwrap_or(0),
-        modified: attrs.times.map_or(0, |times| i64::from(times.modified)),
-        nanos: attrs.modified_nanos().unwrap_or(0),
     }
 }

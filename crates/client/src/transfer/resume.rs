@@ -19,7 +19,7 @@ use super::ranges::Ranges;
 use super::verify::check_algorithms;
 use crate::Error;
 use crate::limits::{JOURNAL_LEN_MAX, RESUME_COMPARE_LEN, STRETCH_LEN_MAX};
-use crate::sftp::File;
+use crate::sftp::{Attrs, File};
 
 /// Why a part is not used.
 pub(super) const NOT_PROVEN: &str =
@@ -35,6 +35,17 @@ pub(super) struct SourceState {
     pub(super) modified: i64,
     /// Beyond those; 0 if it is not told.
     pub(super) nanos: u32,
+}
+
+impl SourceState {
+    /// Of a remote file with these attributes.
+    pub(super) fn of(attrs: &Attrs) -> Self {
+        Self {
+            size: attrs.size.unwrap_or(0),
+            modified: attrs.times.map_or(0, |times| i64::from(times.modified)),
+            nanos: attrs.modified_nanos().unwrap_or(0),
+        }
+    }
 }
 
 /// The small file that remembers how far a part is complete. Best effort: without it a part is

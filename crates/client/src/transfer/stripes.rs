@@ -1,19 +1,27 @@
 //! One remote file, open on several lanes at once: each channel brings a window of its own.
 //!
 //! Many servers let 2 MiB travel on a channel before they give credit, which on a long path is a fraction
-//! of what it holds. As long as the windows of all lanes of a file are full most of the time, it gets
-//! twice as many. Which range goes next is not decided here, only the lane that it takes.
+//! of what it holds. As long as the windows of all lanes of a file that we write are full most of the time,
+//! it gets more. What we read is bounded by ourselves: a lane with much in flight is much that the server
+//! may have to keep for it, and OpenSSH's needs longer for each byte the more it keeps. Which range goes
+//! next is not decided here, only the lane that it takes.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Context;
 use super::lanes::Lane;
+use super::ranges::Ranges;
+use super::resume::SourceState;
 use crate::Error;
-use crate::limits::{LANES_MAX, STRIPES_PERIOD};
+use crate::limits::{
+    LANES_MAX, STRIPE_ALONE_LEN_MAX, STRIPE_MIN_LEN, STRIPE_READ_LEN_MAX, STRIPES_GROWTH,
+    STRIPES_PERIOD,
+};
 use crate::sftp::{File, OpenOptions, Sftp};
 
 /// See the module.
@@ -23,7 +31,7 @@ pub(super) struct Stripes<'p> {
     /// Bytes in flight on the first lane.
     first_in_flight: usize,
     others: Vec<Stripe>,
-    how: OpenOptions,
+    side: Side,
     opening: Option<Pin<Box<dyn Future<Output = Vec<Stripe>> + Send + 'p>>>,
     /// When the windows were last looked at.
     looked_at: Instant,
@@ -31,6 +39,15 @@ pub(super) struct Stripes<'p> {
     full: Duration,
     /// No further lane is to be had.
     is_widest: bool,
+}
+
+/// What is done with the file.
+#[derive(Clone)]
+enum Side {
+    /// It is a part of ours.
+    Write,
+    /// It may be replaced between two looks: only what has this state is the same file.
+    Read(SourceState),
 }
 
 struct Stripe {
@@ -41,14 +58,23 @@ struct Stripe {
 }
 
 impl<'p> Stripes<'p> {
-    /// `first` is open already; on other lanes it is opened as `how` says.
-    pub(super) fn new(context: &'p Context, first: &'p File, how: OpenOptions) -> Self {
+    /// To write `first`, which is open already.
+    pub(super) fn writing(context: &'p Context, first: &'p File) -> Self {
+        Self::new(context, first, Side::Write)
+    }
+
+    /// To read `first`, which is open already and was seen in this `state`.
+    pub(super) fn reading(context: &'p Context, first: &'p File, state: SourceState) -> Self {
+        Self::new(context, first, Side::Read(state))
+    }
+
+    fn new(context: &'p Context, first: &'p File, side: Side) -> Self {
         Self {
             context,
             first,
             first_in_flight: 0,
             others: Vec::new(),
-            how,
+            side,
             opening: None,
             looked_at: Instant::now(),
             full: first.sftp().window_full_time(),
@@ -58,15 +84,15 @@ impl<'p> Stripes<'p> {
 
     /// The lane with the least in flight, by its number, and the file there. `len` bytes go that way now.
     pub(super) fn begin(&mut self, len: usize) -> (usize, &File) {
-        let least = self.others.iter_mut().enumerate().min_by_key(|(_, s)| s.in_flight);
-        match least {
-            Some((index, stripe)) if stripe.in_flight < self.first_in_flight => {
-                stripe.in_flight += len;
-                (index + 1, &stripe.file)
-            }
-            _ => {
+        match self.least() {
+            (0, _) => {
                 self.first_in_flight += len;
                 (0, self.first)
+            }
+            (number, _) => {
+                let stripe = &mut self.others[number - 1];
+                stripe.in_flight += len;
+                (number, &stripe.file)
             }
         }
     }
@@ -78,7 +104,27 @@ impl<'p> Stripes<'p> {
             number => &mut self.others[number - 1].in_flight,
         };
         *in_flight -= len;
-        self.look();
+    }
+
+    /// Whether a lane of a long path may read `len` more; if none, and what is `left` is worth it, begins to
+    /// open more lanes.
+    pub(super) fn may_read(&mut self, len: usize, left: &Ranges) -> bool {
+        if self.is_widest {
+            return true;
+        }
+        // While others come, the path is not left as empty as one lane alone would leave it.
+        let len_max = match self.opening {
+            Some(_) => STRIPE_ALONE_LEN_MAX,
+            None => STRIPE_READ_LEN_MAX,
+        };
+        let (_, in_flight) = self.least();
+        if in_flight == 0 || in_flight + len <= len_max {
+            return true;
+        }
+        if self.opening.is_none() && left.len() >= STRIPE_MIN_LEN {
+            self.widen();
+        }
+        false
     }
 
     /// Completes when lanes that were being opened are there; never if there are none. To be polled
@@ -92,8 +138,17 @@ impl<'p> Stripes<'p> {
         (self.full, self.looked_at) = (self.full_time(), Instant::now());
     }
 
-    /// Begins to open more lanes if the windows of those that there are were full most of the time.
-    fn look(&mut self) {
+    /// The number of the lane with the least in flight, and that.
+    fn least(&self) -> (usize, usize) {
+        let others = self.others.iter().enumerate().map(|(index, s)| (index + 1, s.in_flight));
+        let all = std::iter::once((0, self.first_in_flight)).chain(others);
+        all.min_by_key(|(_, in_flight)| *in_flight).unwrap_or_default()
+    }
+
+    /// To be called now and then by who writes on a long path: begins to open more lanes if the windows of
+    /// those that there are were full most of the time. On a short path that says only that the server is
+    /// slow, and more channels make it slower.
+    pub(super) fn look(&mut self) {
         let elapsed = self.looked_at.elapsed();
         if elapsed < STRIPES_PERIOD || self.opening.is_some() || self.is_widest {
             return;
@@ -101,23 +156,29 @@ impl<'p> Stripes<'p> {
         let full = self.full_time();
         let share = full.saturating_sub(self.full).as_secs_f64() / elapsed.as_secs_f64();
         (self.full, self.looked_at) = (full, Instant::now());
+        if share >= (1 + self.others.len()) as f64 / 2.0 {
+            self.widen();
+        }
+    }
+
+    /// Begins to open more lanes, if there may be more.
+    fn widen(&mut self) {
         let lanes = 1 + self.others.len();
-        let count = lanes.min(LANES_MAX.saturating_sub(lanes));
-        if share < lanes as f64 / 2.0 || count == 0 {
+        let count = (lanes * (STRIPES_GROWTH - 1)).min(LANES_MAX.saturating_sub(lanes));
+        if count == 0 {
+            self.is_widest = true;
             return;
         }
         let files = std::iter::once(self.first).chain(self.others.iter().map(|s| &s.file));
         let used: Vec<Sftp> = files.map(|file| file.sftp().clone()).collect();
-        let (context, path, how) = (self.context, self.first.path(), self.how);
+        let (context, path, side) = (self.context, self.first.path(), self.side.clone());
         self.opening = Some(Box::pin(async move {
-            let mut opened = Vec::new();
+            let mut opening = JoinSet::new();
             for lane in context.lanes.further(&used, count).await {
-                // A server that opens it only once is served by one lane.
-                if let Ok(file) = lane.sftp.open(path, how).await {
-                    opened.push(Stripe { _lane: lane, file, in_flight: 0 });
-                }
+                opening.spawn(side.clone().open(lane, path.to_vec()));
             }
-            opened
+            // A server that opens it only once is served by one lane.
+            opening.join_all().await.into_iter().flatten().collect()
         }));
     }
 
@@ -129,14 +190,31 @@ impl<'p> Stripes<'p> {
     /// Closes the file on all lanes but the first: a server may report a lost write only now.
     ///
     /// # Errors
-    /// The first that there is.
+    /// One of those that there are.
     pub(super) async fn close(&mut self) -> Result<(), Error> {
         self.opening = None;
-        let mut result = Ok(());
+        let mut closing = JoinSet::new();
         for stripe in self.others.drain(..) {
-            result = result.and(stripe.file.close().await);
+            closing.spawn(stripe.file.close());
         }
-        result
+        closing.join_all().await.into_iter().collect()
+    }
+}
+
+impl Side {
+    async fn open(self, lane: Arc<Lane>, path: Vec<u8>) -> Option<Stripe> {
+        let how = match self {
+            Self::Write => OpenOptions::new().write(true),
+            Self::Read(_) => OpenOptions::new().read(true),
+        };
+        let file = lane.sftp.open(&path, how).await.ok()?;
+        if let Self::Read(expected) = self {
+            let found = SourceState::of(&file.stat().await.ok()?);
+            if found != expected {
+                return None;
+            }
+        }
+        Some(Stripe { _lane: lane, file, in_flight: 0 })
     }
 }
 
@@ -170,14 +248,14 @@ mod tests {
         let other = against(|script| play(script, noted)).await;
         let context = Transfer::new(&sftp).context(None);
         context.lanes.add(other);
-        let how = OpenOptions::new().write(true);
-        let file = sftp.open(b"/f", how).await.unwrap();
-        let mut stripes = Stripes::new(&context, &file, how);
+        let file = sftp.open(b"/f", OpenOptions::new().write(true)).await.unwrap();
+        let mut stripes = Stripes::writing(&context, &file);
         assert_eq!(stripes.begin(1).0, 0);
         tokio::time::advance(STRIPES_PERIOD).await;
         sftp.note_window_full(full);
 
         stripes.end(0, 1);
+        stripes.look();
         if stripes.opening.is_some() {
             stripes.widened().await;
         }
@@ -197,5 +275,69 @@ mod tests {
             (vec![0, 1, 0, 1], vec![OPEN, CLOSE])
         );
         assert_eq!(lanes_after(STRIPES_PERIOD / 3).await, (vec![0; 4], vec![]));
+    }
+
+    /// A file of this many bytes, and without times.
+    fn of_len(size: u64) -> SourceState {
+        SourceState { size, modified: 0, nanos: 0 }
+    }
+
+    /// Reads as much of a file of 1 GiB as it may on a long path, in pieces of 1 MiB, before and after a
+    /// second lane is there that says how long the file is. The number of pieces each time, and the
+    /// lane of the last one.
+    async fn pieces(len_there: u64) -> ([usize; 3], usize) {
+        const PIECE: usize = 1 << 20;
+        let sftp = against(|script| play(script, Arc::default())).await;
+        let other = against(async move |mut script: Script| {
+            loop {
+                let (wire_type, id, _) = script.request().await;
+                match wire_type {
+                    OPEN => script.reply(102, id, &[0, 0, 0, 1, b'h']).await,
+                    // FSTAT: ATTRS with a size.
+                    8 => {
+                        let attrs = [&1_u32.to_be_bytes()[..], &len_there.to_be_bytes()].concat();
+                        script.reply(105, id, &attrs).await;
+                    }
+                    _ => script.status(id, 0).await,
+                }
+            }
+        })
+        .await;
+        let context = Transfer::new(&sftp).context(None);
+        context.lanes.add(other);
+        let file = sftp.open(b"/f", OpenOptions::new().read(true)).await.unwrap();
+        let mut stripes = Stripes::reading(&context, &file, of_len(1 << 30));
+        let left = Ranges::of(0..1 << 30);
+        let mut lane = 0;
+        let mut fill = |stripes: &mut Stripes<'_>| {
+            let mut count = 0;
+            while count < 100 && stripes.may_read(PIECE, &left) {
+                lane = stripes.begin(PIECE).0;
+                count += 1;
+            }
+            count
+        };
+
+        let first = fill(&mut stripes);
+        let opening = fill(&mut stripes);
+        stripes.widened().await;
+        let wide = fill(&mut stripes);
+        ([first, opening, wide], lane)
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_read_takes_another_lane_before_the_first_has_much_in_flight() {
+        let (counts, lane) = pieces(1 << 30).await;
+
+        let first = STRIPE_READ_LEN_MAX >> 20;
+        assert_eq!(counts, [first, (STRIPE_ALONE_LEN_MAX >> 20) - first, first]);
+        assert_eq!(lane, 1);
+    }
+
+    #[tokio::test]
+    async fn what_has_another_length_on_another_lane_is_another_file() {
+        let (counts, lane) = pieces((1 << 30) + 1).await;
+
+        assert_eq!((counts[2], lane), (100, 0), "all on the first lane");
     }
 }

@@ -14,6 +14,7 @@ use crate::sftp::File;
 use crate::transfer::lanes::Lane;
 use crate::transfer::passing::Passing;
 use crate::transfer::progress::{Event, Note};
+use crate::transfer::resume::SourceState;
 use crate::transfer::upload::repair_text;
 use crate::transfer::verify::{Found, Sides, failed};
 use crate::transfer::{Context, Verified, blocking, local};
@@ -87,8 +88,8 @@ impl Download {
         };
         let text = repair_text(&ranges, first);
         context.progress.event(&Event::Retry { path: &self.source, why: &text });
-        let size = Some(sides.len);
-        let mut pump = Pump::new(context, remote, part, ranges, size, None, &self.source);
+        let state = SourceState { size: sides.len, ..SourceState::of(&self.attrs) };
+        let mut pump = Pump::new(context, remote, part, ranges, state, None, &self.source);
         let result = pump.run().await;
         *received += pump.received;
         drop(pump);

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{FileType, OFlags, Stat};
 
-use super::{Download, source_state};
+use super::Download;
 use crate::Error;
 use crate::limits::{DELTA_MIN_LEN, PART_TRIES_MAX, RESUME_MIN_LEN};
 use crate::sftp::File;
@@ -18,7 +18,7 @@ use crate::transfer::lanes::Lane;
 use crate::transfer::local::LocalDir;
 use crate::transfer::progress::Event;
 use crate::transfer::ranges::Ranges;
-use crate::transfer::resume::{Journal, NOT_PROVEN, Noted, Proven, proven};
+use crate::transfer::resume::{Journal, NOT_PROVEN, Noted, Proven, SourceState, proven};
 use crate::transfer::verify::check_algorithms;
 use crate::transfer::{Context, Sparse, blocking, companion_name, local, sparse};
 
@@ -62,7 +62,7 @@ impl Download {
         lane: &Lane,
     ) -> Result<Part, Error> {
         let (dir, name, in_place) = (self.dir.clone(), self.name.clone(), context.options.in_place);
-        let source = source_state(&self.attrs);
+        let source = SourceState::of(&self.attrs);
         let resume = context.options.resume;
         let delta = context.options.delta && !check_algorithms(&lane.sftp).is_empty();
         let size = self.attrs.size.unwrap_or(0);

@@ -1,5 +1,5 @@
-//! Fetches ranges of a file: many reads in flight, each written where it belongs as it arrives, and
-//! hashed as it passes.
+//! Fetches ranges of a file: many reads in flight, on as many lanes as make it faster, each written where
+//! it belongs as it arrives, and hashed as it passes.
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -17,13 +17,17 @@ use crate::transfer::passing::Passing;
 use crate::transfer::progress::Event;
 use crate::transfer::ranges::{Done, Ranges};
 use crate::transfer::refusals::Refusals;
+use crate::transfer::resume::SourceState;
 use crate::transfer::sparse::is_zero;
+use crate::transfer::stripes::Stripes;
 use crate::transfer::window::Window;
 use crate::transfer::{Context, local};
 
 struct Flight {
     offset: u64,
     len: u32,
+    /// Number of its lane.
+    lane: usize,
     permit: Option<OwnedSemaphorePermit>,
     /// Nothing else of this file was in flight when it was sent.
     alone: bool,
@@ -34,6 +38,7 @@ pub(super) struct Pump<'p> {
     context: &'p Context,
     remote: &'p File,
     part: &'p Part,
+    stripes: Stripes<'p>,
     /// Source path, for messages.
     path: &'p [u8],
     window: Window,
@@ -64,25 +69,26 @@ pub(super) struct Pump<'p> {
 }
 
 impl<'p> Pump<'p> {
-    /// Everything but `ranges` is there already, of a file of about `size` bytes.
+    /// Everything but `ranges` is there already, of a file that was seen in this `state`.
     pub(super) fn new(
         context: &'p Context,
         remote: &'p File,
         part: &'p Part,
         ranges: Ranges,
-        size: Option<u64>,
+        state: SourceState,
         passing: Option<Passing>,
         path: &'p [u8],
     ) -> Self {
         let (replies_in, replies) = mpsc::unbounded_channel();
         let options = &context.options;
-        let believed = size.unwrap_or(0);
+        let believed = state.size;
         let done = Done::except(&ranges, believed);
         let start = done.contiguous();
         Self {
             context,
             remote,
             part,
+            stripes: Stripes::reading(context, remote, state),
             path,
             window: Window::new(options.window_start, options.window_max, Instant::now()),
             flights: HashMap::new(),
@@ -117,6 +123,8 @@ impl<'p> Pump<'p> {
     /// and counted.
     pub(super) async fn run(&mut self) -> Result<u64, Error> {
         let result = self.transfer().await;
+        // Nothing was written there: how it went does not matter.
+        let _ = self.stripes.close().await;
         // Late replies go nowhere; writes that were begun are waited for, so that `done` is true.
         while let Some(written) = self.writes.join_next().await {
             if let Ok(Ok((offset, len))) = written {
@@ -150,6 +158,7 @@ impl<'p> Pump<'p> {
                     let (offset, len) = written.map_err(|e| Error::local("write", &self.part.path, e))?;
                     self.written(offset, len);
                 }
+                () = self.stripes.widened() => {}
                 () = self.context.cancel.cancelled() => return Err(Error::Cancelled),
             }
         }
@@ -171,6 +180,10 @@ impl<'p> Pump<'p> {
             if self.in_flight > 0 && self.in_flight + len as usize > self.window.len() {
                 return Ok(());
             }
+            let (is_long, left) = (self.window.is_of_long_path(), &self.ranges);
+            if is_long && !self.stripes.may_read(len as usize, left) {
+                return Ok(());
+            }
             let permit = match self.context.try_budget(len as usize) {
                 Some(permit) => permit,
                 None if self.in_flight > 0 => return Ok(()),
@@ -184,14 +197,16 @@ impl<'p> Pump<'p> {
             self.next_tag += 1;
             self.in_flight += len as usize;
             let alone = self.flights.is_empty();
-            self.flights.insert(tag, Flight { offset, len, permit: Some(permit), alone });
+            let (lane, file) = self.stripes.begin(len as usize);
+            self.flights.insert(tag, Flight { offset, len, lane, permit: Some(permit), alone });
             let reply_to = ReplyTo::Tagged(tag, self.replies_in.clone());
-            self.remote.sftp().submit(self.remote.read_call(offset, len, reply_to)).await?;
+            file.sftp().submit(file.read_call(offset, len, reply_to)).await?;
         }
     }
 
     fn take_reply(&mut self, tag: u64, reply: Result<Frame, Error>) -> Result<(), Error> {
         let Some(mut flight) = self.flights.remove(&tag) else { return Ok(()) };
+        self.stripes.end(flight.lane, flight.len as usize);
         let data = match self.remote.read_result(reply?, flight.len) {
             Ok(data) => data,
             Err(error) if self.refusals.may_go_again(&error, flight.alone, &mut self.window) => {

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::Source;
 use crate::Error;
 use crate::limits::{JOURNAL_STEP_LEN, PROGRESS_STEP_LEN};
-use crate::sftp::{Buffer, BufferPool, File, Frame, OpenOptions, ReplyTo};
+use crate::sftp::{Buffer, BufferPool, File, Frame, ReplyTo};
 use crate::transfer::passing::{Passer, Passing};
 use crate::transfer::progress::Event;
 use crate::transfer::ranges::{Done, Ranges};
@@ -83,7 +83,7 @@ impl<'p> Pump<'p> {
             context,
             source,
             part,
-            stripes: Stripes::new(context, part, OpenOptions::new().write(true)),
+            stripes: Stripes::writing(context, part),
             path,
             window: Window::new(options.window_start, options.window_max, Instant::now()),
             flights: HashMap::new(),
@@ -218,6 +218,9 @@ impl<'p> Pump<'p> {
         }
         self.done.add(offset, len as u64);
         self.window.answered(len, Instant::now());
+        if self.window.is_of_long_path() {
+            self.stripes.look();
+        }
         let done = self.done.contiguous();
         if done >= self.noted_at + JOURNAL_STEP_LEN {
             self.noted_at = done;
