@@ -28,6 +28,11 @@ pub trait Prompt: Send + Sync {
     fn inform(&self, text: &str) {
         let _ = text;
     }
+
+    /// Whether a person may be asked to do something else, such as to touch a security key.
+    fn is_attended(&self) -> bool {
+        true
+    }
 }
 
 /// What is known about a host key that is to be accepted or not.

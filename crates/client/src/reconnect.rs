@@ -26,6 +26,18 @@ pub trait Reconnect: Send + Sync {
     /// [`Error::Connect`] and [`Error::Interrupted`] mean that a later try may succeed; after any other
     /// error nobody should try again.
     fn reconnect(&self) -> Pin<Box<dyn Future<Output = Result<Connection, Error>> + Send + '_>>;
+
+    /// The same for one more connection beside those that there are, which is good to have: nobody is asked
+    /// for anything.
+    ///
+    /// # Errors
+    /// There is none to be had; this is what it says unless it is overridden.
+    fn connect_beside(
+        &self,
+    ) -> Pin<Box<dyn Future<Output = Result<Connection, Error>> + Send + '_>> {
+        let why = "one connection is all that there is".into();
+        Box::pin(async { Err(Error::Interrupted { doing: "connect once more", why }) })
+    }
 }
 
 /// Connects to one server as often as is needed.
@@ -66,6 +78,50 @@ impl Reconnect for Connector {
             Ok(Connection { sftp: session.sftp().await?, session: Some(session) })
         })
     }
+
+    fn connect_beside(
+        &self,
+    ) -> Pin<Box<dyn Future<Output = Result<Connection, Error>> + Send + '_>> {
+        Box::pin(async move {
+            let prompt = Arc::new(FromMemory(self.memory.clone()));
+            let session = self.builder.clone().prompt(prompt).connect().await?;
+            Ok(Connection { sftp: session.sftp().await?, session: Some(session) })
+        })
+    }
+}
+
+/// Answers what was answered before, and nothing else.
+struct FromMemory(Arc<Memory>);
+
+impl FromMemory {
+    fn recall(&self, question: &Question) -> Option<Zeroizing<String>> {
+        self.0.answers().proven.get(question).cloned()
+    }
+}
+
+impl Prompt for FromMemory {
+    fn host_key(&self, question: &HostKeyQuestion) -> Option<String> {
+        self.recall(&Question::host_key(question)).map(|answer| answer.to_string())
+    }
+
+    /// A second attempt would give what was refused.
+    fn password(&self, user: &str, host: &str, attempt: u32) -> Option<Zeroizing<String>> {
+        self.recall(&Question::password(user, host)).filter(|_| attempt == 1)
+    }
+
+    fn passphrase(&self, file: &Path, attempt: u32) -> Option<Zeroizing<String>> {
+        self.recall(&Question::Passphrase(file.to_owned())).filter(|_| attempt == 1)
+    }
+
+    fn question(&self, text: &str, echo: bool) -> Option<Zeroizing<String>> {
+        self.recall(&Question::Words(text.to_owned())).filter(|_| !echo)
+    }
+
+    fn inform(&self, _: &str) {}
+
+    fn is_attended(&self) -> bool {
+        false
+    }
 }
 
 /// A person in front of whom stands a memory of what was answered already.
@@ -99,6 +155,17 @@ enum Question {
     Passphrase(PathBuf),
     /// In the server's words.
     Words(String),
+}
+
+impl Question {
+    fn host_key(question: &HostKeyQuestion) -> Self {
+        let HostKeyQuestion { host, fingerprint, .. } = question;
+        Self::HostKey { host: host.clone(), fingerprint: fingerprint.clone() }
+    }
+
+    fn password(user: &str, host: &str) -> Self {
+        Self::Password { user: user.to_owned(), host: host.to_owned() }
+    }
 }
 
 impl Memory {
@@ -144,8 +211,7 @@ impl Memory {
 
 impl Prompt for Memory {
     fn host_key(&self, question: &HostKeyQuestion) -> Option<String> {
-        let HostKeyQuestion { host, fingerprint, .. } = question;
-        let asked = Question::HostKey { host: host.clone(), fingerprint: fingerprint.clone() };
+        let asked = Question::host_key(question);
         if self.answers().has_logged_in {
             return self.answers().proven.get(&asked).map(|answer| answer.to_string());
         }
@@ -154,7 +220,7 @@ impl Prompt for Memory {
     }
 
     fn password(&self, user: &str, host: &str, attempt: u32) -> Option<Zeroizing<String>> {
-        let question = Question::Password { user: user.to_owned(), host: host.to_owned() };
+        let question = Question::password(user, host);
         self.answer(question, |person| person.password(user, host, attempt))
     }
 

@@ -1,4 +1,5 @@
-//! The channels that a transfer runs on: each file takes one lane and does all its requests there.
+//! The channels that a transfer runs on: each file takes one lane and does all its requests there. They
+//! are channels of one connection, and of several only if its server opens too few on one.
 //!
 //! A lane that dies takes no file with it: whoever ran on it goes on with another. When the last is
 //! gone, one of those who wait connects again for all, with growing pauses, until it works, is refused,
@@ -15,8 +16,8 @@ use tokio::time::{sleep, timeout};
 use super::progress::{Event, Progress};
 use super::{Cancel, Context};
 use crate::limits::{
-    LANES_MAX, RECONNECT_JITTER_MAX, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_START,
-    RECONNECT_TIME_MAX, REOPEN_TIME_MAX, TRIES_TOGETHER_MAX,
+    CONNECTIONS_BESIDE_MAX, LANES_MAX, RECONNECT_JITTER_MAX, RECONNECT_PAUSE_MAX,
+    RECONNECT_PAUSE_START, RECONNECT_TIME_MAX, REOPEN_TIME_MAX, TRIES_TOGETHER_MAX,
 };
 use crate::sftp::Sftp;
 use crate::{Connection, Error, Reconnect, Session};
@@ -49,8 +50,11 @@ struct State {
     session: Option<Session>,
     /// Lanes that were lost up to now.
     lost: u64,
-    /// The server opens no more channels.
+    /// The server opens no more channels on a connection.
     is_widest: bool,
+    /// Connections that were made beside the one that there was; as many as there may be, if the server
+    /// does not want one.
+    beside: usize,
     /// Tries to connect since something advanced.
     tries: u32,
     /// Why the last lane was lost, or the last try failed.
@@ -110,6 +114,7 @@ impl Lanes {
             session,
             lost: 0,
             is_widest: false,
+            beside: 0,
             tries: 0,
             loss: None,
             ended: None,
@@ -200,20 +205,31 @@ impl Lanes {
     }
 
     /// Up to `count` lanes that are none of `used`: others that there are, else new channels on the same
-    /// connection. Fewer, perhaps none, if the server opens no more.
+    /// connection, else new connections. Fewer, perhaps none, if the server wants no more.
     pub(super) async fn further(&self, used: &[Sftp], count: usize) -> Vec<Arc<Lane>> {
         // One at a time: who comes second takes what the first has opened.
         let _turn = self.turn.lock().await;
         let is_free = |lane: &Arc<Lane>| !used.iter().any(|used| used.is_same(&lane.sftp));
-        let (mut found, session, missing) = {
+        let mut found: Vec<_> =
+            self.state().lanes.iter().filter(|lane| is_free(lane)).take(count).cloned().collect();
+        found.extend(self.open_channels(count - found.len()).await);
+        while found.len() < count
+            && let Some(lane) = self.open_connection().await
+        {
+            found.push(lane);
+        }
+        found
+    }
+
+    /// Opens up to `count` channels on the connection that there is.
+    async fn open_channels(&self, count: usize) -> Vec<Arc<Lane>> {
+        let (session, missing) = {
             let state = self.state();
-            let found: Vec<_> =
-                state.lanes.iter().filter(|lane| is_free(lane)).take(count).cloned().collect();
             let room =
                 if state.is_widest { 0 } else { LANES_MAX.saturating_sub(state.lanes.len()) };
-            let missing = (count - found.len()).min(room);
-            (found, open(&state.session), missing)
+            (open(&state.session), count.min(room))
         };
+        let mut found = Vec::new();
         let Some(session) = session else { return found };
         let mut opening = JoinSet::new();
         for _ in 0..missing {
@@ -231,6 +247,28 @@ impl Lanes {
             found.push(lane);
         }
         found
+    }
+
+    /// Connects once more, beside a connection on which no more channels open. Nobody is asked for anything.
+    async fn open_connection(&self) -> Option<Arc<Lane>> {
+        {
+            let state = self.state();
+            let has_room = state.lanes.len() < LANES_MAX && state.beside < CONNECTIONS_BESIDE_MAX;
+            if !state.is_widest || !has_room {
+                return None;
+            }
+        }
+        let connecting = self.reconnect.as_ref()?.connect_beside();
+        let connected = timeout(REOPEN_TIME_MAX, connecting).await;
+        let mut state = self.state();
+        let Ok(Ok(Connection { sftp, session })) = connected else {
+            state.beside = CONNECTIONS_BESIDE_MAX;
+            return None;
+        };
+        state.beside += 1;
+        let lane = Arc::new(Lane { sftp, session });
+        state.lanes.push(lane.clone());
+        Some(lane)
     }
 
     /// Adds a lane, for tests.

@@ -39,6 +39,12 @@ impl Reconnect for Again {
             Ok(connection)
         })
     }
+
+    fn connect_beside(
+        &self,
+    ) -> Pin<Box<dyn Future<Output = std::result::Result<Connection, Error>> + Send + '_>> {
+        self.way.connect_beside()
+    }
 }
 
 impl Shell {

@@ -19,6 +19,42 @@ fn pauses_double_and_stay_within_their_bounds() {
     assert!((0..100).map(|_| random_part()).all(|part| (0.0..1.0).contains(&part)));
 }
 
+/// A server that opens no further channel on a connection, and some number of further connections.
+struct Narrow(AtomicU32);
+
+impl Reconnect for Narrow {
+    fn reconnect(&self) -> Pin<Box<dyn Future<Output = Result<Connection, Error>> + Send + '_>> {
+        unreachable!("nothing was lost")
+    }
+
+    fn connect_beside(
+        &self,
+    ) -> Pin<Box<dyn Future<Output = Result<Connection, Error>> + Send + '_>> {
+        let left = self.0.fetch_sub(1, Ordering::Relaxed);
+        Box::pin(async move {
+            if left == 0 {
+                return Err(unreachable());
+            }
+            Ok(Connection { sftp: cut_at_once().await, session: None })
+        })
+    }
+}
+
+#[tokio::test]
+async fn where_a_connection_has_no_more_channels_there_are_a_few_more_connections() {
+    for (allowed, made) in [(0, 0), (2, 2), (100, CONNECTIONS_BESIDE_MAX)] {
+        let sftp = cut_at_once().await;
+        let narrow = Arc::new(Narrow(AtomicU32::new(allowed)));
+        let context = Transfer::new(&sftp).reconnect(narrow.clone()).context(None);
+        let further = async || context.lanes.further(std::slice::from_ref(&sftp), 7).await.len();
+
+        assert_eq!(further().await, 0, "the connection may have more channels");
+        context.lanes.state().is_widest = true;
+        assert_eq!(further().await, made);
+        assert_eq!(further().await, made, "the same ones");
+    }
+}
+
 /// What becomes of every try to connect again.
 #[derive(Clone)]
 enum Tries {
