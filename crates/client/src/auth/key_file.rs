@@ -40,6 +40,11 @@ impl KeyFile {
         Self { path: path.to_owned(), state: Mutex::new(State::Encrypted) }
     }
 
+    /// Whether it can sign without a person.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(*self.state.lock().unwrap_or_else(PoisonError::into_inner), State::Open(_))
+    }
+
     /// The key. If it is still encrypted, `ask` is asked for the passphrase: this may wait long.
     pub(super) fn open(&self, ask: Option<&dyn Prompt>) -> Result<Arc<PrivateKey>, String> {
         // A panic while it was held left the state as it was.

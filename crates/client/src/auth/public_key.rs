@@ -1,5 +1,5 @@
 //! The method `publickey`: each key is shown first, and signs only if the server would take it
-//! (RFC 4252 §7; PUB-1).
+//! (RFC 4252 §7; PUB-1). A key without choice or trouble signs at once, which saves a round trip.
 
 use sterna_ssh_crypto::{OfferedKey, PublicKey, names};
 use sterna_ssh_proto::ClientAuth;
@@ -22,12 +22,13 @@ impl Round<'_> {
             }
         };
         let mut result = Progress::Nothing;
+        let is_only = identities.len() == 1;
         for identity in &mut identities {
             let Some(offer) = self.offer_of(identity).await? else { continue };
             if self.spent.contains(offer.key()) {
                 continue;
             }
-            match self.public_key(identity, &offer).await? {
+            match self.public_key(identity, &offer, is_only).await? {
                 Progress::Nothing => {}
                 progress => {
                     self.spent.push(offer.key().clone());
@@ -57,6 +58,7 @@ impl Round<'_> {
         &mut self,
         identity: &Identity,
         offer: &OfferedKey,
+        is_only: bool,
     ) -> Result<Progress, Error> {
         let announced = self.login.server_signature_algorithms().await?;
         let Some(algorithm) = algorithm_for(offer, &announced, &self.key_algorithms) else {
@@ -66,16 +68,12 @@ impl Round<'_> {
         };
         let blob = offer.to_wire();
         self.keys_offered += 1;
-        let query =
-            ClientAuth::PublicKeyQuery { algorithm: algorithm.clone(), key_blob: blob.clone() };
-        match self.attempt(&identity.label, query).await? {
-            Turn::KeyAccepted { algorithm: theirs, key_blob }
-                if theirs == algorithm && key_blob == blob => {}
-            // An acceptance of something else is not an acceptance (PUB-1).
-            Turn::KeyAccepted { .. } => {
-                return Err(self.error("the server accepted a key that was not offered".into()));
-            }
-            turn => return Ok(progress_of(turn)),
+        let signs_at_once =
+            is_only && matches!(&identity.signer, Signer::File(file) if file.is_open());
+        if !signs_at_once
+            && let Some(progress) = self.query(&identity.label, &algorithm, &blob).await?
+        {
+            return Ok(progress);
         }
         let message = self.login.signed_bytes(&algorithm, &blob).await?;
         let signature = match self.sign(identity, offer, &algorithm, message).await? {
@@ -96,6 +94,31 @@ impl Round<'_> {
         Ok(progress)
     }
 
+    /// Asks whether the server would take a key. `None` if so.
+    async fn query(
+        &mut self,
+        label: &str,
+        algorithm: &str,
+        blob: &[u8],
+    ) -> Result<Option<Progress>, Error> {
+        let query = ClientAuth::PublicKeyQuery {
+            algorithm: algorithm.to_owned(),
+            key_blob: blob.to_owned(),
+        };
+        match self.attempt(label, query).await? {
+            Turn::KeyAccepted { algorithm: theirs, key_blob }
+                if theirs == algorithm && key_blob == blob =>
+            {
+                Ok(None)
+            }
+            // An acceptance of something else is not an acceptance (PUB-1).
+            Turn::KeyAccepted { .. } => {
+                Err(self.error("the server accepted a key that was not offered".into()))
+            }
+            turn => Ok(Some(progress_of(turn))),
+        }
+    }
+
     /// The signature for a login by `offer` under `algorithm`. What it names is the algorithm of the
     /// key inside, also for a certificate (CRT-7).
     async fn sign(
@@ -109,6 +132,9 @@ impl Round<'_> {
         let is_token =
             matches!(offer.key(), PublicKey::SkEd25519 { .. } | PublicKey::SkEcdsaP256 { .. });
         match &identity.signer {
+            Signer::Agent { .. } if is_token && !self.credentials.prompt.is_attended() => {
+                Ok(Err("nobody is there to confirm it".to_owned()))
+            }
             Signer::Agent { agent, blob } => {
                 if is_token {
                     self.inform(&format!(

@@ -418,20 +418,20 @@ async fn methods_go_in_the_order_of_the_settings_and_only_those_that_are_on() {
         stage.settings.password_prompts = 1;
         change(&mut stage.settings);
         let (_, attempts) = stage.log_in(move |_| Some(refused(&methods))).await;
-        let query = format!("query ssh-ed25519 {}", key.public().fingerprint());
-        attempts[1..].iter().map(|a| a.replace(&query, "query")).collect::<Vec<_>>()
+        let sign = format!("sign ssh-ed25519 {} by ssh-ed25519", key.public().fingerprint());
+        attempts[1..].iter().map(|a| a.replace(&sign, "sign")).collect::<Vec<_>>()
     };
 
-    assert_eq!(order(|_| {}).await, ["query", "keyboard ", "password pw"]);
+    assert_eq!(order(|_| {}).await, ["sign", "keyboard ", "password pw"]);
     let preferred = |s: &mut HostSettings| {
         s.preferred_authentications = ["password", "publickey"].map(str::to_owned).to_vec();
     };
-    assert_eq!(order(preferred).await, ["password pw", "query"]);
+    assert_eq!(order(preferred).await, ["password pw", "sign"]);
     let off = |s: &mut HostSettings| {
         s.password_authentication = false;
         s.kbd_interactive_authentication = false;
     };
-    assert_eq!(order(off).await, ["query"]);
+    assert_eq!(order(off).await, ["sign"]);
 }
 
 #[tokio::test]
@@ -472,6 +472,21 @@ async fn after_a_step_the_next_begins_afresh_and_the_key_of_the_first_is_not_sho
     ];
     assert_eq!(attempts, expected);
     assert_eq!(stage.seen(), ["password of u, 1", "password of u, 1"]);
+}
+
+#[tokio::test]
+async fn the_only_key_signs_at_once_and_one_of_several_is_shown_first() {
+    let mut stage = Stage::new(&[]);
+    let only = stage.key("a").public().fingerprint();
+
+    let (result, attempts) = stage.log_in(takes_keys).await;
+
+    assert!(result.is_ok());
+    assert_eq!(attempts[1..], [format!("sign ssh-ed25519 {only} by ssh-ed25519")]);
+    stage.key("b");
+    let (result, attempts) = stage.log_in(takes_keys).await;
+    assert!(result.is_ok());
+    assert_eq!(attempts[1], format!("query ssh-ed25519 {only}"));
 }
 
 #[tokio::test]
