@@ -347,8 +347,13 @@ impl Context {
         lane.session.as_ref().filter(|_| self.commands_work.load(Ordering::Relaxed))
     }
 
-    fn commands_failed(&self) {
-        self.commands_work.store(false, Ordering::Relaxed);
+    /// A command did not give the digest of a file. A server that runs no commands, or not this one, is not
+    /// asked again; a file that nobody there can read says nothing about others.
+    fn command_failed(&self, error: &Error) {
+        let is_unsupported = matches!(error, Error::Unsupported { .. });
+        if !(is_unsupported && self.command_digests.may_go_on()) {
+            self.commands_work.store(false, Ordering::Relaxed);
+        }
     }
 
     fn is_stopped(&self) -> bool {

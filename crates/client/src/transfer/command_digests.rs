@@ -3,14 +3,14 @@
 //! A command costs a login shell, which may take longer than the transfer of a small file. So files
 //! that wait for a free slot are gathered, and the next command takes them all.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sterna_ssh_crypto::DigestAlgorithm;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::limits::EXEC_OUTPUT_LEN_MAX;
+use crate::limits::{EXEC_OUTPUT_LEN_MAX, UNANSWERED_FILES_MAX};
 use crate::{Error, Session};
 
 /// Commands that run at once: while one does, the other files in flight gather for the next. A second
@@ -56,6 +56,8 @@ pub(super) struct CommandDigests {
     last_took: Mutex<Duration>,
     /// A command was of use.
     has_answered: AtomicBool,
+    /// Files since then for which one was of none.
+    unanswered: AtomicU32,
 }
 
 struct Waiting {
@@ -73,11 +75,18 @@ impl CommandDigests {
             waiting: Mutex::default(),
             last_took: Mutex::default(),
             has_answered: AtomicBool::new(false),
+            unanswered: AtomicU32::new(0),
         }
     }
 
     pub(super) fn algorithm(&self) -> DigestAlgorithm {
         self.algorithm
+    }
+
+    /// Whether it makes sense to ask for other files although there was no answer for one.
+    pub(super) fn may_go_on(&self) -> bool {
+        let unanswered = self.unanswered.fetch_add(1, Ordering::Relaxed);
+        self.has_answered.load(Ordering::Relaxed) && unanswered < UNANSWERED_FILES_MAX
     }
 
     /// The digest of one remote file.
@@ -137,6 +146,7 @@ impl CommandDigests {
             match digests(session, self.algorithm, &paths).await {
                 Ok(found) => {
                     self.has_answered.store(true, Ordering::Relaxed);
+                    self.unanswered.store(0, Ordering::Relaxed);
                     for (waiting, digest) in batch.into_iter().zip(found) {
                         let _ = waiting.reply.send(Ok(digest));
                     }
@@ -307,6 +317,22 @@ mod tests {
 
         // The first file came alone; the next command took all others.
         assert_eq!(*sizes.lock().unwrap(), [1, 99, 1]);
+    }
+
+    /// One file that nobody there can read does not end the verification of all others.
+    #[tokio::test(start_paused = true)]
+    async fn files_that_cannot_be_read_end_it_only_if_there_are_many_and_no_others() {
+        let queue = CommandDigests::new(DigestAlgorithm::Sha256);
+        let (session, _) = server(1);
+        assert!(queue.of(&session, b"f").await.is_err());
+        assert!(!queue.may_go_on(), "no command has ever answered");
+
+        let (session, _) = server(0);
+        for _ in 0..3 {
+            assert!(queue.of(&session, b"f").await.is_ok());
+            let go_on = (0..100).take_while(|_| queue.may_go_on()).count();
+            assert_eq!(go_on, UNANSWERED_FILES_MAX as usize);
+        }
     }
 
     /// A server whose commands take a second each and end so, and the number of files in each of them.

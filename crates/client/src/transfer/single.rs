@@ -227,12 +227,11 @@ impl Mover {
         };
         match self.context.on_lane(path, &Reached::default(), run).await {
             Ok(digest) => Ok(digest),
-            // A server that runs no commands, or not this one, is not asked again. What is over with the
-            // last connection says nothing about commands.
-            Err(Error::Unsupported { .. } | Error::Interrupted { .. })
+            // What is over with the last connection says nothing about commands.
+            Err(error @ (Error::Unsupported { .. } | Error::Interrupted { .. }))
                 if !self.context.lanes.is_ended() =>
             {
-                self.context.commands_failed();
+                self.context.command_failed(&error);
                 Ok(None)
             }
             Err(error) => Err(error),

@@ -143,9 +143,8 @@ impl Sides<'_> {
                 Err(error @ Error::Interrupted { .. }) if self.lane.sftp.is_closed() => {
                     return Err(error);
                 }
-                // A server that runs no commands, or not this one, is not asked again.
-                Err(Error::Unsupported { .. } | Error::Interrupted { .. }) => {
-                    self.context.commands_failed();
+                Err(error @ (Error::Unsupported { .. } | Error::Interrupted { .. })) => {
+                    self.context.command_failed(&error);
                 }
                 Err(error) => return Err(error),
             }

@@ -57,12 +57,11 @@ impl<P> Waits<P> {
                 return Ok(same.then(|| Verified::Digest(self.algorithm.name())));
             }
             Ok(None) => {}
-            // A server that runs no commands, or not this one, is not asked again. What is over with the
-            // last connection says nothing about commands.
-            Err(Error::Unsupported { .. } | Error::Interrupted { .. })
+            // What is over with the last connection says nothing about commands.
+            Err(error @ (Error::Unsupported { .. } | Error::Interrupted { .. }))
                 if !context.lanes.is_ended() =>
             {
-                context.commands_failed();
+                context.command_failed(&error);
             }
             Err(error) => return Err(error),
         }
