@@ -25,6 +25,8 @@ pub(super) struct Handles {
 #[derive(Debug)]
 struct State {
     users: usize,
+    /// Users that there have been.
+    begun: u64,
     users_max: usize,
     /// Something that was refused among others was opened later.
     is_proven: bool,
@@ -37,11 +39,16 @@ struct State {
 pub(super) struct User<'h> {
     of: &'h Handles,
     was_refused: bool,
+    /// There were others when it began.
+    had_others: bool,
+    /// The number of its turn.
+    turn: u64,
 }
 
 impl Handles {
     pub(super) fn new() -> Self {
-        let state = State { users: 0, users_max: usize::MAX, is_proven: false, disproved: 0 };
+        let state =
+            State { users: 0, begun: 0, users_max: usize::MAX, is_proven: false, disproved: 0 };
         Self { state: Mutex::new(state), changed: Notify::new() }
     }
 
@@ -52,8 +59,10 @@ impl Handles {
             {
                 let mut state = self.state();
                 if state.users < state.users_max {
+                    let had_others = state.users > 0;
                     state.users += 1;
-                    return User { of: self, was_refused };
+                    state.begun += 1;
+                    return User { of: self, was_refused, had_others, turn: state.begun };
                 }
             }
             changed.await;
@@ -94,11 +103,13 @@ impl User<'_> {
     pub(super) fn may_go_again(self) -> bool {
         let mut state = self.of.state();
         let others = state.users - 1;
+        // They may have ended since the server looked.
+        let had_others = self.had_others || state.begun > self.turn;
         let is_believed = !state.is_proven && state.disproved >= OPENS_DISPROVED_MAX;
-        if others > 0 && !is_believed {
+        if had_others && !is_believed {
             // Once more means that it was not only those who came at the same time.
-            let fewer = if self.was_refused { (others / 2).max(1) } else { others };
-            state.users_max = state.users_max.min(fewer);
+            let fewer = if self.was_refused { others / 2 } else { others };
+            state.users_max = state.users_max.min(fewer.max(1));
             return true;
         }
         if self.was_refused && !state.is_proven {
@@ -176,6 +187,24 @@ mod tests {
 
         let _other = begin(&handles).await;
         assert!(!begin(&handles).await.may_go_again(), "its refusals mean something else");
+    }
+
+    #[tokio::test]
+    async fn what_was_refused_for_others_that_have_ended_since_goes_again() {
+        let handles = Handles::new();
+        let earlier = begin(&handles).await;
+        let refused = begin(&handles).await;
+        drop(earlier);
+        assert!(refused.may_go_again());
+
+        let refused = handles.begin(true).await;
+        drop(begin(&Handles::new()).await);
+        assert!(!refused.may_go_again(), "it was alone");
+
+        let handles = Handles::new();
+        let refused = begin(&handles).await;
+        drop(begin(&handles).await);
+        assert!(refused.may_go_again());
     }
 
     #[tokio::test]
