@@ -241,6 +241,11 @@ async fn transfer(
         Way::Put => transfer.put(&[here.join("tree")], b"/tree").await,
     };
     let equal = target.exists() && listing(&source) == listing(&target);
+    if !equal {
+        let names =
+            |root: &Path| listing(root).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        eprintln!("{:?} became {:?}", names(&source), names(&target));
+    }
     (summary.unwrap(), equal, server.connections.load(Ordering::Relaxed))
 }
 

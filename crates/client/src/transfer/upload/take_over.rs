@@ -93,11 +93,17 @@ impl Upload {
         new: OpenOptions,
     ) -> Result<(File, Vec<u8>), Error> {
         let sftp = &lane.sftp;
-        let mut path = beside(&self.target);
+        let (mut path, other) = (beside(&self.target), other_beside(&self.target));
         let mut tries = PART_TRIES_MAX;
         loop {
             let refused = match sftp.open(&path, new.exclusive(true)).await {
-                Ok(file) => return Ok((file, path)),
+                Ok(file) => {
+                    // An attempt may have been cut between removing the first part and naming its own.
+                    if path != other && self.reached.is_again() {
+                        remove_if_there(lane, &other).await?;
+                    }
+                    return Ok((file, path));
+                }
                 Err(error @ Error::Refused { .. }) => error,
                 Err(error) => return Err(error),
             };
@@ -105,16 +111,12 @@ impl Upload {
             if tries == 0 || sftp.lstat(&path).await.is_err() {
                 return Err(refused);
             }
-            let other = other_beside(&self.target);
             if path != other {
-                path = other;
+                path = other.clone();
                 continue;
             }
             // Nobody asked for its name while something stands under the first one.
-            match sftp.remove(&path).await {
-                Err(error) if !error.is_not_found() => return Err(error),
-                _ => {}
-            }
+            remove_if_there(lane, &path).await?;
         }
     }
 
@@ -123,10 +125,14 @@ impl Upload {
         if part != other_beside(&self.target) {
             return Ok(());
         }
-        match lane.sftp.remove(beside(&self.target)).await {
-            Err(error) if !error.is_not_found() => Err(error),
-            _ => Ok(()),
-        }
+        remove_if_there(lane, &beside(&self.target)).await
+    }
+}
+
+async fn remove_if_there(lane: &Lane, path: &[u8]) -> Result<(), Error> {
+    match lane.sftp.remove(path).await {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
     }
 }
 
