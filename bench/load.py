@@ -8,6 +8,10 @@ from group import PeakRss
 from stage import digest
 from transfers import rates
 
+# The key exchange that the row is about, and the servers that know it: these must take it.
+KEX = "mlkem768x25519-sha256"
+KEX_SERVERS = ("sterna", "russh")
+
 
 class Load:
     """Runs the load program against the servers of a stage."""
@@ -29,8 +33,9 @@ class Load:
         return figures | {"server_cpu_s": group.cpu() - before[0], "client_cpu_s": own.cpu() - before[1]}
 
     def logins(self, server, parallel, seconds):
+        kex = ["-o", f"KexAlgorithms={KEX}"] if server in KEX_SERVERS else []
         figures = self.run("logins", server, "--path", self.stage.servers[server].prefix,
-                           "--parallel", str(parallel), "--seconds", str(seconds))
+                           "--parallel", str(parallel), "--seconds", str(seconds), *kex)
         if figures["failed"]:
             print(f"bench: {server}: {figures['failed']} logins failed, the first: {figures['first_failure']}",
                   file=sys.stderr)

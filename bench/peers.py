@@ -32,8 +32,9 @@ def install():
         if made:
             policy.unlink()
     if not any(user.pw_name == USER for user in pwd.getpwall()):
+        # "*" is no password; without one, sshd takes the account for locked.
         subprocess.run(["useradd", "--system", "--no-create-home", "--home-dir", "/nonexistent",
-                        "--shell", "/bin/sh", USER], check=True)
+                        "--shell", "/bin/sh", "--password", "*", USER], check=True)
 
 
 def start(stage, wanted):
