@@ -13,6 +13,10 @@ def is_installed(client):
     return client in ("openssh", "sterna") or shutil.which(client) is not None
 
 
+def ciphers(wanted):
+    return ",".join(dict.fromkeys([wanted, *FALLBACKS]))
+
+
 def argv(stage, client, server, port, direction, source, target, tree=False, cipher=None, verify="off"):
     """The command line, and what the program reads as its input.
 
@@ -23,8 +27,8 @@ def argv(stage, client, server, port, direction, source, target, tree=False, cip
     down = direction == "down"
     remote = f"{prefix}{source if down else target}"
     local = stage.local / (target if down else source)
-    ciphers = ",".join(dict.fromkeys([cipher or stage.cipher, *FALLBACKS]))
-    ssh = ["-P", str(port), "-i", stage.key, "-o", f"Ciphers={ciphers}", *OPTIONS]
+    cipher_option = f"Ciphers={ciphers(cipher or stage.cipher)}"
+    ssh = ["-P", str(port), "-i", stage.key, "-o", cipher_option, *OPTIONS]
     if client == "sterna":
         place = f"{stage.user}@127.0.0.1:{remote}"
         return [stage.binary, "get" if down else "put", "-q", f"--verify={verify}", *(["-r"] if tree else []),
@@ -39,7 +43,7 @@ def argv(stage, client, server, port, direction, source, target, tree=False, cip
         return ["rclone", "copy" if tree else "copyto", "-q", "--config", "/dev/null",
                 *([place, local] if down else [local, place])], None
     if client == "lftp":
-        connect = shlex.join(["ssh", "-a", "-x", "-i", str(stage.key), "-o", f"Ciphers={ciphers}", *OPTIONS])
+        connect = shlex.join(["ssh", "-a", "-x", "-i", str(stage.key), "-o", cipher_option, *OPTIONS])
         if tree:
             # Whatever it has next to the names and the content, the others do not move either.
             move = f"mirror {'' if down else '-R '}--no-perms {remote if down else local} {local if down else remote}"

@@ -4,8 +4,9 @@ import json
 import subprocess
 import sys
 
+import clients
 from group import PeakRss
-from stage import digest
+from stage import Failed, digest
 from transfers import rates
 
 # The key exchange that the row of logins is about, and the servers that must take it. Others that do not know
@@ -24,7 +25,7 @@ class Load:
     def argv(self, what, server, *options):
         stage = self.stage
         return [self.binary, what, "--port", str(stage.servers[server].port), "--user", stage.user,
-                "--key", stage.key, "-o", f"Ciphers={stage.cipher},aes128-gcm@openssh.com", *options]
+                "--key", stage.key, "-o", f"Ciphers={clients.ciphers(stage.cipher)}", *options]
 
     def run(self, what, server, *options):
         """What it printed, and the CPU seconds of both sides."""
@@ -78,7 +79,7 @@ class Load:
         kib = group.pss()
         figures = finish(process, f"idle -> {server}")
         if figures["alive_at_the_end"] != count:
-            sys.exit(f"bench: {server} has ended idle sessions: {figures}")
+            raise Failed(f"{server} has ended idle sessions: {figures}")
         return kib
 
     def ideal(self, name, cipher):
@@ -89,7 +90,7 @@ class Load:
         argv = [self.binary, "ideal", "--source", stage.dir / name, "--target", target, "--cipher", cipher]
         figures = finish(subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True), "ideal")
         if digest(target) != stage.digests[name]:
-            sys.exit("bench: the ideal pair: content differs")
+            raise Failed("the ideal pair: content differs")
         mib = target.stat().st_size / (1 << 20)
         target.unlink()
         return figures | rates(mib, figures["seconds"], figures["sender_cpu_s"], figures["receiver_cpu_s"])
@@ -99,5 +100,5 @@ def finish(process, doing):
     """The line of JSON at the end of what a load program says."""
     out, err = process.communicate("" if process.stdin else None)
     if process.returncode != 0:
-        sys.exit(f"bench: {doing} failed: {err.strip()}")
+        raise Failed(f"{doing} failed: {err.strip()}")
     return json.loads(out.splitlines()[-1])

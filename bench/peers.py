@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stage import ROOT, USER, free_port
+from stage import ROOT, USER, Failed, free_port
 
 # From Debian; russh is built from `bench/russh_peer`.
 PACKAGES = ["openssh-server", "openssh-client", "openssh-sftp-server", "rclone", "lftp", "proftpd-core",
@@ -43,7 +43,9 @@ def start(stage, wanted):
     for name in wanted:
         try:
             STARTERS[name](stage, name)
-        except Missing as why:
+        except (Missing, Failed) as why:
+            if name in OURS:
+                raise
             missing[name] = str(why)
     return missing
 
@@ -136,6 +138,8 @@ def private_file(path, content):
 
 STARTERS = {"russh": start_russh, "rclone": start_rclone, "dropbear": start_dropbear, "proftpd": start_proftpd,
             "openssh": lambda stage, _: stage.start_sshd(), "sterna": lambda stage, _: stage.start_sterna()}
+# Without these there is nothing to compare.
+OURS = ["openssh", "sterna"]
 NAMES = ["russh", "proftpd", "dropbear", "rclone"]
 
 

@@ -24,6 +24,10 @@ CIPHERS = ["aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "chacha20-poly130
 USER = "sterna-bench"
 
 
+class Failed(Exception):
+    """A measurement did not work: who failed at what."""
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -34,12 +38,12 @@ def wait_for_port(port, process):
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            sys.exit(f"bench: {Path(process.args[0]).name} ended with status {process.returncode}")
+            raise Failed(f"{Path(process.args[0]).name} ended with status {process.returncode}")
         with socket.socket() as s:
             if s.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.02)
-    sys.exit(f"bench: {Path(process.args[0]).name} does not listen")
+    raise Failed(f"{Path(process.args[0]).name} does not listen")
 
 
 def digest(path):

@@ -3,7 +3,6 @@
 import contextlib
 import shutil
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import clients
 from delay import DelayProxy
 from group import Group
-from stage import Stage, digest, tree_digest
+from stage import Failed, Stage, digest, tree_digest
 
 
 @dataclass
@@ -57,7 +56,7 @@ class Transfers(Stage):
             said = process.communicate(batch)
             seconds = time.monotonic() - start
         if process.returncode != 0:
-            sys.exit(f"bench: {client} -> {server} {direction} failed: {' '.join(said).strip()}")
+            raise Failed(f"{client} -> {server} {direction} failed: {' '.join(said).strip()}")
         return {"seconds": seconds, "server_cpu_s": group.cpu() - before[0],
                 "client_cpu_s": self.client_group.cpu() - before[1]}
 
@@ -71,7 +70,7 @@ class Transfers(Stage):
         self.warm(size)
         figures = self.move(client, server, direction, name, "arrived", **options)
         if digest(target / "arrived") != self.digests[name]:
-            sys.exit(f"bench: {client} -> {server} {direction}: content differs")
+            raise Failed(f"{client} -> {server} {direction}: content differs")
         (target / "arrived").unlink()
         mib = size / (1 << 20)
         return figures | rates(mib, figures["seconds"], figures["server_cpu_s"], figures["client_cpu_s"])
@@ -84,7 +83,7 @@ class Transfers(Stage):
         # OpenSSH wants the directory to be there, and then makes one inside; the others fill it.
         figures = self.move(client, server, direction, tree.name, "arrived", tree=True, **options)
         if tree_digest(arrived) != tree_digest(tree):
-            sys.exit(f"bench: {client} -> {server} {direction}: content of the tree differs")
+            raise Failed(f"{client} -> {server} {direction}: content of the tree differs")
         shutil.rmtree(arrived)
         cpu = figures["server_cpu_s"] + figures["client_cpu_s"]
         return figures | {"files_per_s": count / figures["seconds"], "files_per_cpu_s": count / max(cpu, 1e-3)}
