@@ -18,6 +18,8 @@ RUSSH = ROOT / "bench/russh_peer"
 
 def install():
     """Peers from Debian, and the user that the servers know."""
+    if os.getuid() != 0:
+        sys.exit("bench: --install wants root")
     policy = Path("/usr/sbin/policy-rc.d")
     made = not policy.exists()
     if made:
@@ -47,6 +49,8 @@ def start(stage, wanted):
             if name in OURS:
                 raise
             missing[name] = str(why)
+            if name in stage.servers:
+                stage.stop_server(name)
     return missing
 
 

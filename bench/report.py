@@ -70,15 +70,21 @@ def spread(runs):
     return median if len(runs) == 1 else f"{median} ({number(min(runs))}..{number(max(runs))})"
 
 
+def pair_line(server, client, runs):
+    """One pair and all its figures."""
+    shown = [(key, name) for key, name in SHOWN if key in runs[0]]
+    figures = [f"{name} {spread([run[key] for run in runs])}" for key, name in shown
+               if key != "failed" or any(run[key] for run in runs)]
+    return f"{server:8} {client:8} {', '.join(figures)}"
+
+
 def print_pairs(results):
     last = None
     for (case, server, client), runs in results.items():
         if case != last:
             print(f"\n{case}")
         last = case
-        figures = [f"{name} {spread([run[key] for run in runs])}" for key, name in SHOWN
-                   if key in runs[0] and not (key == "failed" and not any(run[key] for run in runs))]
-        print(f"  {server:8} {client:8} " + ", ".join(figures))
+        print(f"  {pair_line(server, client, runs)}")
 
 
 def verdicts(results, rows):

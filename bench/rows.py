@@ -133,7 +133,7 @@ def stat(m):
             m.measure(f"stat {depth}", server, "load", m.load.stats, server, "one", depth, m.sizes.stat_s)
 
 
-def list_(m):
+def listing(m):
     for server in ("openssh", "sterna", *m.peer_servers("russh", "rclone", "dropbear")):
         m.measure("list", server, "load", m.load.list, server, "many", m.sizes.entries)
 
@@ -151,7 +151,7 @@ def fleet(m):
 
 
 ROWS = {"big": big, "chacha": chacha, "small": small, "far-big": far_big, "far-small": far_small,
-        "logins": logins, "stat": stat, "list": list_, "idle": idle, "fleet": fleet}
+        "logins": logins, "stat": stat, "list": listing, "idle": idle, "fleet": fleet}
 
 
 def prepare(stage, sizes, rows):
@@ -163,8 +163,9 @@ def prepare(stage, sizes, rows):
         files["fleet"] = sizes.fleet_mib
     for name, mib in files.items():
         stage.digests[name] = stage.make_data(name, mib)
-    if "fleet" in rows:
-        (stage.dir / "fleet").rename(stage.share / "fleet")
+        # It is there before the servers are: rclone remembers what a directory holds.
+        (stage.share / name).hardlink_to(stage.dir / name)
+        (stage.share / name).chmod(0o666)
     (stage.share / "one").write_bytes(b"one")
     if "list" in rows:
         many = stage.share / "many"
