@@ -1,4 +1,4 @@
-"""What the measurements share: a directory in memory, servers in control groups, checked content."""
+"""What the measurements share: a directory in memory, a user with a key, servers, checked content."""
 
 import hashlib
 import os
@@ -10,11 +10,22 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+
+from group import Group
 
 ROOT = Path(__file__).resolve().parent.parent
 OPTIONS = ["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
            "-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR"]
+# What any of our clients may ask an sshd for. The client's order decides.
+CIPHERS = ["aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-ctr"]
+# An ordinary user with a shell and nothing that the shell would read: `bench/run --install` makes it.
+USER = "sterna-bench"
+
+
+class Failed(Exception):
+    """A measurement did not work: who failed at what."""
 
 
 def free_port():
@@ -27,12 +38,12 @@ def wait_for_port(port, process):
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            sys.exit(f"bench: server ended with status {process.returncode}")
+            raise Failed(f"{Path(process.args[0]).name} ended with status {process.returncode}")
         with socket.socket() as s:
             if s.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.02)
-    sys.exit("bench: server does not listen")
+    raise Failed(f"{Path(process.args[0]).name} does not listen")
 
 
 def digest(path):
@@ -40,62 +51,33 @@ def digest(path):
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def processor():
-    return next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "?")
+def tree_digest(root):
+    files = sorted(p for p in root.rglob("*") if p.is_file())
+    return [(str(p.relative_to(root)), digest(p)) for p in files]
 
 
-class Group:
-    """A control group, so that the CPU time of processes counts that nobody waits for."""
+def default_user():
+    """An ordinary user if root measures, so that sshd has its real process layout."""
+    if os.getuid() != 0:
+        return pwd.getpwuid(os.getuid()).pw_name
+    return USER if any(user.pw_name == USER for user in pwd.getpwall()) else "nobody"
 
-    ROOTS = [("/sys/fs/cgroup/cpuacct", "cpuacct.usage", lambda text: int(text) / 1e9),
-             ("/sys/fs/cgroup", "cpu.stat", lambda text: int(text.split()[1]) / 1e6)]
 
-    def __init__(self, name):
-        for root, usage, self.read in self.ROOTS:
-            self.path = Path(root) / f"sterna-bench-{os.getpid()}-{name}"
-            if not Path(root, "cgroup.procs").exists():
-                continue
-            try:
-                self.path.mkdir()
-            except OSError:
-                continue
-            self.usage = self.path / usage
-            if self.usage.exists():
-                return
-            self.path.rmdir()
-        sys.exit("bench: needs a writable control group (run as root)")
-
-    def start(self, argv, **options):
-        """Starts a program inside the group."""
-        procs = self.path / "cgroup.procs"
-        return subprocess.Popen(argv, preexec_fn=lambda: procs.write_text(str(os.getpid())), **options)
-
-    def cpu(self):
-        """CPU seconds so far, once they stand still: the connection's processes are gone."""
-        last = -1.0
-        for _ in range(200):
-            now = self.read(self.usage.read_text())
-            if now - last < 0.002:
-                return now
-            last = now
-            time.sleep(0.05)
-        return last
-
-    def remove(self):
-        for _ in range(50):
-            try:
-                return self.path.rmdir()
-            except OSError:
-                time.sleep(0.05)
+@dataclass
+class Server:
+    process: subprocess.Popen
+    group: Group
+    port: int
+    # Path of the share as its clients see it, with a slash at the end.
+    prefix: str
 
 
 class Stage:
     """A directory in memory with `share`, `local` and a key; and the servers of `share`."""
 
-    # Who logs in; None: an ordinary user, who has no shell for commands if this is root's "nobody".
-    USER = None
-
-    def __init__(self, binary, cipher):
+    def __init__(self, binary, cipher, user=None):
+        # Whoever ends a measurement does not want to keep its servers and its gigabytes of memory.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: ended"))
         self.dir = Path(tempfile.mkdtemp(prefix="sterna-bench-", dir="/dev/shm"))
         self.share = self.dir / "share"
         self.local = self.dir / "local"
@@ -105,41 +87,56 @@ class Stage:
         self.dir.chmod(0o755)
         self.cipher = cipher
         self.binary = binary
-        self.key = self.dir / "key"
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key], check=True)
-        # An ordinary user, so that sshd has its real process layout.
-        self.user = self.USER or "nobody" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
-        # Name: process, group, port, path of the share.
+        self.key = self.new_key("key")
+        self.user = user or default_user()
         self.servers = {}
+
+    def new_key(self, name):
+        path = self.dir / name
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+        return path
+
+    def serve(self, name, argv, port, prefix, **options):
+        """Starts a server in a control group of its own, and waits until it listens."""
+        group = Group(name)
+        process = group.start(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+        self.servers[name] = Server(process, group, port, prefix)
+        wait_for_port(port, process)
+
+    def sftp_server(self):
+        """sshd's subsystem: the program of a stock sshd, which a user without a shell cannot run."""
+        program = next((p for p in ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server")
+                        if os.path.exists(p)), None)
+        shells = Path("/etc/shells").read_text().split()
+        return program if program and pwd.getpwnam(self.user).pw_shell in shells else "internal-sftp"
 
     def start_sshd(self):
         port = free_port()
+        keys, config = self.dir / "authorized_keys", self.dir / "sshd_config"
         host_key = self.dir / "host_key"
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", host_key], check=True)
-        keys = self.dir / "authorized_keys"
+        if not host_key.exists():
+            self.new_key("host_key")
         shutil.copy(f"{self.key}.pub", keys)
-        config = self.dir / "sshd_config"
-        config.write_text(
+        text = (
             f"ListenAddress 127.0.0.1:{port}\nHostKey {host_key}\nAuthorizedKeysFile {keys}\n"
             # Keys only, on loopback; and commands must not measure the start-up files of somebody's shell.
             f"PermitRootLogin prohibit-password\nSetEnv HOME={self.dir}\n"
-            "StrictModes no\nUsePAM no\nPidFile none\nSubsystem sftp internal-sftp\n"
-            f"Ciphers {self.cipher}\n")
+            f"StrictModes no\nUsePAM no\nPidFile none\nSubsystem sftp {self.sftp_server()}\n"
+            f"Ciphers {','.join(dict.fromkeys([self.cipher, *CIPHERS]))}\n"
+            # Many logins at a time come from one address here.
+            "MaxStartups 2000\n")
+        if "persourcepenalties" in sshd_settings():
+            text += "PerSourcePenalties no\n"
+        config.write_text(text)
         Path("/run/sshd").mkdir(exist_ok=True)
-        group = Group("openssh")
-        process = group.start(["/usr/sbin/sshd", "-D", "-e", "-f", config], stderr=subprocess.DEVNULL)
-        self.servers["openssh"] = (process, group, port, f"{self.share}/")
-        wait_for_port(port, process)
+        self.serve("openssh", ["/usr/sbin/sshd", "-D", "-e", "-f", config], port, f"{self.share}/")
 
     def start_sterna(self):
         port = free_port()
-        group = Group("sterna")
-        process = group.start(
-            [self.binary, "serve", self.share, "--listen", f"127.0.0.1:{port}", "--user", self.user,
-             "--authorized-keys", f"{self.key}.pub", "--state-dir", self.dir / "state"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.servers["sterna"] = (process, group, port, "/")
-        wait_for_port(port, process)
+        self.serve("sterna",
+                   [self.binary, "serve", self.share, "--listen", f"127.0.0.1:{port}", "--user", self.user,
+                    "--authorized-keys", f"{self.key}.pub", "--state-dir", self.dir / "state"],
+                   port, "/")
 
     def make_data(self, name, mib):
         """A file of that many MiB, each different. Returns its digest."""
@@ -150,6 +147,18 @@ class Stage:
                 f.write(i.to_bytes(8, "big") + block[8:])
         return digest(path)
 
+    def make_tree(self, tree, count):
+        """So many files of 4 KiB, all different, 250 in each directory; everybody may write there."""
+        if tree.exists():
+            return
+        for n in range(count):
+            directory = tree / f"d{n // 250:03}"
+            if n % 250 == 0:
+                directory.mkdir(parents=True)
+            (directory / f"f{n:05}").write_bytes(n.to_bytes(4, "big") * 1024)
+        for path in [tree, *tree.iterdir()]:
+            path.chmod(0o777)
+
     def warm(self, size):
         """Touches the memory that the target will take: first touch may cost ten times more."""
         path = self.dir / "warm"
@@ -159,9 +168,19 @@ class Stage:
                 f.write(block)
         path.unlink()
 
+    def stop_server(self, name):
+        server = self.servers.pop(name)
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait()
+        server.group.remove()
+
     def stop(self):
-        for process, group, *_ in self.servers.values():
-            process.send_signal(signal.SIGTERM)
-            process.wait()
-            group.remove()
+        for name in list(self.servers):
+            self.stop_server(name)
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def sshd_settings():
+    """Names of the settings that this sshd knows, in small letters."""
+    said = subprocess.run(["/usr/sbin/sshd", "-T", "-f", "/dev/null"], capture_output=True, text=True)
+    return {line.split()[0] for line in said.stdout.splitlines() if line}
