@@ -187,7 +187,8 @@ impl<'p> Stripes<'p> {
         others.fold(self.first.sftp().window_full_time(), Duration::saturating_add)
     }
 
-    /// Closes the file on all lanes but the first: a server may report a lost write only now.
+    /// Closes the file on all lanes but the first: a server may report a lost write only now. Who has read
+    /// need not wait for that; dropping these closes it too.
     ///
     /// # Errors
     /// One of those that there are.

@@ -123,8 +123,6 @@ impl<'p> Pump<'p> {
     /// and counted.
     pub(super) async fn run(&mut self) -> Result<u64, Error> {
         let result = self.transfer().await;
-        // Nothing was written there: how it went does not matter.
-        let _ = self.stripes.close().await;
         // Late replies go nowhere; writes that were begun are waited for, so that `done` is true.
         while let Some(written) = self.writes.join_next().await {
             if let Ok(Ok((offset, len))) = written {
