@@ -351,4 +351,29 @@ mod tests {
         assert_eq!(host_key(&memory, "SHA256:b"), None);
         assert_eq!(person.asked.lock().unwrap().len(), 1);
     }
+
+    #[test]
+    fn a_connection_beside_gets_what_was_proven_and_the_person_hears_nothing() {
+        let (person, memory) = memory();
+        memory.begin();
+        password(&memory);
+        memory.end(false);
+        memory.begin();
+        let proven = password(&memory);
+        memory.question("Password: ", false).unwrap();
+        memory.end(true);
+        let asked = person.asked.lock().unwrap().len();
+        let beside = FromMemory(Arc::new(memory));
+
+        for _ in 0..3 {
+            assert_eq!(beside.password("alice", "h", 1).unwrap().to_string(), proven);
+        }
+        assert!(beside.password("alice", "h", 2).is_none(), "that one was refused");
+        assert!(beside.password("bob", "h", 1).is_none());
+        assert!(beside.question("Password: ", false).is_some());
+        assert!(beside.question("Code: ", false).is_none());
+        assert!(beside.passphrase(Path::new("/key"), 1).is_none());
+        assert!(!beside.is_attended());
+        assert_eq!(person.asked.lock().unwrap().len(), asked);
+    }
 }

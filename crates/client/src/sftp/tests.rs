@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use sterna_sftp_proto::extension::{Md5HashReply, PosixAttrs, RangesReply};
 use sterna_sshwire::put_string;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::script::{against, against_offering};
@@ -454,4 +454,39 @@ async fn md5_hash_tells_a_digest_from_a_difference_and_from_nonsense() {
     assert!(matches!(sftp.md5_hash("/f", 0, 0, b"").await, Err(Error::Peer { .. })));
     assert!(matches!(sftp.md5_hash("/f", 0, 0, b"").await, Err(Error::Peer { .. })));
     assert!(matches!(sftp.xattrs("/f").await, Err(Error::Unsupported { .. })));
+}
+
+/// Goal: a server that is known to answer whatever it is asked costs no round trip for its limits.
+/// Method: it says VERSION only when it has the question.
+#[tokio::test(start_paused = true)]
+async fn limits_may_be_asked_for_before_version() {
+    const LIMITS: &[u8] = b"limits@openssh.com";
+    let (ours, mut io) = tokio::io::duplex(1 << 16);
+    let options = SftpOptions::default();
+    let (engine, handle) = Engine::new(options.silence_max);
+    let asked = Questions::default().limits(&handle);
+    tokio::spawn(over::run(ours, engine));
+    let server = async {
+        io.read_exact(&mut [0; 9]).await.unwrap();
+        let mut question = vec![0; io.read_u32().await.unwrap() as usize];
+        io.read_exact(&mut question).await.unwrap();
+        assert_eq!((question[0], &question[9..]), (200, LIMITS));
+        let mut version = vec![2, 0, 0, 0, 3];
+        put_string(&mut version, LIMITS);
+        put_string(&mut version, b"1");
+        let mut answer = vec![201];
+        answer.extend_from_slice(&question[1..5]);
+        for number in [1 << 18, 100_000, 50_000, 7_u64] {
+            answer.extend_from_slice(&number.to_be_bytes());
+        }
+        let mut out = Vec::new();
+        put_string(&mut out, &version);
+        put_string(&mut out, &answer);
+        io.write_all(&out).await.unwrap();
+    };
+
+    let (sftp, ()) = tokio::join!(Sftp::start(handle, asked, &options), server);
+
+    let limits = sftp.unwrap().inner.limits;
+    assert_eq!((limits.read_len, limits.write_len, limits.open_handles), (100_000, 50_000, 7));
 }
