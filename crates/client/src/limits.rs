@@ -145,7 +145,7 @@ pub const REOPEN_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Bytes of a file in flight when its transfer begins: two round trips later it is eight times as much.
 pub const WINDOW_START_LEN: usize = 2 << 20;
-/// Bytes of a file in flight at most: twice 1 Gbit/s and 130 ms, as [`ssh-proto`'s
+/// Bytes of a file in flight at most: half as much again as 1 Gbit/s and 170 ms hold, as [`ssh-proto`'s
 /// window](sterna_ssh_proto::limits::WINDOW_LEN_MAX).
 pub const WINDOW_MAX_LEN: usize = 32 << 20;
 /// Bytes of a file in flight at least: two of the largest requests.
@@ -159,14 +159,14 @@ pub const POOL_BUFFERS_MAX: usize = WINDOW_MAX_LEN / IO_LEN_MAX as usize + 2;
 pub const LANES_MAX: usize = 8;
 /// Bytes of a file that may be read ahead on one lane of a long path, while it may have more lanes. OpenSSH's
 /// `sshd` keeps what a channel has read and the path does not take yet in a buffer that it copies each time it
-/// grows: 15 MiB cost it seconds, 3 MiB a twentieth of one.
+/// grows: 15 MiB of one channel cost it four seconds; eight times 3 MiB hold twice 1 Gbit/s and 100 ms.
 pub const STRIPE_READ_LEN_MAX: usize = 3 << 20;
 /// The same while more lanes are being opened: what 1 Gbit/s and 100 ms hold.
 pub const STRIPE_ALONE_LEN_MAX: usize = 12 << 20;
 /// A file with less to come is not worth the round trips for another lane, in bytes.
 pub const STRIPE_MIN_LEN: u64 = 16 << 20;
-/// Connections that a transfer makes beside its first one, to a server that opens too few channels on one:
-/// ten of a person's transfers are still far from what servers allow an address.
+/// Connections that a transfer makes beside its first one, to a server that opens too few channels on one.
+/// Servers limit those of an address, too, and other programs want some.
 pub const CONNECTIONS_BESIDE_MAX: usize = 3;
 /// How many times as many lanes a file gets when those that it has are full: each time costs round trips.
 pub const STRIPES_GROWTH: usize = 4;

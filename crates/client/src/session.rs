@@ -69,12 +69,10 @@ impl Session {
         let options = SftpOptions { draft_symlinks, ..SftpOptions::default() };
         let (engine, handle) = Engine::new(options.silence_max);
         let (opened, reply) = oneshot::channel();
-        let questions = match self.peer_software() {
-            software if software.starts_with("Sterna_") => {
-                Questions::default().limits(&handle).exact_attrs(&handle)
-            }
-            software if software.starts_with("OpenSSH_") => Questions::default().limits(&handle),
-            _ => Questions::default(),
+        let questions = match (self.is_sterna(), self.is_openssh()) {
+            (true, _) => Questions::default().limits(&handle).exact_attrs(&handle),
+            (_, true) => Questions::default().limits(&handle),
+            (false, false) => Questions::default(),
         };
         self.send(Command::OpenSftp { engine: Box::new(engine), opened }).await?;
         reply.await.unwrap_or_else(|_| Err(self.ended()))?;
@@ -114,6 +112,15 @@ impl Session {
     /// What the server calls itself, made safe to print.
     pub fn peer_software(&self) -> &str {
         &self.inner.peer_software
+    }
+
+    /// Whether the server calls itself OpenSSH.
+    pub(crate) fn is_openssh(&self) -> bool {
+        self.peer_software().starts_with("OpenSSH_")
+    }
+
+    fn is_sterna(&self) -> bool {
+        self.peer_software().starts_with("Sterna_")
     }
 
     /// The settings that the connection was made with.

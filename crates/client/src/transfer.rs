@@ -351,7 +351,7 @@ impl Context {
     /// asked again; a file that nobody there can read says nothing about others.
     fn command_failed(&self, error: &Error) {
         let is_unsupported = matches!(error, Error::Unsupported { .. });
-        if !(is_unsupported && self.command_digests.may_go_on()) {
+        if !(is_unsupported && self.command_digests.note_unanswered()) {
             self.commands_work.store(false, Ordering::Relaxed);
         }
     }

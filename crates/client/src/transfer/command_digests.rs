@@ -36,7 +36,7 @@ const SIZE_MAX_OPENSSH: Size = Size { files: 1024, names_len: 64 * 1024 };
 
 impl Size {
     fn max(session: &Session) -> Self {
-        match session.peer_software().starts_with("OpenSSH_") {
+        match session.is_openssh() {
             true => SIZE_MAX_OPENSSH,
             false => SIZE_MAX,
         }
@@ -83,8 +83,8 @@ impl CommandDigests {
         self.algorithm
     }
 
-    /// Whether it makes sense to ask for other files although there was no answer for one.
-    pub(super) fn may_go_on(&self) -> bool {
+    /// Counts a file that there was no answer for. Returns whether it makes sense to ask for others.
+    pub(super) fn note_unanswered(&self) -> bool {
         let unanswered = self.unanswered.fetch_add(1, Ordering::Relaxed);
         self.has_answered.load(Ordering::Relaxed) && unanswered < UNANSWERED_FILES_MAX
     }
@@ -325,12 +325,12 @@ mod tests {
         let queue = CommandDigests::new(DigestAlgorithm::Sha256);
         let (session, _) = server(1);
         assert!(queue.of(&session, b"f").await.is_err());
-        assert!(!queue.may_go_on(), "no command has ever answered");
+        assert!(!queue.note_unanswered(), "no command has ever answered");
 
         let (session, _) = server(0);
         for _ in 0..3 {
             assert!(queue.of(&session, b"f").await.is_ok());
-            let go_on = (0..100).take_while(|_| queue.may_go_on()).count();
+            let go_on = (0..100).take_while(|_| queue.note_unanswered()).count();
             assert_eq!(go_on, UNANSWERED_FILES_MAX as usize);
         }
     }

@@ -201,7 +201,7 @@ impl Lanes {
     /// that is closed becomes the file.
     pub(super) fn may_share_files(&self) -> bool {
         let state = self.state();
-        state.session.as_ref().is_none_or(|session| session.peer_software().starts_with("OpenSSH_"))
+        state.session.as_ref().is_none_or(Session::is_openssh)
     }
 
     /// Up to `count` lanes that are none of `used`: others that there are, else new channels on the same

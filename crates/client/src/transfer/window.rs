@@ -3,7 +3,8 @@
 //! At first the window grows by what is answered, so it doubles in each round trip, until that makes
 //! nothing faster. From then on it is the best rate of late, times the round trip, and half as much again
 //! so that the path never runs dry; not more, because whatever else is asked on the connection waits
-//! behind it, and the server keeps what the path does not take yet. The time to the first answer stands for the round trip: nothing was queued before it.
+//! behind it, and the server keeps what the path does not take yet. The time to the first answer stands
+//! for the round trip: nothing was queued before it.
 
 use std::time::{Duration, Instant};
 
