@@ -118,12 +118,13 @@ pub const SEND_PACKET_LEN_MAX: usize = 32 * 1024;
 /// take 8, small packet limits more.
 pub const SEND_SLICES_MAX: usize = 16;
 
-/// Consumed bytes that are given back to the peer in one WINDOW_ADJUST at the latest.
-pub const WINDOW_GRANT_LEN: u32 = 256 * 1024;
+/// Consumed bytes that are given back to the peer in one WINDOW_ADJUST at the latest: a quarter of the first
+/// window, so that three quarters are still open when it leaves.
+pub const WINDOW_GRANT_LEN: u32 = WINDOW_LEN_DEFAULT / 4;
 
 /// Sealed bytes waiting for the socket above which no more channel data is taken, in bytes: one
 /// full write to the socket and the next SFTP reply being prepared behind it.
-pub const OUTPUT_LEN_SOFT_MAX: usize = 640 * 1024;
+pub const OUTPUT_LEN_SOFT_MAX: usize = 320 * 1024;
 
 /// Sealed bytes waiting above which no further packet of the peer is opened: a peer that asks and
 /// never reads must not fill our memory (CVE-2025-26466).

@@ -222,12 +222,14 @@ impl Side {
     }
 
     fn flush(&mut self, now: Instant, link: &mut Link) -> bool {
-        let len = self.output.len();
-        if len > 0 {
-            link.send(now, self.output.pending());
+        let has_output = !self.output.is_empty();
+        while !self.output.is_empty() {
+            let pending = self.output.pending();
+            link.send(now, pending);
+            let len = pending.len();
             self.output.consume(len);
         }
-        len > 0
+        has_output
     }
 
     /// Takes all events and sends what may go.
