@@ -1,7 +1,7 @@
 //! The one loop: events, service, write, read, timers; and an orderly end.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -21,6 +21,19 @@ const LINGER: Duration = Duration::from_secs(2);
 /// An idle connection gives its buffers back after this long: short enough that ten thousand idle
 /// sessions stay small, long enough that a busy one never does.
 const IDLE_RELEASE: Duration = Duration::from_secs(1);
+
+/// Up to so many bytes wait for others to join them before they are written: a write costs its reader a
+/// wake-up, however little it brings.
+const HELD_LEN_MAX: usize = 4 * 1024;
+
+/// They wait until every other task that can run has run once …
+const HELD_TURNS: u32 = 1;
+
+/// … and those that answer a stream for so many turns: what comes next will be answered as well.
+const HELD_TURNS_IN_STREAM: u32 = 4;
+
+/// A read of so many bytes is part of a stream: more will come at once.
+const STREAM_READ_LEN: usize = 64 * 1024;
 
 /// How a connection ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +78,10 @@ pub struct Driver<IO> {
     /// The outcome, while our last words are still being written.
     ending: Option<(Instant, Option<Error>)>,
     peer_closed: bool,
+    /// The last read was as long as those of a stream are.
+    streams_in: bool,
+    /// Turns for which output has been held.
+    held: u32,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
@@ -95,6 +112,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             idle_since: None,
             ending: None,
             peer_closed: false,
+            streams_in: false,
+            held: 0,
         }
     }
 
@@ -130,6 +149,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                         self.ending = Some((now + LINGER, None));
                     } else if self.peer_closed {
                         return Poll::Ready(Ok(End::PeerClosed));
+                    } else if !progress && self.holds_output() {
+                        // Other tasks run and the socket is asked again; then there is another turn.
+                        self.held += 1;
+                        let _ = pin!(tokio::task::yield_now()).poll(cx);
+                        return Poll::Pending;
                     } else if !progress {
                         // Ready means that something fell due: look again.
                         ready!(self.poll_timer(now, cx));
@@ -165,16 +189,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         let mut link = Link { connection: &mut self.connection, output: &mut self.output, now };
         service.poll(cx, &mut link).map_err(DriveError::Protocol)?;
 
-        while !self.output.is_empty() {
-            match Pin::new(&mut self.io).poll_write(cx, self.output.pending()) {
-                Poll::Ready(Ok(0)) => return Err(DriveError::Io(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(len)) => {
-                    self.output.consume(len);
-                    progress = true;
-                }
-                Poll::Ready(Err(error)) => return Err(DriveError::Io(error)),
-                Poll::Pending => break,
-            }
+        let holds_output = self.holds_output();
+        if !holds_output {
+            progress |= self.write_out(cx)?;
         }
 
         let wants_input = service.wants_input() && self.connection.wants_input(&self.output);
@@ -188,16 +205,45 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                     let len = room.filled().len();
                     self.input.commit(len);
                     self.peer_closed = len == 0;
+                    self.streams_in = len >= STREAM_READ_LEN;
+                    self.held += u32::from(holds_output);
                     progress = true;
                 }
                 Poll::Ready(Err(error)) => return Err(DriveError::Io(error)),
                 Poll::Pending => {}
             }
         }
+        if holds_output && self.peer_closed {
+            self.write_out(cx)?;
+        }
         if progress {
             self.idle_since = None;
         }
         Ok(progress)
+    }
+
+    /// Writes as much as the socket takes. True if it took anything.
+    fn write_out(&mut self, cx: &mut Context<'_>) -> Result<bool, DriveError> {
+        let mut progress = false;
+        while !self.output.is_empty() {
+            match Pin::new(&mut self.io).poll_write(cx, self.output.pending()) {
+                Poll::Ready(Ok(0)) => return Err(DriveError::Io(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(len)) => {
+                    self.output.consume(len);
+                    self.held = 0;
+                    progress = true;
+                }
+                Poll::Ready(Err(error)) => return Err(DriveError::Io(error)),
+                Poll::Pending => break,
+            }
+        }
+        Ok(progress)
+    }
+
+    /// Whether the little that there is to write waits for more.
+    fn holds_output(&self) -> bool {
+        let turns = if self.streams_in { HELD_TURNS_IN_STREAM } else { HELD_TURNS };
+        self.held < turns && (1..=HELD_LEN_MAX).contains(&self.output.len())
     }
 
     /// Writes our last words until they are out, the peer is gone, or the time is up.
