@@ -18,6 +18,11 @@ pub trait Backend: Send + Sync + 'static {
     /// Attributes of what `path` names; `follow` says whether a final link is followed.
     fn stat(&self, path: &[u8], follow: bool) -> Result<Attrs>;
 
+    /// The same if it can be done without waiting for a disk or a network, else `None`.
+    fn try_stat(&self, _path: &[u8], _follow: bool) -> Option<Result<Attrs>> {
+        None
+    }
+
     /// Opens a directory for listing.
     fn open_dir(&self, _path: &[u8]) -> Result<Box<dyn Dir>> {
         Err(Error::unsupported("opendir"))
@@ -96,7 +101,18 @@ pub trait File: Send + Sync {
         Err(Error::unsupported("write"))
     }
 
+    /// The same if it can be done without waiting for a disk, else `None`: then some of it may be written, and
+    /// all of it must be written again.
+    fn try_write_at(&self, _data: &[u8], _offset: u64) -> Option<Result<()>> {
+        None
+    }
+
     fn stat(&self) -> Result<Attrs>;
+
+    /// As [`Backend::try_stat`].
+    fn try_stat(&self) -> Option<Result<Attrs>> {
+        None
+    }
 
     /// As [`Backend::set_attrs`].
     fn set_attrs(&self, _attrs: &SetAttrs) -> Result<()> {

@@ -32,6 +32,7 @@ pub fn run_replacing(make: &dyn Fn() -> Arc<dyn Backend>) {
         appending_ignores_the_offset,
         a_removed_file_stays_readable_while_open,
         attributes_are_kept,
+        attributes_without_waiting_are_the_same,
         set_id_bits_are_dropped,
         directories_are_made_listed_and_removed,
         large_directories_come_in_batches,
@@ -235,6 +236,51 @@ fn attributes_are_kept(b: &dyn Backend) {
     b.set_attrs(b"/l", &own_times, false).expect("lsetstat");
     assert_eq!(b.stat(b"/l", false).expect("lstat").modified, times.1);
     assert_ne!(stat(b, "/f").modified, times.1);
+}
+
+fn attributes_without_waiting_are_the_same(b: &dyn Backend) {
+    b.mkdir(b"/d", None).expect("mkdir");
+    put(b, "/d/f", b"0123456789");
+    for (text, link) in
+        [("/d/f", "/to-file"), ("../..", "/d/up"), ("none", "/dangling"), ("loop", "/loop")]
+    {
+        b.symlink(text.as_bytes(), link.as_bytes()).expect("symlink");
+    }
+    let open = b.open(b"/d/f", &READ).expect("open");
+    if let Some(attrs) = open.try_stat() {
+        assert_eq!(attrs.expect("fstat"), open.stat().expect("fstat"));
+    }
+    for path in [
+        "/",
+        "/d",
+        "/d/",
+        "/d/f",
+        "/d/f/",
+        "/d/../d/./f",
+        "/../../d/f",
+        "/to-file",
+        "/to-file/",
+        "/d/up",
+        "/d/up/d/f",
+        "/dangling",
+        "/loop",
+        "/none",
+        "/none/f",
+        "/d/f/g",
+        "",
+        "/d\0f",
+    ] {
+        for follow in [true, false] {
+            let waited = b.stat(path.as_bytes(), follow);
+            // What was not looked up lately is not known without waiting.
+            let Some(tried) = b.try_stat(path.as_bytes(), follow) else { continue };
+            match (waited, tried) {
+                (Ok(waited), Ok(tried)) => assert_eq!(tried, waited, "{path:?}"),
+                (Err(waited), Err(tried)) => assert_eq!(tried.kind, waited.kind, "{path:?}"),
+                (waited, tried) => panic!("{path:?}: {waited:?}, but {tried:?} without waiting"),
+            }
+        }
+    }
 }
 
 fn set_id_bits_are_dropped(b: &dyn Backend) {

@@ -98,6 +98,10 @@ impl Backend for Memory {
         Ok(tree.attrs(id))
     }
 
+    fn try_stat(&self, path: &[u8], follow: bool) -> Option<Result<Attrs>> {
+        Some(self.stat(path, follow))
+    }
+
     fn open_dir(&self, path: &[u8]) -> Result<Box<dyn Dir>> {
         let mut tree = self.tree();
         let id = tree.existing(path, true, "opendir")?;
@@ -311,8 +315,16 @@ impl File for MemoryFile {
         lock(&self.tree).write(self.id, data, (!self.append).then_some(offset))
     }
 
+    fn try_write_at(&self, data: &[u8], offset: u64) -> Option<Result<()>> {
+        Some(self.write_at(data, offset))
+    }
+
     fn stat(&self) -> Result<Attrs> {
         Ok(lock(&self.tree).attrs(self.id))
+    }
+
+    fn try_stat(&self) -> Option<Result<Attrs>> {
+        Some(File::stat(self))
     }
 
     fn set_attrs(&self, attrs: &SetAttrs) -> Result<()> {

@@ -119,6 +119,19 @@ impl Backend for OnClose {
         }
     }
 
+    fn try_stat(&self, path: &[u8], follow: bool) -> Option<Result<Attrs>> {
+        let at = &self.shared;
+        if let Err(error) = at.check_shown("stat", path) {
+            return Some(Err(error));
+        }
+        match at.below.try_stat(path, follow)? {
+            // There may be a part.
+            Ok(attrs) if attrs.kind == FileKind::Regular && at.uploads.has_any(at.session) => None,
+            Err(error) if error.kind == ErrorKind::NotFound && at.folders.any() => None,
+            result => Some(result),
+        }
+    }
+
     fn open_dir(&self, path: &[u8]) -> Result<Box<dyn Dir>> {
         self.shared.check_shown("opendir", path)?;
         self.shared.check_leads_to_shown("opendir", path)?;

@@ -36,6 +36,10 @@ impl Backend for ReadOnly {
         self.below.stat(path, follow)
     }
 
+    fn try_stat(&self, path: &[u8], follow: bool) -> Option<Result<Attrs>> {
+        self.below.try_stat(path, follow)
+    }
+
     fn open_dir(&self, path: &[u8]) -> Result<Box<dyn Dir>> {
         self.below.open_dir(path)
     }
@@ -104,6 +108,10 @@ impl File for ReadOnlyFile {
 
     fn stat(&self) -> Result<Attrs> {
         self.below.stat()
+    }
+
+    fn try_stat(&self) -> Option<Result<Attrs>> {
+        self.below.try_stat()
     }
 
     fn set_attrs(&self, _attrs: &SetAttrs) -> Result<()> {

@@ -1,18 +1,20 @@
 //! Regular files of the local disk: opening without ever blocking, and data at explicit offsets.
 
 use std::any::Any;
-use std::io::IoSliceMut;
+use std::io::{IoSlice, IoSliceMut};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use rustix::fs::{FileType, Mode, OFlags, copy_file_range, fstat, fstatfs, fsync};
+use rustix::fs::{FileType, Mode, OFlags, Stat, copy_file_range, fstat, fsync};
 use rustix::io::{
-    Errno, ReadWriteFlags, Result as IoResult, preadv, preadv2, pwrite, retry_on_intr, write,
+    Errno, ReadWriteFlags, Result as IoResult, preadv, preadv2, pwrite, pwritev2, retry_on_intr,
+    write,
 };
 
 use super::attrs::{attrs, mode_without_set_id, set_on_file};
 use super::close::close;
+use super::kind::Kind;
 use super::root::Root;
 use crate::limits::{BUFFERS_MAX, COPY_STEP_LEN_MAX};
 use crate::{Attrs, Error, File, OpenHow, Result, SetAttrs, Xattr, XattrAnswer};
@@ -24,17 +26,13 @@ const MODE_DEFAULT: u32 = 0o666;
 /// the kernel's signed 64 bits, which it answers by an error where "end of file" is meant.
 const OFFSET_END: u64 = i64::MAX as u64 - u32::MAX as u64;
 
-/// File systems whose bytes are in memory (`statfs(2)`): tmpfs and ramfs. They have no way to ask
-/// for a read that does not block, and none of their reads waits for a disk.
-const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
-
-/// How a read that must not block is tried. Asked for at the first one, then remembered.
+/// How a read or a write that must not block is tried. Asked for at the first one, then remembered.
 mod trying {
     /// `RWF_NOWAIT` asks the kernel.
     pub const ASK: u8 = 0;
-    /// The file system is in memory: a plain read is one.
+    /// The file system is in memory and cannot be asked: a plain one does not wait for a disk.
     pub const PLAIN: u8 = 1;
-    /// There is no such read here.
+    /// There is no such thing here.
     pub const NEVER: u8 = 2;
 }
 
@@ -42,9 +40,10 @@ mod trying {
 pub(super) struct LocalFile {
     fd: OwnedFd,
     append: bool,
-    /// On one of the file systems [`IN_MEMORY`]. Of files that are not read nobody asks.
-    in_memory: bool,
-    trying: AtomicU8,
+    /// Of the file system.
+    kind: Kind,
+    trying_reads: AtomicU8,
+    trying_writes: AtomicU8,
 }
 
 impl LocalFile {
@@ -64,14 +63,20 @@ impl LocalFile {
             true => mode_without_set_id(how.mode.unwrap_or(MODE_DEFAULT)),
             false => Mode::empty(),
         };
-        let fd = open_regular(root, path, flags, mode)?;
-        // Found out here, where it may take a while: of a network file system its server is asked. The
-        // field's type differs between architectures.
-        let in_memory = !flags.contains(OFlags::WRONLY)
-            && fstatfs(&fd)
-                .is_ok_and(|fs| u64::try_from(fs.f_type).is_ok_and(|t| IN_MEMORY.contains(&t)));
-        let trying = AtomicU8::new(if no_wait { trying::ASK } else { trying::NEVER });
-        Ok(Self { fd, append: how.append, in_memory, trying })
+        let (fd, stat) = open_with_stat(root, path, flags, mode)?;
+        // Found out here, where it may take a while.
+        let kind = root.kind_of(&fd, &stat);
+        let trying = || AtomicU8::new(if no_wait { trying::ASK } else { trying::NEVER });
+        let (trying_reads, trying_writes) = (trying(), trying());
+        Ok(Self { fd, append: how.append, kind, trying_reads, trying_writes })
+    }
+
+    /// Remembers that this file system (or kernel) cannot be asked: it will not learn it. Returns whether a
+    /// plain call does not wait for a disk here.
+    fn cannot_be_asked(&self, trying: &AtomicU8) -> bool {
+        let is_plain = self.kind == Kind::InMemory;
+        trying.store(if is_plain { trying::PLAIN } else { trying::NEVER }, Ordering::Relaxed);
+        is_plain
     }
 }
 
@@ -83,9 +88,19 @@ pub(super) fn open_regular(
     flags: OFlags,
     mode: Mode,
 ) -> IoResult<OwnedFd> {
+    open_with_stat(root, path, flags, mode).map(|(fd, _)| fd)
+}
+
+fn open_with_stat(
+    root: &Root,
+    path: &[u8],
+    flags: OFlags,
+    mode: Mode,
+) -> IoResult<(OwnedFd, Stat)> {
     let fd = root.open_at(path, flags | OFlags::NONBLOCK | OFlags::NOCTTY, mode)?;
-    match FileType::from_raw_mode(fstat(&fd)?.st_mode) {
-        FileType::RegularFile => Ok(fd),
+    let stat = fstat(&fd)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok((fd, stat)),
         FileType::Directory => Err(Errno::ISDIR),
         _ => Err(Errno::NXIO),
     }
@@ -104,7 +119,7 @@ impl File for LocalFile {
         if offset >= OFFSET_END {
             return Some(Ok(0));
         }
-        match self.trying.load(Ordering::Relaxed) {
+        match self.trying_reads.load(Ordering::Relaxed) {
             trying::ASK => {}
             trying::PLAIN => return Some(self.read_at(buffers, offset)),
             _ => return None,
@@ -121,11 +136,9 @@ impl File for LocalFile {
                 (offset.saturating_add(len as u64) >= size).then_some(Ok(len))
             }
             Err(Errno::AGAIN | Errno::INTR) => None,
-            // This file system (or kernel) cannot be asked; it will not learn it.
             Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => {
-                let found = if self.in_memory { trying::PLAIN } else { trying::NEVER };
-                self.trying.store(found, Ordering::Relaxed);
-                self.in_memory.then(|| self.read_at(buffers, offset))
+                let is_plain = self.cannot_be_asked(&self.trying_reads);
+                is_plain.then(|| self.read_at(buffers, offset))
             }
             Err(error) => Some(Err(io("read", error))),
         }
@@ -153,8 +166,38 @@ impl File for LocalFile {
         Ok(())
     }
 
+    fn try_write_at(&self, data: &[u8], offset: u64) -> Option<Result<()>> {
+        // What was appended must not be appended again.
+        if self.append || offset.saturating_add(data.len() as u64) > i64::MAX as u64 {
+            return None;
+        }
+        match self.trying_writes.load(Ordering::Relaxed) {
+            trying::ASK => {}
+            trying::PLAIN => return Some(self.write_at(data, offset)),
+            _ => return None,
+        }
+        match pwritev2(&self.fd, &[IoSlice::new(data)], offset, ReadWriteFlags::NOWAIT) {
+            Ok(len) if len == data.len() => Some(Ok(())),
+            // The rest would wait. So would what comes next, most likely.
+            Ok(_) | Err(Errno::AGAIN) => {
+                self.trying_writes.store(trying::NEVER, Ordering::Relaxed);
+                None
+            }
+            Err(Errno::INTR) => None,
+            Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => {
+                let is_plain = self.cannot_be_asked(&self.trying_writes);
+                is_plain.then(|| self.write_at(data, offset))
+            }
+            Err(error) => Some(Err(io("write", error))),
+        }
+    }
+
     fn stat(&self) -> Result<Attrs> {
         fstat(&self.fd).map(|stat| attrs(&stat)).map_err(|e| io("fstat", e))
+    }
+
+    fn try_stat(&self) -> Option<Result<Attrs>> {
+        self.kind.keeps_attrs().then(|| self.stat())
     }
 
     fn set_attrs(&self, change: &SetAttrs) -> Result<()> {
@@ -164,7 +207,7 @@ impl File for LocalFile {
     /// Nothing is ever written back on file systems in memory, so whoever has a page of a mapping writable
     /// changes it unnoticed for as long as he likes. Of a file that is not read it is not known.
     fn times_tell_of_changes(&self) -> bool {
-        !self.in_memory
+        self.kind != Kind::InMemory
     }
 
     fn sync(&self) -> Result<()> {

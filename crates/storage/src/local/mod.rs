@@ -1,12 +1,14 @@
 //! The local disk as a [`Backend`]: one directory of the machine is `/`.
 //!
-//! - `root.rs`, `walk.rs`: how a path becomes a descriptor that is inside the root.
+//! - `root.rs`, `walk.rs`: how a path becomes a descriptor that is inside the root; `kind.rs`: who may have to be
+//!   waited for.
 //! - `file.rs`, `sparse.rs`, `dir.rs`, `attrs.rs`, `xattr.rs`: what is done with it. `rename.rs`: the one that is not one call.
 
 mod attrs;
 mod close;
 mod dir;
 mod file;
+mod kind;
 mod rename;
 mod root;
 mod sparse;
@@ -117,6 +119,12 @@ impl Backend for Local {
             .and_then(fstat)
             .map(|stat| attrs(&stat))
             .map_err(|e| io("stat", e))
+    }
+
+    fn try_stat(&self, path: &[u8], follow: bool) -> Option<Result<Attrs>> {
+        let no_follow = if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
+        let found = self.root.try_open_path(path, no_follow)?;
+        Some(found.and_then(fstat).map(|stat| attrs(&stat)).map_err(|e| io("stat", e)))
     }
 
     fn open_dir(&self, path: &[u8]) -> Result<Box<dyn Dir>> {

@@ -7,10 +7,12 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2};
 use rustix::io::{Errno, Result};
 
+use super::kind::Kind;
 use super::walk::Walk;
 use crate::limits::{MOVED_RETRIES_MAX, PATH_LEN_MAX};
 
@@ -27,6 +29,10 @@ pub enum Resolver {
 pub(super) struct Root {
     dir: OwnedFd,
     resolver: Resolver,
+    kind: Kind,
+    device: u64,
+    /// This kernel looks up what it has in memory, and nothing else, if it is asked to (Linux 5.12).
+    looks_into_memory: AtomicBool,
 }
 
 /// The parent of a name, open, and the name in it.
@@ -53,11 +59,19 @@ impl Root {
             Some(resolver) => resolver,
             None => available_resolver(dir.as_fd())?,
         };
-        Ok(Self { dir, resolver })
+        let (kind, device) = (Kind::of(&dir), device(&fstat(&dir)?));
+        let looks_into_memory = AtomicBool::new(resolver == Resolver::Kernel);
+        Ok(Self { dir, resolver, kind, device, looks_into_memory })
     }
 
     pub fn resolver(&self) -> Resolver {
         self.resolver
+    }
+
+    /// Of the file system that holds `fd`, of which these are the attributes. May wait if it is not the root's
+    /// own.
+    pub fn kind_of(&self, fd: &OwnedFd, stat: &Stat) -> Kind {
+        if device(stat) == self.device { self.kind } else { Kind::of(fd) }
     }
 
     /// Opens what `path` names, as `open(2)` in a file system whose `/` is this root.
@@ -77,6 +91,32 @@ impl Root {
             }
         }
         self.walk(path).open(flags, mode)
+    }
+
+    /// As [`open_at`](Self::open_at) with `O_PATH`, if all of `path` was looked up before, is still in memory
+    /// and lies on the root's own file system, which keeps attributes in memory; else `None`. It waits for
+    /// no disk and no network.
+    pub fn try_open_path(&self, path: &[u8], flags: OFlags) -> Option<Result<OwnedFd>> {
+        if !self.kind.keeps_attrs() || !self.looks_into_memory.load(Ordering::Relaxed) {
+            return None;
+        }
+        if let Err(error) = check(path) {
+            return Some(Err(error));
+        }
+        let flags = flags | OFlags::PATH | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT
+            | ResolveFlags::NO_MAGICLINKS
+            | ResolveFlags::NO_XDEV
+            | ResolveFlags::CACHED;
+        match openat2(&self.dir, path, flags, Mode::empty(), resolve) {
+            Err(Errno::INVAL) => {
+                self.looks_into_memory.store(false, Ordering::Relaxed);
+                None
+            }
+            // Not in memory, or another file system; or the tree moved meanwhile.
+            Err(Errno::AGAIN | Errno::XDEV | Errno::INTR) => None,
+            result => Some(result),
+        }
     }
 
     /// Opens the directory that holds the last component of `path`.
@@ -111,6 +151,11 @@ impl Root {
     }
 }
 
+#[allow(clippy::unnecessary_cast)] // The width differs between architectures.
+fn device(stat: &Stat) -> u64 {
+    stat.st_dev as u64
+}
+
 /// What no kernel call needs to be asked about.
 fn check(path: &[u8]) -> Result<()> {
     if path.is_empty() {
@@ -135,5 +180,38 @@ fn available_resolver(dir: BorrowedFd<'_>) -> Result<Resolver> {
         // Older than 5.6, or a seccomp filter that answers one way or the other.
         Err(Errno::NOSYS | Errno::PERM | Errno::INVAL) => Ok(Resolver::Walk),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_was_looked_up_is_found_without_waiting_and_nothing_else_is() {
+        let dir = tempfile::tempdir_in("/tmp").unwrap();
+        let root = Root::open(dir.path(), None).unwrap();
+        fs::create_dir(dir.path().join("d")).unwrap();
+        fs::write(dir.path().join("d/f"), b"x").unwrap();
+        let find = |path: &[u8]| root.try_open_path(path, OFlags::empty());
+
+        assert!(find(b"/d/none").is_none_or(|found| found.is_err_and(|e| e == Errno::NOENT)));
+        assert_eq!(find(b"").unwrap().unwrap_err(), Errno::NOENT);
+        // Old kernels cannot be asked, and of some file systems nothing is known.
+        if root.resolver() == Resolver::Kernel
+            && root.looks_into_memory.load(Ordering::Relaxed)
+            && root.kind.keeps_attrs()
+        {
+            // It was just made.
+            assert!(find(b"/d/f").unwrap().is_ok());
+            assert!(find(b"/../../d/../d/f").is_none_or(|found| found.is_ok()));
+        }
+        let walking = Root::open(dir.path(), Some(Resolver::Walk)).unwrap();
+        assert!(walking.try_open_path(b"/d/f", OFlags::empty()).is_none());
+        // Where a process answers, nothing is asked.
+        let proc = Root::open(Path::new("/proc"), None).unwrap();
+        assert!(proc.try_open_path(b"/self/stat", OFlags::empty()).is_none());
     }
 }

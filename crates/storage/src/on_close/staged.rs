@@ -130,8 +130,19 @@ impl File for StagedFile {
         part.file()?.write_at(data, offset)
     }
 
+    /// Once there is a part that is written by nobody else at this moment.
+    fn try_write_at(&self, data: &[u8], offset: u64) -> Option<Result<()>> {
+        let part = self.staged.get().filter(|_| !data.is_empty())?;
+        let _turn = part.claim.try_turn()?;
+        part.file().ok()?.try_write_at(data, offset)
+    }
+
     fn stat(&self) -> Result<Attrs> {
         self.current()?.stat()
+    }
+
+    fn try_stat(&self) -> Option<Result<Attrs>> {
+        self.current().ok()?.try_stat()
     }
 
     /// Mode and times of a file that was not changed are set where they are: it has no part.

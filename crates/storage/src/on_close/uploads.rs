@@ -200,6 +200,11 @@ impl Claim {
         }
     }
 
+    /// As [`Claim::turn`], if it is held and nobody has to be waited for.
+    pub fn try_turn(&self) -> Option<RwLockReadGuard<'_, Option<Lost>>> {
+        self.turn.try_read().ok().filter(|lost| lost.is_none())
+    }
+
     /// As [`Claim::turn`], at this moment only.
     pub fn is_held(&self) -> bool {
         self.turn("look").is_ok()
