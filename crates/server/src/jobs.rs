@@ -2,14 +2,19 @@
 //!
 //! A job owns everything it works on. Its result comes back through the task's own queue and wakes
 //! it. A job that panics is answered too: its [`Promise`] is dropped unkept.
+//!
+//! Short jobs are gathered: waking a thread, and being woken by it, costs more than most of them. How
+//! many one thread gets depends on how long they took lately, so that slow ones still run side by side.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use crate::io_pool::IoPool;
+use crate::io_pool::{IoPool, Job};
+use crate::limits::{GATHERED_JOBS_MAX, GATHERED_TIME};
 use crate::wake::WakeCell;
 
 /// Set once when the session ends; long work looks at it once per chunk.
@@ -34,12 +39,78 @@ pub(crate) struct Jobs<T> {
     report: Sender<(u64, Option<T>)>,
     waker: Arc<WakeCell>,
     running: usize,
+    /// What [`Jobs::send`] has not sent yet.
+    gathered: Vec<Job>,
+    /// How many of the group that is not full yet are unfinished, and how many groups are full.
+    group: Option<Arc<AtomicUsize>>,
+    groups: usize,
+    spare_groups: SpareGroups,
+    pace: Arc<Pace>,
+}
+
+/// Groups to be used again when all of their jobs are done.
+#[derive(Default)]
+struct SpareGroups(Vec<Arc<AtomicUsize>>);
+
+impl SpareGroups {
+    /// Groups that are kept: as many as are under way at a time, mostly.
+    const MAX: usize = 4;
+
+    fn take(&mut self) -> Arc<AtomicUsize> {
+        if let Some(done) = self.0.iter().find(|group| Arc::strong_count(group) == 1) {
+            return Arc::clone(done);
+        }
+        let group = Arc::new(AtomicUsize::new(0));
+        if self.0.len() < Self::MAX {
+            self.0.push(Arc::clone(&group));
+        }
+        group
+    }
+}
+
+/// How long one gathered job took lately: a moving mean in nanoseconds.
+#[derive(Default)]
+struct Pace(AtomicU32);
+
+impl Pace {
+    fn note(&self, took: Duration) {
+        let took = u32::try_from(took.as_nanos()).unwrap_or(u32::MAX);
+        let mean = match self.0.load(Ordering::Relaxed) {
+            0 => took,
+            mean => mean - mean / 8 + took / 8,
+        };
+        self.0.store(mean.max(1), Ordering::Relaxed);
+    }
+
+    /// How many jobs one thread should get at once.
+    fn jobs(&self) -> usize {
+        match self.0.load(Ordering::Relaxed) {
+            // Nothing is known yet.
+            0 => 1,
+            mean => {
+                let jobs = GATHERED_TIME.as_nanos() / u128::from(mean);
+                usize::try_from(jobs).unwrap_or(usize::MAX).clamp(1, GATHERED_JOBS_MAX)
+            }
+        }
+    }
 }
 
 impl<T: Send + 'static> Jobs<T> {
     pub(crate) fn new(pool: IoPool) -> Self {
         let (report, done) = unbounded();
-        Self { pool, cancel: Cancel::default(), done, report, waker: Arc::default(), running: 0 }
+        Self {
+            pool,
+            cancel: Cancel::default(),
+            done,
+            report,
+            waker: Arc::default(),
+            running: 0,
+            gathered: Vec::new(),
+            group: None,
+            groups: 0,
+            spare_groups: SpareGroups::default(),
+            pace: Arc::default(),
+        }
     }
 
     /// Who is woken when a job ends from now on.
@@ -55,19 +126,68 @@ impl<T: Send + 'static> Jobs<T> {
     /// Runs `work` on the pool; its result arrives under `number`.
     pub(crate) fn start(&mut self, number: u64, work: impl FnOnce(&Cancel) -> T + Send + 'static) {
         self.running += 1;
-        let cancel = self.cancel.clone();
-        let promise = Promise {
-            number,
-            result: None,
-            report: self.report.clone(),
-            waker: self.waker.clone(),
-        };
+        let (promise, cancel) = (self.promise(number), self.cancel.clone());
         self.pool.run(move || {
             let mut promise = promise;
             // `work` is used up here, with everything it owns: whoever learns of the result may
             // rely on nobody else holding the file any more.
             promise.result = Some(work(&cancel));
         });
+    }
+
+    /// As [`start`](Self::start), with the next [`send`](Self::send).
+    pub(crate) fn gather(&mut self, number: u64, work: impl FnOnce(&Cancel) -> T + Send + 'static) {
+        self.running += 1;
+        let (mut promise, cancel) = (self.promise(number), self.cancel.clone());
+        promise.among = Some(self.join());
+        let pace = Arc::clone(&self.pace);
+        self.gathered.push(Box::new(move || {
+            // All of it moves here, not only its result.
+            let mut promise = promise;
+            let begin = Instant::now();
+            promise.result = Some(work(&cancel));
+            pace.note(begin.elapsed());
+        }));
+    }
+
+    /// Gathers something whose end nobody waits for.
+    pub(crate) fn gather_detached(&mut self, work: impl FnOnce() + Send + 'static) {
+        self.gathered.push(Box::new(work));
+    }
+
+    /// The group of the job that is gathered next.
+    fn join(&mut self) -> Among {
+        let at_once = self.pace.jobs();
+        let group = match self.group.take() {
+            Some(group) => group,
+            None => self.spare_groups.take(),
+        };
+        self.group = Some(Arc::clone(&group));
+        if group.fetch_add(1, Ordering::Relaxed) + 1 >= at_once {
+            self.group = None;
+            self.groups += 1;
+        }
+        Among { unfinished: group, since: Instant::now() }
+    }
+
+    /// Sends what was gathered to the pool, and wakes a thread for each group.
+    pub(crate) fn send(&mut self) {
+        let groups = std::mem::take(&mut self.groups) + usize::from(self.group.take().is_some());
+        let len = self.gathered.len().div_ceil(groups.max(1));
+        let mut left = self.gathered.drain(..);
+        while left.len() > 0 {
+            self.pool.run_all(left.by_ref().take(len));
+        }
+    }
+
+    fn promise(&self, number: u64) -> Promise<T> {
+        Promise {
+            number,
+            result: None,
+            report: self.report.clone(),
+            waker: self.waker.clone(),
+            among: None,
+        }
     }
 
     /// Runs long work in slices; between two of them the pool serves others, in turn. A slice returns
@@ -78,12 +198,7 @@ impl<T: Send + 'static> Jobs<T> {
         work: impl FnMut(&Cancel) -> Option<T> + Send + 'static,
     ) {
         self.running += 1;
-        let promise = Promise {
-            number,
-            result: None,
-            report: self.report.clone(),
-            waker: self.waker.clone(),
-        };
+        let promise = self.promise(number);
         let (cancel, pool) = (self.cancel.clone(), self.pool.clone());
         self.pool.run(move || slice(promise, cancel, pool, Box::new(work)));
     }
@@ -100,7 +215,7 @@ impl<T: Send + 'static> Jobs<T> {
         self.cancel.set();
     }
 
-    /// Runs something whose end nobody waits for.
+    /// Runs something whose end nobody waits for, at once.
     pub(crate) fn detach(&self, work: impl FnOnce() + Send + 'static) {
         self.pool.run(work);
     }
@@ -135,6 +250,23 @@ struct Promise<T> {
     result: Option<T>,
     report: Sender<(u64, Option<T>)>,
     waker: Arc<WakeCell>,
+    /// The others that were gathered with it. Whoever they are for is woken by the last of them, and before
+    /// that only if they take long.
+    among: Option<Among>,
+}
+
+/// A job's place in a group.
+struct Among {
+    unfinished: Arc<AtomicUsize>,
+    since: Instant,
+}
+
+impl Among {
+    /// Whether the job that is finished now is the last one, or one that was long in coming.
+    fn wakes(&self) -> bool {
+        let is_last = self.unfinished.fetch_sub(1, Ordering::AcqRel) == 1;
+        is_last || self.since.elapsed() >= GATHERED_TIME
+    }
 }
 
 impl<T> Promise<T> {
@@ -147,7 +279,9 @@ impl<T> Drop for Promise<T> {
     fn drop(&mut self) {
         // The session may be gone; then nobody wants to know.
         let _ = self.report.send((self.number, self.result.take()));
-        self.waker.wake();
+        if self.among.as_ref().is_none_or(Among::wakes) {
+            self.waker.wake();
+        }
     }
 }
 
@@ -180,6 +314,39 @@ mod tests {
         jobs.start(1, |_| panic!("a job that panics on purpose"));
 
         assert_eq!(wait(&mut jobs), (1, None));
+    }
+
+    #[test]
+    fn gathered_jobs_run_when_they_are_sent_each_under_its_number() {
+        let mut jobs = Jobs::new(IoPool::new(2));
+        for number in 0..50 {
+            jobs.gather(number, move |_| number);
+        }
+        let (dropped, seen) = std::sync::mpsc::channel::<()>();
+        jobs.gather_detached(move || drop(dropped));
+        assert_eq!(jobs.running(), 50);
+        assert_eq!(jobs.take_done(), None);
+
+        jobs.send();
+
+        let mut all: Vec<_> = (0..50).map(|_| wait(&mut jobs)).collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..50).map(|n| (n, Some(n))).collect::<Vec<_>>());
+        assert!(seen.recv().is_err());
+        assert_eq!(jobs.running(), 0);
+    }
+
+    #[test]
+    fn short_jobs_share_a_thread_and_slow_ones_do_not() {
+        let pace = Pace::default();
+        assert_eq!(pace.jobs(), 1);
+        for (took, jobs) in [(1, GATHERED_JOBS_MAX), (10_000_000_000, 1)] {
+            (0..100).for_each(|_| pace.note(Duration::from_nanos(took)));
+            assert_eq!(pace.jobs(), jobs, "{took}");
+        }
+        let fourth = GATHERED_TIME.mul_f64(0.22);
+        (0..200).for_each(|_| pace.note(fourth));
+        assert_eq!(pace.jobs(), 4);
     }
 
     #[test]

@@ -21,7 +21,20 @@ pub const READ_AHEAD_BYTES: usize = 256 * 1024;
 
 /// Jobs of one session on the I/O pool at a time: enough to keep a disk's queue busy, few enough
 /// that one session cannot fill the pool's queue.
-pub const JOBS_MAX: usize = 16;
+pub const JOBS_MAX: usize = 64;
+
+/// Jobs of one session that one thread of the I/O pool is woken for.
+pub const GATHERED_JOBS_MAX: usize = 32;
+
+/// Time that jobs are expected to take together which one thread is woken for: many times what waking it
+/// costs, and nothing to wait for.
+pub const GATHERED_TIME: Duration = Duration::from_micros(250);
+
+/// A job that waits behind others gets a thread of its own when none has been taken for so long.
+pub const WATCH_PERIOD: Duration = Duration::from_millis(2);
+
+/// Periods without a job that waits after which nobody looks any more.
+pub const WATCH_QUIET_PERIODS: u32 = 50;
 
 /// Bytes that one READ or WRITE job moves at most: with 256 KiB the hop to another thread
 /// vanishes against the copy.
@@ -38,6 +51,10 @@ pub const HANDLES_MAX: usize = 1000;
 
 /// Open directories among them: a listing holds a batch of entries in memory.
 pub const DIR_HANDLES_MAX: usize = 100;
+
+/// Paths of files that a session has written and closed which it remembers, so that giving them their names
+/// does not hold up other files: 16 KiB.
+pub const CLOSED_PATHS_MAX: usize = 1024;
 
 /// Entries read from a directory at a time; with 255-byte names about 64 KiB.
 pub const DIR_BATCH: usize = 128;

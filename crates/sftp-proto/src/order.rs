@@ -6,8 +6,8 @@
 //! - one of them is a [`Class::Barrier`], or
 //! - both use one handle and one of them needs it alone (a copy reads its source and needs its
 //!   target alone), or
-//! - both make a file at one path, or
-//! - one reads by path, and the other writes through a handle, copies, or makes a file.
+//! - both make, close or rename a file at one path, or
+//! - one reads by path, and the other writes through a handle, copies, or makes or renames a file.
 //!
 //! So uploads of many small files overlap, and a long copy holds up its two handles and what asks
 //! by path, while READs and WRITEs of other handles go on.
@@ -43,6 +43,11 @@ pub enum Class {
     /// Makes or empties the file at a path that no open handle was opened by: OPEN with CREATE or
     /// TRUNCATE. `path` stands for the path; two paths may share a number.
     Make { path: u64 },
+    /// CLOSE after writing: as [`Class::HandleWrite`], and the path by which it was opened names a file then.
+    Close { key: u64, path: u64 },
+    /// Gives a file that is not open another name. Nothing can be beneath either, so what goes on at other
+    /// paths does not matter. The two differ.
+    Rename { from: u64, to: u64 },
     /// Looks at names or attributes by path: STAT, OPENDIR, OPEN of what exists.
     PathRead,
     /// Changes names, or files by path: waits for everything earlier, holds everything later.
@@ -55,13 +60,18 @@ pub struct HandleUse {
     pub key: u64,
     /// Opened for writing.
     pub writes: bool,
+    /// Stands for the path by which it was opened, if nothing of this session can have changed since what
+    /// that names.
+    pub path: Option<u64>,
 }
 
-/// What the server knows of a path that an OPEN makes or empties.
+/// What the server knows of a path that an OPEN makes or empties, or that a RENAME names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathUse {
     /// No handle is open on it. The number stands for the path, however the client spelled it.
     Unused(u64),
+    /// As that, and this session has closed a file of that name, or is about to: it names no directory.
+    File(u64),
     /// A handle is open on it: its WRITEs must not be seen by the wrong side of a truncation.
     Open,
 }
@@ -69,7 +79,7 @@ pub enum PathUse {
 impl Class {
     /// The class of `request`. A handle that `find` does not know makes the request
     /// [`Class::Free`]: it fails at once. `path` is asked about the path of an OPEN that makes or
-    /// empties a file.
+    /// empties a file, and about those of a RENAME.
     pub fn of(
         request: &Request<'_>,
         find: impl Fn(&[u8]) -> Option<HandleUse>,
@@ -82,14 +92,17 @@ impl Class {
                 let makes =
                     open.flags.has(OpenFlags::CREATE) || open.flags.has(OpenFlags::TRUNCATE);
                 match makes.then(|| path(open.path)) {
-                    Some(PathUse::Unused(path)) => Self::Make { path },
+                    Some(PathUse::Unused(path) | PathUse::File(path)) => Self::Make { path },
                     Some(PathUse::Open) => Self::Barrier,
                     None => Self::PathRead,
                 }
             }
             Request::Close(close) => match find(close.handle) {
-                Some(HandleUse { key, writes: true }) => Self::HandleWrite { key },
-                Some(HandleUse { key, writes: false }) => Self::HandleStep { key },
+                Some(HandleUse { key, writes: true, path: Some(path) }) => {
+                    Self::Close { key, path }
+                }
+                Some(HandleUse { key, writes: true, path: None }) => Self::HandleWrite { key },
+                Some(HandleUse { key, writes: false, .. }) => Self::HandleStep { key },
                 None => Self::Free,
             },
             Request::Read(message) => read(message.handle),
@@ -108,8 +121,8 @@ impl Class {
             | Request::Remove(_)
             | Request::Mkdir(_)
             | Request::Rmdir(_)
-            | Request::Rename(_)
             | Request::Symlink(_) => Self::Barrier,
+            Request::Rename(rename) => Self::rename(path(rename.old_path), path(rename.new_path)),
             Request::Extended(extended) => match extended {
                 Extended::Fsync(message) => write(message.handle),
                 Extended::Fstatvfs(message) => read(message.handle),
@@ -128,8 +141,10 @@ impl Class {
                 | Extended::SpaceAvailable(_)
                 | Extended::ExpandPath(_)
                 | Extended::HomeDirectory(_) => Self::PathRead,
-                Extended::PosixRename(_)
-                | Extended::Hardlink(_)
+                Extended::PosixRename(rename) => {
+                    Self::rename(path(rename.old_path), path(rename.new_path))
+                }
+                Extended::Hardlink(_)
                 | Extended::Lsetstat(_)
                 | Extended::Setxattr(_)
                 | Extended::Removexattr(_) => Self::Barrier,
@@ -148,6 +163,16 @@ impl Class {
                 | Extended::VendorId(_)
                 | Extended::Unknown { .. } => Self::Free,
             },
+        }
+    }
+
+    fn rename(from: PathUse, to: PathUse) -> Self {
+        match (from, to) {
+            (PathUse::File(from), PathUse::Unused(to) | PathUse::File(to)) if from != to => {
+                Self::Rename { from, to }
+            }
+            // It may be a directory, and everything beneath it moves.
+            _ => Self::Barrier,
         }
     }
 }
@@ -234,6 +259,19 @@ impl Order {
                 self.join(slot, 0, BARRIERS, Mode::Shared);
                 self.join_keyed(slot, 1, Key::Path(path), Mode::Alone);
                 self.join(slot, 2, WRITES_AND_PATHS, Mode::Writers);
+            }
+            Class::Close { key, path } => {
+                self.join(slot, 0, BARRIERS, Mode::Shared);
+                self.join_keyed(slot, 1, Key::Handle(key), Mode::Alone);
+                self.join(slot, 2, WRITES_AND_PATHS, Mode::Writers);
+                self.join_keyed(slot, 3, Key::Path(path), Mode::Alone);
+            }
+            Class::Rename { from, to } => {
+                debug_assert_ne!(from, to, "a request would wait for itself");
+                self.join(slot, 0, BARRIERS, Mode::Shared);
+                self.join_keyed(slot, 1, Key::Path(from), Mode::Alone);
+                self.join(slot, 2, WRITES_AND_PATHS, Mode::Writers);
+                self.join_keyed(slot, 3, Key::Path(to), Mode::Alone);
             }
             Class::PathRead => {
                 self.join(slot, 0, BARRIERS, Mode::Shared);
@@ -375,7 +413,7 @@ enum Key {
     Path(u64),
 }
 
-/// Locks that one request waits for at most: those of a copy.
+/// Locks that one request waits for at most: those of a copy or a rename.
 const MEMBERS_MAX: usize = 4;
 
 /// Requests of one mode get along, except those that need the lock alone.

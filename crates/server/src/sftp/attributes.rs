@@ -24,7 +24,11 @@ pub(super) fn lstat(request: &Lstat<'_>, at: &mut Serving<'_>) -> Start {
 
 fn stat_path(path: &[u8], follow: bool, at: &Serving<'_>) -> Start {
     let path = at.absolute(path);
-    let (backend, exact) = (Arc::clone(at.backend), *at.exact_attrs);
+    let exact = *at.exact_attrs;
+    if let Some(found) = at.backend.try_stat(&path, follow) {
+        return Start::Now(Answer::of_attrs(found, exact));
+    }
+    let backend = Arc::clone(at.backend);
     Start::answer(move || Answer::of_attrs(backend.stat(&path, follow), exact))
 }
 
@@ -33,6 +37,9 @@ pub(super) fn fstat(request: &Fstat<'_>, at: &mut Serving<'_>) -> Start {
     let open = HandleId::from_wire(request.handle).and_then(|id| at.handles.get(id));
     match open {
         Some(Open::File(file)) => {
+            if let Some(found) = file.file.try_stat() {
+                return Start::Now(Answer::of_attrs(found, exact));
+            }
             let file = Arc::clone(file);
             Start::answer(move || Answer::of_attrs(file.file.stat(), exact))
         }

@@ -133,7 +133,7 @@ impl SftpSession {
         if hashing.jobs == 0
             && let Some(Hashing { close: Some((number, job)), .. }) = self.hashing.remove(&handle)
         {
-            self.syncs.start(number, job);
+            self.syncs.gather(number, job);
         }
     }
 
@@ -150,7 +150,9 @@ impl SftpSession {
             }
         };
         match opened {
-            Ok(open) => Answer::Handle(self.handles.insert(open).to_wire()),
+            Ok(open) => {
+                Answer::Handle(self.handles.insert(open, self.requests.has_barrier()).to_wire())
+            }
             Err(answer) => {
                 if let Some(opens) = opens {
                     self.handles.release(opens == Opens::Dir);

@@ -1,8 +1,8 @@
 //! Open files and directories of one session: slot and generation, so that a number used again is
 //! another handle.
 
-use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +11,7 @@ use sterna_storage::{Dir, DirEntry, File};
 
 use super::path;
 use crate::jobs::Cancel;
+use crate::limits::CLOSED_PATHS_MAX;
 
 /// A file that a client holds open, with what it was opened for.
 pub(crate) struct OpenFile {
@@ -86,6 +87,8 @@ struct Slot {
     open: Option<Open>,
     /// The number of an open file's path.
     path: u64,
+    /// Of [`Handles::names`] when it was opened; `None` if what the path names was about to change.
+    names: Option<u64>,
 }
 
 /// The table. Bounded: room is reserved before a file is opened, so that an OPEN over the limit
@@ -99,6 +102,11 @@ pub(crate) struct Handles {
     path_numbers: RandomState,
     /// Open files by the numbers of their paths.
     files_of_path: HashMap<u64, usize>,
+    /// Paths of files that were written and closed since any name was changed otherwise: they name no
+    /// directory. [`CLOSED_PATHS_MAX`] at most.
+    closed_files: HashSet<u64>,
+    /// Counts what may change any name.
+    names: u64,
 }
 
 /// Handles that exist or are promised, and their bound.
@@ -124,6 +132,8 @@ impl Handles {
             dirs: Room { used: 0, max: dirs_max },
             path_numbers: RandomState::new(),
             files_of_path: HashMap::new(),
+            closed_files: HashSet::new(),
+            names: 0,
         }
     }
 
@@ -154,10 +164,10 @@ impl Handles {
         self.dirs.used -= usize::from(dir);
     }
 
-    /// Uses a promise.
-    pub(crate) fn insert(&mut self, open: Open) -> HandleId {
+    /// Uses a promise. `names_change`: something waits to run that may change what the path names.
+    pub(crate) fn insert(&mut self, open: Open, names_change: bool) -> HandleId {
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, open: None, path: 0 });
+            self.slots.push(Slot { generation: 0, open: None, path: 0, names: None });
             self.slots.len() as u32 - 1
         });
         let path = match &open {
@@ -171,6 +181,7 @@ impl Handles {
         entry.generation = entry.generation.wrapping_add(1);
         entry.open = Some(open);
         entry.path = path;
+        entry.names = (!names_change).then_some(self.names);
         HandleId { slot, generation: entry.generation }
     }
 
@@ -191,6 +202,38 @@ impl Handles {
         let mut number = self.path_numbers.build_hasher();
         path::components(path).for_each(|name| name.hash(&mut number));
         number.finish()
+    }
+
+    /// The number of the path by which a file was opened, if that must still name the file as far as this
+    /// session is concerned.
+    pub(crate) fn path_of(&self, id: HandleId) -> Option<u64> {
+        self.file(id)?;
+        let slot = self.slots.get(id.slot as usize)?;
+        (slot.names == Some(self.names)).then_some(slot.path)
+    }
+
+    /// Something was asked that may change what any path names.
+    pub(crate) fn names_change(&mut self) {
+        self.names += 1;
+        self.closed_files.clear();
+    }
+
+    /// A file of this path is closed, and what the path names has not changed since it was opened.
+    pub(crate) fn note_closed(&mut self, path: u64) {
+        if self.closed_files.len() >= CLOSED_PATHS_MAX {
+            self.closed_files.clear();
+        }
+        self.closed_files.insert(path);
+    }
+
+    /// The file of this path gets another name.
+    pub(crate) fn note_renamed(&mut self, path: u64) {
+        self.closed_files.remove(&path);
+    }
+
+    /// Whether this path names a file if it names anything.
+    pub(crate) fn names_file(&self, path: u64) -> bool {
+        self.closed_files.contains(&path)
     }
 
     /// Whether a file is open by a path of this number.
@@ -253,11 +296,11 @@ mod tests {
     fn a_closed_handle_stays_dead_when_its_slot_is_used_again() {
         let mut handles = Handles::new(2, 2);
         assert!(handles.reserve(true));
-        let old = handles.insert(dir());
+        let old = handles.insert(dir(), false);
         assert!(handles.remove(old).is_some());
         assert!(handles.reserve(true));
 
-        let new = handles.insert(dir());
+        let new = handles.insert(dir(), false);
 
         assert_ne!(old, new);
         assert!(handles.get(old).is_none());
@@ -286,11 +329,11 @@ mod tests {
         for dir in [false, false, false, true] {
             assert!(handles.reserve(dir));
         }
-        handles.insert(dir());
+        handles.insert(dir(), false);
         assert!(!is_open(&handles, "/"), "directories do not count");
 
-        let [first, second] = ["/a//f", "/a/f"].map(|path| handles.insert(file(path)));
-        let other = handles.insert(file("/a/g"));
+        let [first, second] = ["/a//f", "/a/f"].map(|path| handles.insert(file(path), false));
+        let other = handles.insert(file("/a/g"), false);
         assert!(is_open(&handles, "/a/./f") && is_open(&handles, "/a/g"));
         assert!(!is_open(&handles, "/a") && !is_open(&handles, "/af"));
 
@@ -302,10 +345,35 @@ mod tests {
     }
 
     #[test]
+    fn a_path_names_a_closed_file_until_names_change() {
+        let mut handles = Handles::new(10, 1);
+        (0..4).for_each(|_| assert!(handles.reserve(false)));
+        let known = handles.insert(file("/a"), false);
+        let unsure = handles.insert(file("/b"), true);
+        let path = handles.path_of(known).unwrap();
+        assert_eq!(path, handles.number_of(b"/a"));
+        assert_eq!(handles.path_of(unsure), None);
+
+        handles.note_closed(path);
+        assert!(handles.names_file(path) && !handles.names_file(handles.number_of(b"/b")));
+        handles.note_renamed(path);
+        assert!(!handles.names_file(path));
+
+        handles.note_closed(path);
+        handles.names_change();
+        assert!(!handles.names_file(path));
+        assert_eq!(handles.path_of(known), None, "it may have been renamed");
+        let later = handles.insert(file("/c"), false);
+        assert!(handles.path_of(later).is_some());
+        (0..2 * CLOSED_PATHS_MAX as u64).for_each(|path| handles.note_closed(path));
+        assert!(handles.closed_files.len() <= CLOSED_PATHS_MAX);
+    }
+
+    #[test]
     fn nothing_but_its_own_eight_bytes_names_a_handle() {
         let mut handles = Handles::new(2, 2);
         assert!(handles.reserve(true));
-        let id = handles.insert(dir());
+        let id = handles.insert(dir(), false);
         let wire = id.to_wire();
 
         assert_eq!(HandleId::from_wire(&wire), Some(id));

@@ -27,6 +27,8 @@ pub(super) struct Requests {
     writes: usize,
     /// Bytes of the frames that are kept.
     bytes: usize,
+    /// Slots of the barriers among them: mostly none.
+    barriers: Vec<usize>,
 }
 
 /// A request, or a run of WRITEs to one handle, that has a slot in the order.
@@ -53,7 +55,13 @@ impl Requests {
             spare_run: VecDeque::new(),
             writes: 0,
             bytes: 0,
+            barriers: Vec::new(),
         }
+    }
+
+    /// Whether something waits or runs that may change any name.
+    pub(super) fn has_barrier(&self) -> bool {
+        !self.barriers.is_empty()
     }
 
     /// Whether another one may be taken in, beside `others` that are not answered and not in here.
@@ -70,8 +78,11 @@ impl Requests {
         self.bytes += frame.len();
         match class {
             // A WRITE that arrives later may overtake these anyway.
-            Class::Free | Class::Make { .. } => {}
-            Class::HandleRead { key } | Class::HandleStep { key } | Class::HandleWrite { key } => {
+            Class::Free | Class::Make { .. } | Class::Rename { .. } => {}
+            Class::HandleRead { key }
+            | Class::HandleStep { key }
+            | Class::HandleWrite { key }
+            | Class::Close { key, .. } => {
                 self.joinable.remove(&key);
             }
             Class::Copy { from, to } => {
@@ -80,7 +91,10 @@ impl Requests {
             }
             Class::PathRead | Class::Barrier => self.joinable.clear(),
         }
-        self.admit(class, Work::Request { id, frame });
+        let slot = self.admit(class, Work::Request { id, frame });
+        if class == Class::Barrier {
+            self.barriers.push(slot);
+        }
     }
 
     /// Gives a WRITE to the handle of `key` its place: it joins the WRITEs of its handle that wait
@@ -181,6 +195,7 @@ impl Requests {
 
     /// Ends a request, which may make others ready.
     pub(super) fn done(&mut self, ticket: Ticket) {
+        self.barriers.retain(|slot| *slot != ticket.slot());
         self.order.done(ticket);
     }
 }

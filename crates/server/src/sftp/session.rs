@@ -196,6 +196,8 @@ impl SftpSession {
                 break;
             }
         }
+        self.io.send();
+        self.syncs.send();
         Progress { consumed: std::mem::take(&mut self.consumed), finished: self.finished() }
     }
 
@@ -273,6 +275,7 @@ impl SftpSession {
                             self.requests.push_write(id, frame, key);
                         }
                         (class, _) => {
+                            self.note_names(class);
                             self.consumed += credit;
                             self.requests.push(id, frame, class);
                         }
@@ -301,13 +304,24 @@ impl SftpSession {
         all_open.get().then_some(class)
     }
 
+    /// What a request that was accepted says about what paths name.
+    fn note_names(&mut self, class: Class) {
+        match class {
+            Class::Barrier => self.handles.names_change(),
+            Class::Close { path, .. } => self.handles.note_closed(path),
+            Class::Rename { from, .. } => self.handles.note_renamed(from),
+            _ => {}
+        }
+    }
+
     fn handle_use(&self, wire: &[u8]) -> Option<HandleUse> {
         let id = HandleId::from_wire(wire)?;
         let writes = match self.handles.get(id)? {
             Open::File(file) => file.writes,
             Open::Dir(_) => false,
         };
-        Some(HandleUse { key: u64::from_be_bytes(id.to_wire()), writes })
+        let path = self.handles.path_of(id);
+        Some(HandleUse { key: u64::from_be_bytes(id.to_wire()), writes, path })
     }
 
     /// By its names: through a link the same file may have another path, and a client that empties
@@ -318,6 +332,9 @@ impl SftpSession {
         // Where `..` leads is known only to who follows the links before it.
         if path::components(&path).any(|name| name == b"..") || self.handles.is_open(number) {
             return PathUse::Open;
+        }
+        if self.handles.names_file(number) {
+            return PathUse::File(number);
         }
         PathUse::Unused(number)
     }

@@ -109,20 +109,20 @@ impl SftpSession {
         match started {
             Start::Now(answer) => return self.end(id, &answer, frame, ticket),
             Start::NowAndDetach(answer, rest) => {
-                self.io.detach(rest);
+                self.io.gather_detached(rest);
                 return self.end(id, &answer, frame, ticket);
             }
             Start::Job(job) => {
                 let running = Running::Request { id, ticket: Some(ticket), opens, hashes: None };
                 let number = self.register(running);
-                self.io.start(number, job);
+                self.io.gather(number, job);
             }
             Start::Sync(job) => {
                 let running = Running::Request { id, ticket: Some(ticket), opens, hashes: None };
                 let number = self.register(running);
                 match closes(&request).and_then(|id| self.stop_hashing(id)) {
                     Some(hashing) => hashing.close = Some((number, job)),
-                    None => self.syncs.start(number, job),
+                    None => self.syncs.gather(number, job),
                 }
             }
             Start::LongJob(job) => self.start_long(id, ticket, &request, job),
@@ -248,10 +248,11 @@ impl SftpSession {
         let places = batch.parts.iter().map(|part| part.place).collect();
         let number = self.register(Running::Reads { places, tickets });
         let buffers = self.buffers.clone();
-        self.io.start(number, move |_| Outcome::Reads(batch.run(&buffers)));
+        self.io.gather(number, move |_| Outcome::Reads(batch.run(&buffers)));
     }
 
-    /// Starts a job for the WRITEs at the front of a run; the others wait for it.
+    /// Writes what needs no waiting, and starts a job for the WRITEs at the front of a run that do; the others
+    /// wait for it.
     pub(super) fn start_writes(&mut self, mut run: WriteRun, ticket: Ticket) {
         let mut file = None;
         let (mut parts, mut ids) = self.spare_lists.take();
@@ -274,6 +275,14 @@ impl SftpSession {
             );
             match started {
                 Start::Write(WritePlan { file: of_plan, offset, data }) => {
+                    // Nothing of this run is under way, so it may overtake nothing.
+                    if ids.is_empty()
+                        && let Some(written) =
+                            of_plan.file.try_write_at(&frame[data.clone()], offset)
+                    {
+                        self.end_write(id, &Answer::of(written), frame);
+                        continue;
+                    }
                     ids.push(id);
                     bytes += frame.len();
                     parts.push(WritePart { id, frame, data, offset, answer: Answer::OK });
@@ -289,7 +298,7 @@ impl SftpSession {
                 self.requests.put_back(&ticket, run);
                 let number = self.register(Running::Writes { ids, bytes, ticket });
                 let batch = WriteBatch { file, parts };
-                self.io.start(number, move |_| Outcome::Writes(batch.run()));
+                self.io.gather(number, move |_| Outcome::Writes(batch.run()));
             }
             None if run.waiting.is_empty() => self.requests.end_run(ticket, run),
             None => self.start_writes(run, ticket),

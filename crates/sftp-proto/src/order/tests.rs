@@ -16,18 +16,35 @@ fn conflict(a: Class, b: Class) -> bool {
     // The handles that a request uses, and whether it needs each alone.
     let handles = |class| match class {
         HandleRead { key } => vec![(key, false)],
-        HandleStep { key } | HandleWrite { key } => vec![(key, true)],
+        HandleStep { key } | HandleWrite { key } | Close { key, .. } => vec![(key, true)],
         Copy { from, to } => vec![(from, false), (to, true)],
-        Free | Make { .. } | PathRead | Barrier => vec![],
+        Free | Make { .. } | Rename { .. } | PathRead | Barrier => vec![],
+    };
+    // The paths whose files it makes, closes or renames.
+    let paths = |class| match class {
+        Make { path } | Close { path, .. } => vec![path],
+        Rename { from, to } => vec![from, to],
+        Free
+        | HandleRead { .. }
+        | HandleStep { .. }
+        | HandleWrite { .. }
+        | Copy { .. }
+        | PathRead
+        | Barrier => vec![],
     };
     let share_a_handle = handles(a).iter().any(|(key, alone)| {
         handles(b).iter().any(|(other, other_alone)| key == other && (*alone || *other_alone))
     });
-    let make_one_path = matches!((a, b), (Make { path: a }, Make { path: b }) if a == b);
-    let changes_a_file = |class| matches!(class, HandleWrite { .. } | Copy { .. } | Make { .. });
+    let share_a_path = paths(a).iter().any(|path| paths(b).contains(path));
+    let changes_a_file = |class| {
+        matches!(
+            class,
+            HandleWrite { .. } | Copy { .. } | Make { .. } | Close { .. } | Rename { .. }
+        )
+    };
     let one_looks_by_path =
         a == PathRead && changes_a_file(b) || b == PathRead && changes_a_file(a);
-    share_a_handle || make_one_path || one_looks_by_path
+    share_a_handle || share_a_path || one_looks_by_path
 }
 
 fn class() -> impl Strategy<Value = Class> {
@@ -38,7 +55,9 @@ fn class() -> impl Strategy<Value = Class> {
         2 => key.clone().prop_map(|key| Class::HandleStep { key }),
         6 => key.clone().prop_map(|key| Class::HandleWrite { key }),
         2 => (key.clone(), 1u64..4).prop_map(|(from, more)| Class::Copy { from, to: (from + more) % 4 }),
-        4 => key.prop_map(|path| Class::Make { path }),
+        4 => key.clone().prop_map(|path| Class::Make { path }),
+        4 => (key.clone(), key.clone()).prop_map(|(key, path)| Class::Close { key, path }),
+        3 => (key, 1u64..4).prop_map(|(from, more)| Class::Rename { from, to: (from + more) % 4 }),
         3 => Just(Class::PathRead),
         2 => Just(Class::Barrier),
     ]
@@ -233,9 +252,50 @@ fn a_copy_from_a_handle_to_itself_does_not_wait_for_itself() {
     let copy =
         CopyData { read_handle: b"h", read_offset: 0, len: 0, write_handle: b"h", write_offset: 0 };
     let request = Request::Extended(copy.into());
-    let find = |_: &[u8]| Some(HandleUse { key: 5, writes: true });
+    let find = |_: &[u8]| Some(HandleUse { key: 5, writes: true, path: Some(6) });
 
     let class = Class::of(&request, find, |_| PathUse::Open);
 
     assert_eq!(class, Class::HandleWrite { key: 5 });
+}
+
+#[test]
+fn a_rename_is_a_barrier_unless_a_file_gets_a_name_that_is_free() {
+    use crate::extension::PosixRename;
+    use crate::messages::{Close, Rename};
+    use PathUse::{File, Open, Unused};
+    let of = |request: Request<'_>, from, to| {
+        Class::of(&request, |_| None, |path| if path == b"a" { from } else { to })
+    };
+    for (from, to, expected) in [
+        (File(1), Unused(2), Class::Rename { from: 1, to: 2 }),
+        (File(1), File(2), Class::Rename { from: 1, to: 2 }),
+        (File(1), File(1), Class::Barrier),
+        (File(1), Open, Class::Barrier),
+        (Unused(1), Unused(2), Class::Barrier),
+        (Open, Unused(2), Class::Barrier),
+    ] {
+        let rename = Rename { old_path: b"a", new_path: b"b" };
+        let posix = PosixRename { old_path: b"a", new_path: b"b" };
+        assert_eq!(of(rename.into(), from, to), expected, "{from:?} {to:?}");
+        assert_eq!(of(Request::Extended(posix.into()), from, to), expected, "{from:?} {to:?}");
+    }
+    let close = |path| {
+        let find = |_: &[u8]| Some(HandleUse { key: 5, writes: true, path });
+        Class::of(&Close { handle: b"h" }.into(), find, |_| PathUse::Open)
+    };
+    assert_eq!(close(Some(6)), Class::Close { key: 5, path: 6 });
+    assert_eq!(close(None), Class::HandleWrite { key: 5 });
+}
+
+#[test]
+fn renames_of_many_files_run_side_by_side_each_behind_its_own_close() {
+    let mut order = Order::new(20);
+    let close = order.admit(Class::Close { key: 1, path: 1 }).unwrap();
+    order.admit(Class::Rename { from: 1, to: 11 }).unwrap();
+    let other = order.admit(Class::Rename { from: 2, to: 12 }).unwrap();
+    let write = order.admit(Class::HandleWrite { key: 3 }).unwrap();
+    order.admit(Class::Rename { from: 3, to: 11 }).unwrap();
+
+    assert_eq!(run_beside(&mut order, close), [close, other, write]);
 }
