@@ -20,7 +20,7 @@ mod tests;
 mod unsent;
 mod xattr;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use sterna_sftp_proto::extension::{
@@ -94,6 +94,7 @@ struct Inner {
     pool: BufferPool,
     failure: Arc<OnceLock<Error>>,
     window_full: Arc<AtomicU64>,
+    unsent: Arc<AtomicUsize>,
     greeting: Greeting,
     limits: Limits,
     /// Attributes carry what `posix-attrs@sterna-sftp` adds.
@@ -170,6 +171,7 @@ impl Sftp {
             pool: handle.pool,
             failure: handle.failure,
             window_full: handle.window_full,
+            unsent: handle.unsent,
             greeting,
             limits: Limits { read_len: safe, write_len: safe, open_handles: 0 },
             exact_attrs: false,
@@ -225,6 +227,11 @@ impl Sftp {
     /// Whether both are handles to one channel.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// File bytes of WRITEs that wait in this process.
+    pub(crate) fn unsent_len(&self) -> usize {
+        self.inner.unsent.load(Ordering::Relaxed)
     }
 
     /// For how long in all bytes waited because the window of the SSH channel was full.
@@ -351,6 +358,9 @@ impl Inner {
     }
 
     async fn submit(&self, call: Call) -> Result<(), Error> {
+        if let Ask::Write { data, .. } = &call.ask {
+            self.unsent.fetch_add(data.len(), Ordering::Relaxed);
+        }
         self.calls.send(call).await.map_err(|_| self.ended())
     }
 

@@ -36,7 +36,25 @@ impl BufferPool {
         Buffer { bytes: std::mem::replace(bytes, self.pop()), home: Some(self.clone()) }
     }
 
+    /// `len` bytes that are left over from earlier use, to be read into: clearing them first would cost as
+    /// much as reading them.
+    pub(crate) fn take_filled(&self, len: usize) -> Buffer {
+        if len < POOLED_FROM_LEN {
+            return Buffer { bytes: vec![0; len], home: None };
+        }
+        let mut bytes = self.pop_filled();
+        bytes.resize(len, 0);
+        Buffer { bytes, home: Some(self.clone()) }
+    }
+
     fn pop(&self) -> Vec<u8> {
+        let mut bytes = self.pop_filled();
+        bytes.clear();
+        bytes
+    }
+
+    /// With whatever its last user left in it.
+    fn pop_filled(&self) -> Vec<u8> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         free.unwrap_or_else(|| Vec::with_capacity(POOLED_CAPACITY))
     }
@@ -72,12 +90,11 @@ impl DerefMut for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let Some(home) = self.home.take() else { return };
-        let mut bytes = std::mem::take(&mut self.bytes);
+        let bytes = std::mem::take(&mut self.bytes);
         // A buffer that a large reply has grown is not kept: the pool stays as large as it says.
         if bytes.capacity() < POOLED_CAPACITY || bytes.capacity() > 2 * POOLED_CAPACITY {
             return;
         }
-        bytes.clear();
         let mut free = home.free.lock().unwrap_or_else(PoisonError::into_inner);
         if free.len() < POOL_BUFFERS_MAX {
             free.push(bytes);
@@ -102,6 +119,22 @@ mod tests {
         assert!(second.is_empty());
         assert_eq!(second.as_ptr(), place);
         assert_eq!(pool.take(10).capacity(), 10);
+    }
+
+    #[test]
+    fn a_buffer_to_read_into_is_as_long_as_asked_and_not_cleared() {
+        let pool = BufferPool::default();
+        let mut first = pool.take(100_000);
+        first.resize(50_000, 7);
+        drop(first);
+
+        let shorter = pool.take_filled(40_000);
+        assert_eq!(shorter[..], [7; 40_000]);
+        drop(shorter);
+        let longer = pool.take_filled(60_000);
+
+        assert_eq!((longer.len(), longer[39_999], longer[59_999]), (60_000, 7, 0));
+        assert_eq!(pool.take_filled(10)[..], [0; 10]);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! A waiter that went away costs nothing: its late reply is read and dropped (CLT-14).
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
@@ -124,6 +124,8 @@ pub(crate) struct EngineHandle {
     pub(crate) failure: Arc<OnceLock<Error>>,
     /// Nanoseconds for which bytes waited because the channel's window was full.
     pub(crate) window_full: Arc<AtomicU64>,
+    /// File bytes of WRITEs that were submitted and are not on their way. Submitting adds to it.
+    pub(crate) unsent: Arc<AtomicUsize>,
 }
 
 /// See the module.
@@ -141,6 +143,7 @@ pub(crate) struct Engine {
     last_activity: Instant,
     silence_max: Duration,
     window_full: Arc<AtomicU64>,
+    unsent_len: Arc<AtomicUsize>,
     /// Since when that is to be added.
     window_full_since: Option<Instant>,
 }
@@ -153,6 +156,7 @@ impl Engine {
         let pool = BufferPool::default();
         let failure = Arc::new(OnceLock::new());
         let window_full = Arc::new(AtomicU64::new(0));
+        let unsent_len = Arc::new(AtomicUsize::new(0));
         let (client, mut unsent) = (Client::new(), Unsent::default());
         client.encode_init(unsent.heads());
         let engine = Self {
@@ -168,9 +172,11 @@ impl Engine {
             last_activity: Instant::now(),
             silence_max,
             window_full: window_full.clone(),
+            unsent_len: unsent_len.clone(),
             window_full_since: None,
         };
-        (engine, EngineHandle { calls: calls_in, greeting, pool, failure, window_full })
+        let unsent = unsent_len;
+        (engine, EngineHandle { calls: calls_in, greeting, pool, failure, window_full, unsent })
     }
 
     /// Takes waiting requests as far as there is room for them.
@@ -206,8 +212,9 @@ impl Engine {
                 // A buffer holds one block, far below 4 GiB.
                 let len = data.len() as u32;
                 let taken = self.client.write_header(&handle, offset, len, token, heads);
-                if taken.is_ok() {
-                    self.unsent.push_body(data);
+                match taken {
+                    Ok(_) => self.unsent.push_body(data),
+                    Err(_) => drop(self.unsent_len.fetch_sub(data.len(), Ordering::Relaxed)),
                 }
                 taken
             }
@@ -228,7 +235,9 @@ impl Engine {
 
     /// `len` bytes of [`front`](Self::front) are written.
     pub(crate) fn advance(&mut self, len: usize) {
+        let before = self.unsent.bodies_len();
         self.unsent.advance(len);
+        self.unsent_len.fetch_sub(before - self.unsent.bodies_len(), Ordering::Relaxed);
         self.last_activity = Instant::now();
     }
 

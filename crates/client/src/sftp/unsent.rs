@@ -41,6 +41,11 @@ impl Unsent {
         self.heads.len() - self.heads_sent + self.bodies_len
     }
 
+    /// File bytes that are not sent yet.
+    pub(super) fn bodies_len(&self) -> usize {
+        self.bodies_len
+    }
+
     /// What goes out next: requests, and the file bytes behind the last of them. `None`: nothing.
     pub(super) fn front(&self) -> Option<[&[u8]; 2]> {
         if self.len() == 0 {

@@ -3,15 +3,17 @@
 //! Every step takes one component and refuses symbolic links (`O_NOFOLLOW`), so neither `..` nor a
 //! link that appears meanwhile changes where bytes go. All calls block: they are for threads that may.
 
+mod at_hand;
 mod change;
 mod lock;
 mod xattr;
 
+pub(crate) use at_hand::AtHand;
 pub(crate) use change::Change;
 pub(crate) use lock::Lock;
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -241,6 +243,26 @@ pub(crate) fn write_all_at(fd: &OwnedFd, mut data: &[u8], mut offset: u64) -> io
     Ok(())
 }
 
+/// Writes all of `buffers`, one behind the other, at `offset`, with as few calls as can be.
+pub(crate) fn write_all_vectored_at(
+    fd: &OwnedFd,
+    mut buffers: &mut [IoSlice<'_>],
+    mut offset: u64,
+) -> io::Result<()> {
+    while !buffers.is_empty() {
+        match rustix::io::pwritev(fd, buffers, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(len) => {
+                offset += len as u64;
+                IoSlice::advance_slices(&mut buffers, len);
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 /// Copies the first `len` bytes of `from` to the start of `to`, without reading them where the file
 /// system can. Returns how many it were: fewer if `from` is shorter, or if `stop` says so meanwhile.
 pub(crate) fn copy(
@@ -281,27 +303,26 @@ pub(crate) fn copy(
 }
 
 /// Appends up to `len` bytes from `offset` on to `out`; fewer only at the end of the file.
-pub(crate) fn read_at(
-    fd: &OwnedFd,
-    out: &mut Vec<u8>,
-    mut offset: u64,
-    len: usize,
-) -> io::Result<()> {
-    let end = out.len() + len;
-    out.reserve(len);
-    while out.len() < end {
-        let start = out.len();
-        out.resize(end, 0);
-        let read = rustix::io::pread(fd, &mut out[start..], offset);
-        out.truncate(start + *read.as_ref().unwrap_or(&0));
-        match read {
+pub(crate) fn read_at(fd: &OwnedFd, out: &mut Vec<u8>, offset: u64, len: usize) -> io::Result<()> {
+    let start = out.len();
+    out.resize(start + len, 0);
+    let read = read_into(fd, &mut out[start..], offset);
+    out.truncate(start + *read.as_ref().unwrap_or(&0));
+    read.map(|_| ())
+}
+
+/// Fills `out` from `offset` on and returns how many bytes that were; fewer only at the end of the file.
+pub(crate) fn read_into(fd: &OwnedFd, out: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < out.len() {
+        match rustix::io::pread(fd, &mut out[filled..], offset + filled as u64) {
             Ok(0) => break,
-            Ok(len) => offset += len as u64,
+            Ok(len) => filled += len,
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok(filled)
 }
 
 /// A name that this machine can hold and that stays where it is put.

@@ -2,7 +2,6 @@
 //! make it faster.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -12,7 +11,8 @@ use super::Source;
 use crate::Error;
 use crate::limits::{JOURNAL_STEP_LEN, PROGRESS_STEP_LEN};
 use crate::sftp::{Buffer, BufferPool, File, Frame, ReplyTo};
-use crate::transfer::passing::{Passer, Passing};
+use crate::transfer::local::AtHand;
+use crate::transfer::passing::Passing;
 use crate::transfer::progress::Event;
 use crate::transfer::ranges::{Done, Ranges};
 use crate::transfer::refusals::Refusals;
@@ -22,7 +22,11 @@ use crate::transfer::window::Window;
 use crate::transfer::{Context, local};
 
 /// Bytes that one hop to a thread reads.
-const READ_AHEAD_LEN: u64 = 1 << 20;
+const READ_AHEAD_LEN: u64 = 512 << 10;
+
+/// Bytes that may wait in this process before more is read, where the answers come quickly: what waits
+/// longer leaves the processor's cache, and is fetched from memory once more.
+const UNSENT_LEN_MAX: usize = 512 << 10;
 
 type Chunks = Vec<(u64, Buffer)>;
 
@@ -50,6 +54,7 @@ pub(super) struct Pump<'p> {
     next_tag: u64,
     replies_in: mpsc::UnboundedSender<(u64, Result<Frame, Error>)>,
     replies: mpsc::UnboundedReceiver<(u64, Result<Frame, Error>)>,
+    at_hand: AtHand,
     reading: Option<JoinHandle<std::io::Result<Chunks>>>,
     in_flight: usize,
     /// What is still to be read.
@@ -90,6 +95,7 @@ impl<'p> Pump<'p> {
             next_tag: 0,
             replies_in,
             replies,
+            at_hand: AtHand::Ask,
             reading: None,
             in_flight: 0,
             ranges,
@@ -112,7 +118,10 @@ impl<'p> Pump<'p> {
                 if let Some(pause) = self.refusals.pause() {
                     tokio::time::sleep(pause).await;
                 }
-                self.read_ahead();
+                while let Some(chunks) = self.read_ahead() {
+                    let chunks = chunks.map_err(|e| Error::local("read", "", e))?;
+                    self.send(chunks).await?;
+                }
             }
             let is_reading = self.reading.is_some();
             if !is_reading && self.flights.is_empty() {
@@ -120,10 +129,16 @@ impl<'p> Pump<'p> {
             }
             tokio::select! {
                 Some((tag, reply)) = self.replies.recv() => {
-                    match self.take_reply(tag, reply, journal) {
-                        Ok(()) => {}
-                        Err(error) if error.ends_channel() => return Err(first_error.unwrap_or(error)),
-                        Err(error) => drop(first_error.get_or_insert(error)),
+                    let mut next = Some((tag, reply));
+                    while let Some((tag, reply)) = next {
+                        match self.take_reply(tag, reply, journal) {
+                            Ok(()) => {}
+                            Err(error) if error.ends_channel() => {
+                                return Err(first_error.unwrap_or(error));
+                            }
+                            Err(error) => drop(first_error.get_or_insert(error)),
+                        }
+                        next = self.replies.try_recv().ok();
                     }
                 }
                 chunks = joined(&mut self.reading), if is_reading => {
@@ -149,30 +164,54 @@ impl<'p> Pump<'p> {
         (self.done.contiguous(), self.passing)
     }
 
-    /// Begins to read the next bytes if the window has room for them.
-    fn read_ahead(&mut self) {
+    /// Reads the next bytes if the window has room for them and they are at hand, else begins to.
+    fn read_ahead(&mut self) -> Option<std::io::Result<Chunks>> {
         if let Some(passing) = &self.passing {
             // What is kept between ranges does not come by; it can be hashed at once.
             passing.follow(self.ranges.first().unwrap_or(self.source.size));
         }
         let next = self.ranges.front().map(|next| next.end - next.start);
-        let Some(left) = self.again.front().map(|(_, len)| *len).or(next) else { return };
+        let left = self.again.front().map(|(_, len)| *len).or(next)?;
         let room = self.window.len().saturating_sub(self.in_flight) as u64;
         let step = self.part.sftp().limits().write_len;
         let worth = u64::from(step).min(left);
         if self.reading.is_some() || (room < worth && self.in_flight > 0) {
-            return;
+            return None;
+        }
+        // What waits is in flight as well, so an answer comes and brings us here again. On a long path that
+        // would be too late.
+        if !self.window.is_of_long_path() && self.part.sftp().unsent_len() >= UNSENT_LEN_MAX {
+            return None;
         }
         let again = self.again.pop_front();
-        let next = again.or_else(|| self.ranges.take(READ_AHEAD_LEN.min(room.max(worth))));
-        let Some((offset, len)) = next else { return };
+        // Whole blocks: a rest between two of them would be a request of its own.
+        let most = READ_AHEAD_LEN.min(room.max(worth));
+        let blocks = (most / u64::from(step)).max(1) * u64::from(step);
+        let next = again.or_else(|| self.ranges.take(blocks));
+        let (offset, len) = next?;
         let (fd, pool) = (self.source.fd.clone(), self.part.sftp().pool().clone());
         let passer = self.passing.as_ref().map(Passing::passer);
-        // At most READ_AHEAD_LEN.
-        let len = len as usize;
+        // At most READ_AHEAD_LEN, or what one request carries.
+        let (len, step) = (len as usize, step as usize);
+        // Hashing takes as long as sending: it is for another thread.
+        if passer.is_none() {
+            let at_hand = &mut self.at_hand;
+            let read = |out: &mut [u8], at| at_hand.read_into(&fd, out, at);
+            if let Some(chunks) = read_chunks(offset, len, step, &pool, read) {
+                return Some(chunks);
+            }
+        }
         self.reading = Some(tokio::task::spawn_blocking(move || {
-            read_chunks(&fd, offset, len, step as usize, &pool, passer.as_ref())
+            let read = |out: &mut [u8], at| {
+                let read = local::read_into(&fd, out, at);
+                if let (Some(passer), Ok(len)) = (&passer, &read) {
+                    passer.pass(at, &out[..*len]);
+                }
+                Some(read)
+            };
+            read_chunks(offset, len, step, &pool, read).unwrap_or_else(|| Ok(Vec::new()))
         }));
+        None
     }
 
     async fn send(&mut self, chunks: Chunks) -> Result<(), Error> {
@@ -251,27 +290,27 @@ async fn joined(
     }
 }
 
-/// Reads `len` bytes into buffers of at most `step`; fewer if the file ends. Blocks.
+/// Reads `len` bytes into buffers of at most `step`; fewer if the file ends. `None` if `read` says so: then it
+/// has to be read by another way.
 fn read_chunks(
-    fd: &OwnedFd,
     offset: u64,
     len: usize,
     step: usize,
     pool: &BufferPool,
-    passer: Option<&Passer>,
-) -> std::io::Result<Chunks> {
+    mut read: impl FnMut(&mut [u8], u64) -> Option<std::io::Result<usize>>,
+) -> Option<std::io::Result<Chunks>> {
     let mut chunks = Vec::with_capacity(len.div_ceil(step));
     let mut at = 0;
     while at < len {
         let wanted = step.min(len - at);
-        let mut data = pool.take(wanted);
-        local::read_at(fd, &mut data, offset + at as u64, wanted)?;
-        let got = data.len();
+        let mut data = pool.take_filled(wanted);
+        let got = match read(&mut data, offset + at as u64)? {
+            Ok(got) => got,
+            Err(error) => return Some(Err(error)),
+        };
+        data.truncate(got);
         // Never a WRITE without bytes: some servers refuse it.
         if got > 0 {
-            if let Some(passer) = passer {
-                passer.pass(offset + at as u64, &data);
-            }
             chunks.push((offset + at as u64, data));
         }
         at += got;
@@ -279,5 +318,5 @@ fn read_chunks(
             break;
         }
     }
-    Ok(chunks)
+    Some(Ok(chunks))
 }
