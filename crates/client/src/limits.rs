@@ -155,6 +155,8 @@ pub const WINDOW_LEN_MIN: usize = 2 * IO_LEN_MAX as usize;
 pub const WINDOW_QUEUE_TIME_MIN: Duration = Duration::from_millis(10);
 /// Buffers kept for reuse; with [`IO_LEN_MAX`] each this is the largest window.
 pub const POOL_BUFFERS_MAX: usize = WINDOW_MAX_LEN / IO_LEN_MAX as usize + 2;
+/// Replies that one call writes at most: 8 MiB of the longest.
+pub const WRITE_SLICES_MAX: usize = 32;
 /// SFTP channels of one transfer; OpenSSH's `MaxSessions` allows ten channels, and commands need one.
 pub const LANES_MAX: usize = 8;
 /// Bytes of a file that may be read ahead on one lane of a long path, while it may have more lanes. OpenSSH's

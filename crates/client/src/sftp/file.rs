@@ -303,6 +303,12 @@ pub struct ReadData {
 }
 
 impl ReadData {
+    #[cfg(test)]
+    pub(crate) fn of(data: &[u8]) -> Self {
+        let frame = [&[0; DATA_OVERHEAD_LEN], data].concat();
+        Self { frame: Some(Frame(frame.into())), len: data.len() }
+    }
+
     fn end() -> Self {
         Self { frame: None, len: 0 }
     }

@@ -1,8 +1,9 @@
 //! One file from the server: into a part beside its target, verified, renamed into place.
 //!
-//! `download/part.rs` says what must travel, `download/pump.rs` fetches it, `download/commit.rs` makes
-//! it the target.
+//! `download/part.rs` says what must travel, `download/pump.rs` fetches it, `download/arrived.rs`
+//! writes it, `download/commit.rs` makes it the target.
 
+mod arrived;
 mod commit;
 mod part;
 mod pump;
@@ -14,14 +15,14 @@ use super::lanes::{Lane, Reached};
 use super::local::LocalDir;
 use super::passing::Passing;
 use super::progress::FileReport;
-use super::resume::{Journal, SourceState};
-use super::verify::expected_algorithm;
+use super::resume::SourceState;
+use super::verify::passing_algorithm;
 use crate::Error;
 use crate::sftp::{Attrs, OpenOptions};
 use commit::Fetched;
 use pump::Pump;
 
-pub(super) use commit::umask;
+pub(super) use commit::{Placing, umask};
 pub(super) use part::Part;
 
 /// A remote file and where it goes.
@@ -70,9 +71,8 @@ impl Download {
         };
         let plan = self.plan(context, &part, &remote).await?;
         let state = SourceState::of(&self.attrs);
-        let passing = expected_algorithm(context, lane)
-            // Our journal vouches for what it has a digest of.
-            .or_else(|| (state.size >= crate::limits::RESUME_MIN_LEN).then_some(Journal::ALGORITHM))
+        let has_journal = state.size >= crate::limits::RESUME_MIN_LEN;
+        let passing = passing_algorithm(context, lane, has_journal)
             .map(|algorithm| Passing::new(algorithm, part.fd.clone()));
         let mut pump =
             Pump::new(context, &remote, &part, plan.ranges.clone(), state, passing, path)

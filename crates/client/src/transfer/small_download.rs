@@ -6,7 +6,7 @@
 
 use sterna_ssh_crypto::{DigestAlgorithm, Digester};
 
-use super::download::{Download, Part};
+use super::download::{Download, Part, Placing};
 use super::lanes::Lane;
 use super::progress::{FileReport, Note, Verified};
 use super::small::small_len_max;
@@ -75,25 +75,47 @@ impl Download {
                 return Err(error);
             }
         };
-        let (fd, path) = (part.fd.clone(), part.path.clone());
-        let write = blocking(move || {
-            let written = rustix::fs::ftruncate(&fd, size).map_err(std::io::Error::from);
-            let written = written.and_then(|()| local::write_all_at(&fd, &content, 0));
-            written.map_err(|e| Error::local("write", path, e))
-        });
-        if let Err(error) = write.await? {
-            self.discard(context, part).await?;
-            return Err(error);
-        }
         Ok(Some(match compared {
             Compared::As(verified) => {
-                let notes = self.put_into_place(context, part).await?;
+                let placing = Placing::new(self, context);
+                let place = move |part| placing.run(part);
+                let notes = self.fill(context, part, content, size, place).await??;
                 Sent::Complete(self.small_report(size, verified, notes))
             }
             Compared::Later(algorithm, ours) => {
+                let part = self.fill(context, part, content, size, |part| part).await?;
                 Sent::Waits(Waits { part, size, algorithm, ours, notes: Vec::new() })
             }
         }))
+    }
+
+    /// Makes `content` the content of the part; what comes `then` is done by the same thread.
+    async fn fill<T: Send + 'static>(
+        &self,
+        context: &Context,
+        part: Part,
+        content: ReadData,
+        size: u64,
+        then: impl FnOnce(Part) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let filled = blocking(move || {
+            let cut = rustix::fs::ftruncate(&part.fd, size).map_err(std::io::Error::from);
+            match cut.and_then(|()| local::write_all_at(&part.fd, &content, 0)) {
+                Ok(()) => Ok(then(part)),
+                Err(error) => {
+                    let error = Error::local("write", &part.path, error);
+                    Err(Box::new((part, error)))
+                }
+            }
+        });
+        match filled.await? {
+            Ok(done) => Ok(done),
+            Err(unfilled) => {
+                let (part, error) = *unfilled;
+                self.discard(context, part).await?;
+                Err(error)
+            }
+        }
     }
 
     pub(super) fn small_report(

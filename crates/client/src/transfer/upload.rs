@@ -19,7 +19,7 @@ use super::passing::Passing;
 use super::progress::{Event, FileReport, Note};
 use super::resume::{Journal, SourceState};
 use super::small::small_len_max;
-use super::verify::{Found, Sides, expected_algorithm};
+use super::verify::{Found, Sides, passing_algorithm};
 use super::waits::Sent;
 use super::{Context, blocking, short_digest};
 use crate::Error;
@@ -44,6 +44,8 @@ pub(super) struct Upload {
     /// Links are followed only for a file that the user named.
     pub(super) follow: bool,
     pub(super) target: Vec<u8>,
+    /// The directory of the target was made for it: the server need not be asked what was there before.
+    pub(super) replaces_nothing: bool,
 }
 
 /// A part that the server was asked to give its name, and the source as it was then.
@@ -116,10 +118,8 @@ impl Upload {
             return Ok((source.size, verified));
         }
         let (part, plan) = self.open_part(context, lane, source, journal).await?;
-        let algorithm = expected_algorithm(context, lane)
-            // Our journal vouches for what it has a digest of.
-            .or_else(|| journal.as_ref().map(|_| Journal::ALGORITHM));
-        let passing = algorithm.map(|algorithm| Passing::new(algorithm, source.fd.clone()));
+        let passing = passing_algorithm(context, lane, journal.is_some())
+            .map(|algorithm| Passing::new(algorithm, source.fd.clone()));
         let mut pump =
             Pump::new(context, source, &part.file, plan.ranges.clone(), passing, &self.source);
         let result = pump.run(journal).await;

@@ -11,6 +11,7 @@ use super::command_digests::digests;
 use super::lanes::Lane;
 use super::passing::Passing;
 use super::ranges::Ranges;
+use super::resume::Journal;
 use super::{Context, Verified, Verify};
 use crate::sftp::{File, OpenOptions, Sftp};
 use crate::{Error, Session, display_name};
@@ -69,6 +70,20 @@ pub(super) fn expected_algorithm(context: &Context, lane: &Lane) -> Option<Diges
     let by_command = || context.commands(lane).map(|_| context.command_digests.algorithm());
     let by_md5 = lane.sftp.has(Extension::Md5Hash).then_some(DigestAlgorithm::Md5);
     check_algorithms(&lane.sftp).first().copied().or(by_md5).or_else(by_command)
+}
+
+/// The algorithm of the digest that is computed while a file passes, if anybody will ask for one: to verify it,
+/// or to prove a part after an interruption. The latter is the journal's part where the server has no
+/// digests of its own to compare blocks by.
+pub(super) fn passing_algorithm(
+    context: &Context,
+    lane: &Lane,
+    has_journal: bool,
+) -> Option<DigestAlgorithm> {
+    expected_algorithm(context, lane).or_else(|| {
+        let by_journal = has_journal && check_algorithms(&lane.sftp).is_empty();
+        by_journal.then_some(Journal::ALGORITHM)
+    })
 }
 
 /// The two sides of one file, which should be the same.

@@ -2,7 +2,7 @@
 //! stable, and then renamed. What could not be done so is a note in the report.
 
 use std::os::fd::OwnedFd;
-use std::sync::PoisonError;
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use rustix::fs::{FileType, Gid, Stat, Uid};
 
@@ -10,8 +10,9 @@ use super::Download;
 use super::part::Part;
 use super::pump::Pump;
 use crate::Error;
-use crate::sftp::File;
+use crate::sftp::{Attrs, File};
 use crate::transfer::lanes::Lane;
+use crate::transfer::local::LocalDir;
 use crate::transfer::passing::Passing;
 use crate::transfer::progress::{Event, Note};
 use crate::transfer::resume::SourceState;
@@ -120,64 +121,89 @@ impl Download {
         .await
     }
 
+    /// Gives a complete part its attributes and its name.
     pub(in crate::transfer) async fn put_into_place(
         &self,
         context: &Context,
         part: Part,
     ) -> Result<Vec<Note>, Error> {
-        let (dir, name) = (self.dir.clone(), self.name.clone());
-        let (preserve, fsync) = (context.options.preserve, context.options.fsync);
-        let (attrs, may_fail) = (self.attrs, context.attrs_may_fail());
-        blocking(move || {
-            let failed = |doing| {
-                let path = dir.path_of(&name);
-                move |e: std::io::Error| Error::local(doing, path, e)
-            };
-            let replaced = dir
-                .stat(&name)?
-                .filter(|there| FileType::from_raw_mode(there.st_mode) == FileType::RegularFile);
-            let mut notes = Vec::new();
-            if let Some(replaced) = &replaced
-                && !keep_owner(&part.fd, replaced).map_err(failed("stat"))?
-            {
-                notes.push(Note::OwnerNotKept);
+        let placing = Placing::new(self, context);
+        blocking(move || placing.run(part)).await?
+    }
+}
+
+/// What is needed to make a part the target, on a thread that may block.
+pub(in crate::transfer) struct Placing {
+    dir: Arc<LocalDir>,
+    name: Vec<u8>,
+    attrs: Attrs,
+    preserve: bool,
+    fsync: bool,
+    attrs_may_fail: bool,
+}
+
+impl Placing {
+    pub(in crate::transfer) fn new(download: &Download, context: &Context) -> Self {
+        Self {
+            dir: download.dir.clone(),
+            name: download.name.clone(),
+            attrs: download.attrs,
+            preserve: context.options.preserve,
+            fsync: context.options.fsync,
+            attrs_may_fail: context.attrs_may_fail(),
+        }
+    }
+
+    /// Blocks.
+    pub(in crate::transfer) fn run(self, part: Part) -> Result<Vec<Note>, Error> {
+        let Self { dir, name, attrs, preserve, fsync, attrs_may_fail } = self;
+        let failed = |doing| {
+            let path = dir.path_of(&name);
+            move |e: std::io::Error| Error::local(doing, path, e)
+        };
+        let replaced = dir
+            .stat(&name)?
+            .filter(|there| FileType::from_raw_mode(there.st_mode) == FileType::RegularFile);
+        let mut notes = Vec::new();
+        if let Some(replaced) = &replaced
+            && !keep_owner(&part.fd, replaced).map_err(failed("stat"))?
+        {
+            notes.push(Note::OwnerNotKept);
+        }
+        // Set-id bits of a server are never taken over (CLT-9).
+        let mode = attrs.permissions.map_or(0o666, |mode| mode & 0o777);
+        // Who replaces a file leaves to it who may read it.
+        let mode = match replaced.filter(|_| !preserve) {
+            Some(there) => there.st_mode & 0o777,
+            None if preserve => mode,
+            None => mode & !umask(),
+        };
+        let times = local::timestamps(&attrs).filter(|_| preserve);
+        let has_times = times.is_some();
+        if let Err(error) = local::set_attrs(&part.fd, Some(mode), times) {
+            // File systems without them refuse it.
+            if !attrs_may_fail {
+                return Err(failed("set attributes of")(error));
             }
-            // Set-id bits of a server are never taken over (CLT-9).
-            let mode = attrs.permissions.map_or(0o666, |mode| mode & 0o777);
-            // Who replaces a file leaves to it who may read it.
-            let mode = match replaced.filter(|_| !preserve) {
-                Some(there) => there.st_mode & 0o777,
-                None if preserve => mode,
-                None => mode & !umask(),
-            };
-            let times = local::timestamps(&attrs).filter(|_| preserve);
-            let has_times = times.is_some();
-            if let Err(error) = local::set_attrs(&part.fd, Some(mode), times) {
-                // File systems without them refuse it.
-                if !may_fail {
-                    return Err(failed("set attributes of")(error));
-                }
-                notes.push(Note::ModeNotKept);
-                notes.extend(has_times.then_some(Note::TimesNotKept));
+            notes.push(Note::ModeNotKept);
+            notes.extend(has_times.then_some(Note::TimesNotKept));
+        }
+        if fsync {
+            rustix::fs::fsync(&part.fd).map_err(|e| failed("sync")(e.into()))?;
+        }
+        if part.name != name {
+            let ours = rustix::fs::fstat(&part.fd).map_err(|e| failed("stat")(e.into()))?;
+            if !dir.is_at(&part.name, &ours)? {
+                let why = "something else stands where it was written";
+                return Err(failed("rename")(std::io::Error::other(why)));
             }
+            dir.rename(&part.name, &name)?;
             if fsync {
-                rustix::fs::fsync(&part.fd).map_err(|e| failed("sync")(e.into()))?;
+                dir.sync();
             }
-            if part.name != name {
-                let ours = rustix::fs::fstat(&part.fd).map_err(|e| failed("stat")(e.into()))?;
-                if !dir.is_at(&part.name, &ours)? {
-                    let why = "something else stands where it was written";
-                    return Err(failed("rename")(std::io::Error::other(why)));
-                }
-                dir.rename(&part.name, &name)?;
-                if fsync {
-                    dir.sync();
-                }
-            }
-            part.journal.lock().unwrap_or_else(PoisonError::into_inner).remove();
-            Ok(notes)
-        })
-        .await?
+        }
+        part.journal.lock().unwrap_or_else(PoisonError::into_inner).remove();
+        Ok(notes)
     }
 }
 
@@ -191,9 +217,13 @@ fn keep_owner(file: &OwnedFd, replaced: &Stat) -> std::io::Result<bool> {
     Ok(rustix::fs::fchown(file, Some(owner), Some(group)).is_ok())
 }
 
-/// The umask of this process, read where it can be without changing it; else the usual one.
+/// The umask of this process, read where it can be without changing it; else the usual one. Nothing here
+/// changes it, so it is read once.
 pub(in crate::transfer) fn umask() -> u32 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    line.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(0o022)
+    static UMASK: OnceLock<u32> = OnceLock::new();
+    *UMASK.get_or_init(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+        line.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(0o022)
+    })
 }

@@ -7,21 +7,21 @@ use std::sync::PoisonError;
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 
+use super::arrived::{Arrived, Writing, Written};
 use super::part::Part;
 use crate::Error;
 use crate::limits::{EMPTY_READS_MAX, JOURNAL_STEP_LEN, PROGRESS_STEP_LEN};
 use crate::sftp::{File, Frame, ReplyTo};
+use crate::transfer::Context;
 use crate::transfer::passing::Passing;
 use crate::transfer::progress::Event;
 use crate::transfer::ranges::{Done, Ranges};
 use crate::transfer::refusals::Refusals;
 use crate::transfer::resume::SourceState;
-use crate::transfer::sparse::is_zero;
 use crate::transfer::stripes::Stripes;
 use crate::transfer::window::Window;
-use crate::transfer::{Context, local};
 
 struct Flight {
     offset: u64,
@@ -46,7 +46,10 @@ pub(super) struct Pump<'p> {
     next_tag: u64,
     replies_in: mpsc::UnboundedSender<(u64, Result<Frame, Error>)>,
     replies: mpsc::UnboundedReceiver<(u64, Result<Frame, Error>)>,
-    writes: JoinSet<std::io::Result<(u64, usize)>>,
+    /// What came and is not being written yet.
+    arrived: Vec<Arrived>,
+    /// One thread writes at a time: two would wait for each other at the file.
+    writing: Option<JoinHandle<Written>>,
     /// Asked or being written, in bytes.
     in_flight: usize,
     /// What is still to be asked for.
@@ -95,7 +98,8 @@ impl<'p> Pump<'p> {
             next_tag: 0,
             replies_in,
             replies,
-            writes: JoinSet::new(),
+            arrived: Vec::new(),
+            writing: None,
             in_flight: 0,
             ranges,
             refusals: Refusals::default(),
@@ -123,11 +127,11 @@ impl<'p> Pump<'p> {
     /// and counted.
     pub(super) async fn run(&mut self) -> Result<u64, Error> {
         let result = self.transfer().await;
-        // Late replies go nowhere; writes that were begun are waited for, so that `done` is true.
-        while let Some(written) = self.writes.join_next().await {
-            if let Ok(Ok((offset, len))) = written {
-                self.done.add(offset, len as u64);
-            }
+        // Late replies go nowhere; a write that was begun is waited for, so that `done` is true.
+        if let Some(writing) = self.writing.take()
+            && let Ok(Written { done, .. }) = writing.await
+        {
+            done.into_iter().for_each(|(offset, len)| self.done.add(offset, len as u64));
         }
         result
     }
@@ -144,17 +148,22 @@ impl<'p> Pump<'p> {
                 tokio::time::sleep(pause).await;
             }
             self.ask_more().await?;
-            if self.flights.is_empty() && self.writes.is_empty() && self.again.is_empty() {
+            self.write_arrived();
+            if self.flights.is_empty() && self.writing.is_none() && self.again.is_empty() {
                 // Everything that was asked for is written, and the server has said where the end is.
                 let end = self.end.unwrap_or(self.believed);
                 return if self.done.contiguous() == end { Ok(end) } else { Err(self.changed()) };
             }
             tokio::select! {
-                Some((tag, reply)) = self.replies.recv() => self.take_reply(tag, reply)?,
-                Some(written) = self.writes.join_next(), if !self.writes.is_empty() => {
-                    let written = written.map_err(|_| Error::Cancelled)?;
-                    let (offset, len) = written.map_err(|e| Error::local("write", &self.part.path, e))?;
-                    self.written(offset, len);
+                Some((tag, reply)) = self.replies.recv() => {
+                    self.take_reply(tag, reply)?;
+                    while let Ok((tag, reply)) = self.replies.try_recv() {
+                        self.take_reply(tag, reply)?;
+                    }
+                }
+                written = joined(&mut self.writing), if self.writing.is_some() => {
+                    self.writing = None;
+                    self.written(written?)?;
                 }
                 () = self.stripes.widened() => {}
                 () = self.context.cancel.cancelled() => return Err(Error::Cancelled),
@@ -247,35 +256,43 @@ impl<'p> Pump<'p> {
             return Ok(());
         }
         self.received += len as u64;
-        let (fd, permit) = (self.part.fd.clone(), flight.permit.take());
+        self.arrived.push(Arrived { offset, data, _permit: flight.permit.take() });
+        Ok(())
+    }
+
+    /// Begins to write what has arrived, unless a thread writes still.
+    fn write_arrived(&mut self) {
+        if self.arrived.is_empty() || self.writing.is_some() {
+            return;
+        }
         let contiguous = self.done.contiguous();
         let note = (contiguous >= self.noted_at + JOURNAL_STEP_LEN).then(|| {
             self.noted_at = contiguous;
             let mark = self.passing.as_ref().and_then(|passing| passing.mark_within(contiguous));
             (self.part.journal.clone(), mark)
         });
-        let passer = self.passing.as_ref().map(Passing::passer);
-        let leaves_zeros = offset >= self.zeros.start && offset + len as u64 <= self.zeros.end;
-        self.writes.spawn_blocking(move || {
-            if !leaves_zeros || !is_zero(&data) {
-                local::write_all_at(&fd, &data, offset)?;
-            }
-            if let Some(passer) = passer {
-                passer.pass(offset, &data);
-            }
+        let writing = Writing {
+            fd: self.part.fd.clone(),
+            arrived: std::mem::take(&mut self.arrived),
+            zeros: self.zeros.clone(),
+            passer: self.passing.as_ref().map(Passing::passer),
+        };
+        self.writing = Some(tokio::task::spawn_blocking(move || {
+            let written = writing.run();
             if let Some((journal, mark)) = note {
                 journal.lock().unwrap_or_else(PoisonError::into_inner).write(contiguous, mark);
             }
-            drop(permit);
-            Ok((offset, data.len()))
-        });
-        Ok(())
+            written
+        }));
     }
 
-    fn written(&mut self, offset: u64, len: usize) {
-        self.in_flight -= len;
-        self.done.add(offset, len as u64);
-        self.window.answered(len, Instant::now());
+    fn written(&mut self, written: Written) -> Result<(), Error> {
+        for (offset, len) in written.done {
+            self.in_flight -= len;
+            self.done.add(offset, len as u64);
+            self.window.answered(len, Instant::now());
+        }
+        written.result.map_err(|e| Error::local("write", &self.part.path, e))?;
         self.follow();
         let done = self.done.contiguous();
         if done >= self.told_at + PROGRESS_STEP_LEN {
@@ -283,6 +300,7 @@ impl<'p> Pump<'p> {
             let total = Some(self.believed.max(done));
             self.context.progress.event(&Event::Progress { path: self.path, done, total });
         }
+        Ok(())
     }
 
     fn follow(&self) {
@@ -293,5 +311,12 @@ impl<'p> Pump<'p> {
 
     fn changed(&self) -> Error {
         Error::SourceChanged { path: self.path.to_vec() }
+    }
+}
+
+async fn joined(writing: &mut Option<JoinHandle<Written>>) -> Result<Written, Error> {
+    match writing {
+        Some(handle) => handle.await.map_err(|_| Error::Cancelled),
+        None => std::future::pending().await,
     }
 }
