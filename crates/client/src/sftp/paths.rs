@@ -79,18 +79,22 @@ impl Sftp {
         self.ask_status(Mkdir { path, attrs }.into(), "make directory", path).await
     }
 
-    /// Makes a directory unless it is already there (CLT-10).
+    /// Makes a directory unless it is already there (CLT-10). Returns whether it was made now.
     ///
     /// # Errors
     /// [`Error::Refused`], also if something else has that name.
-    pub async fn ensure_dir(&self, path: impl AsRef<[u8]>, mode: Option<u32>) -> Result<(), Error> {
+    pub async fn ensure_dir(
+        &self,
+        path: impl AsRef<[u8]>,
+        mode: Option<u32>,
+    ) -> Result<bool, Error> {
         let path = path.as_ref();
-        let Err(error) = self.mkdir(path, mode).await else { return Ok(()) };
+        let Err(error) = self.mkdir(path, mode).await else { return Ok(true) };
         if error.ends_channel() {
             return Err(error);
         }
         match self.stat(path).await {
-            Ok(attrs) if FileKind::of(&attrs) == FileKind::Dir => Ok(()),
+            Ok(attrs) if FileKind::of(&attrs) == FileKind::Dir => Ok(false),
             Ok(_) => Err(Error::unsuitable("make directory", path, "something else has that name")),
             Err(_) => Err(error),
         }
@@ -110,7 +114,10 @@ impl Sftp {
                 self.ensure_dir(&path[..at], None).await?;
             }
         }
-        if path.last() == Some(&b'/') { Ok(()) } else { self.ensure_dir(path, None).await }
+        if path.last() != Some(&b'/') {
+            self.ensure_dir(path, None).await?;
+        }
+        Ok(())
     }
 
     /// Removes an empty directory.

@@ -69,7 +69,7 @@ impl Upload {
         target: Vec<u8>,
     ) -> Self {
         let (reached, naming) = (Reached::default(), Mutex::default());
-        Self { reached, naming, dir, name, source, follow, target }
+        Self { reached, naming, dir, name, source, follow, target, replaces_nothing: false }
     }
 
     /// Uploads the file; goes on by itself after a lost connection.

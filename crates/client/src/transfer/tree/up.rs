@@ -42,6 +42,8 @@ struct Made {
     local: Arc<LocalDir>,
     source: Vec<u8>,
     target: Vec<u8>,
+    /// It was made just now.
+    is_new: bool,
     depth: usize,
     branch: Arc<Branch>,
 }
@@ -85,7 +87,7 @@ impl Up {
             let made_with = Some(mode | 0o700);
             let at = &target[..];
             let make = |lane: Arc<Lane>| async move { lane.sftp.ensure_dir(at, made_with).await };
-            self.context.on_lane(&source, &Reached::default(), make).await?;
+            let is_new = self.context.on_lane(&source, &Reached::default(), make).await?;
 
             let preserve = self.context.options.preserve;
             let mode = if preserve { mode } else { mode & !umask() };
@@ -105,7 +107,7 @@ impl Up {
                 false => Late::Nothing,
             };
             let branch = Branch::new(above, &source, late);
-            let made = Made { local, source, target, depth, branch };
+            let made = Made { local, source, target, is_new, depth, branch };
             let result = self.entries(&made).await;
             made.branch.leave(&self.context).await;
             result
@@ -163,7 +165,8 @@ impl Up {
         match kind {
             FileType::RegularFile => {
                 let (name, source) = (entry.name, source.to_vec());
-                let file = Upload::new(local, name, source, is_link, target);
+                let mut file = Upload::new(local, name, source, is_link, target);
+                file.replaces_nothing = dir.is_new;
                 self.file(file, Some(dir.branch.clone())).await;
             }
             FileType::Directory if dir.depth + 1 >= TREE_DEPTH_MAX => return Err(too_deep(source)),

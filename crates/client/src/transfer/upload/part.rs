@@ -120,7 +120,7 @@ impl Upload {
 
     /// The regular file that the upload will replace.
     async fn find_replaced(&self, context: &Context, lane: &Lane) -> Option<Attrs> {
-        if context.options.in_place {
+        if context.options.in_place || self.replaces_nothing {
             return None;
         }
         let there = lane.sftp.lstat(&self.target).await.ok()?;
