@@ -12,7 +12,7 @@ from transfers import rates
 # The key exchange that the row of logins is about, and the servers that must take it. Others that do not know
 # it get the cheapest one, which favours them.
 KEX = "mlkem768x25519-sha256"
-KEX_SERVERS = ("sterna", "russh")
+KEX_SERVERS = ("sterna", "russh", "puressh")
 KEX_OF_OTHERS = f"{KEX},curve25519-sha256"
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from stage import ROOT, USER, Failed, free_port
 
-# From Debian; russh is built from `bench/russh_peer`.
+# From Debian; russh and puressh are built from `bench/russh_peer` and `bench/puressh_peer`.
 PACKAGES = ["openssh-server", "openssh-client", "openssh-sftp-server", "rclone", "lftp", "proftpd-core",
             "proftpd-mod-crypto", "dropbear-bin", "libnss-wrapper"]
-RUSSH = ROOT / "bench/russh_peer"
 
 
 def install():
@@ -65,16 +64,20 @@ def need(program):
     return found
 
 
-def start_russh(stage, name):
-    binary = RUSSH / "target/release/russh-peer"
+def start_of_crate(stage, name):
+    """A server of our own around a crate as it is published: `bench/NAME_peer`."""
+    source = ROOT / f"bench/{name}_peer"
+    binary = source / f"target/release/{name}-peer"
     if not binary.exists():
         need("cargo")
-        print("bench: building bench/russh_peer, once", file=sys.stderr)
-        built = subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=RUSSH)
+        print(f"bench: building {source.relative_to(ROOT)}, once", file=sys.stderr)
+        built = subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=source)
         if built.returncode != 0:
-            raise Missing("bench/russh_peer does not build")
+            raise Missing(f"{source.relative_to(ROOT)} does not build")
     port = free_port()
-    stage.serve(name, [binary, str(port), stage.share, stage.user, f"{stage.key}.pub"], port, "/")
+    # Puressh's server takes whole paths of this machine.
+    prefix = f"{stage.share}/" if name == "puressh" else "/"
+    stage.serve(name, [binary, str(port), stage.share, stage.user, f"{stage.key}.pub"], port, prefix)
 
 
 def start_rclone(stage, name):
@@ -140,11 +143,12 @@ def private_file(path, content):
     path.chmod(0o600)
 
 
-STARTERS = {"russh": start_russh, "rclone": start_rclone, "dropbear": start_dropbear, "proftpd": start_proftpd,
+STARTERS = {"russh": start_of_crate, "puressh": start_of_crate, "rclone": start_rclone,
+            "dropbear": start_dropbear, "proftpd": start_proftpd,
             "openssh": lambda stage, _: stage.start_sshd(), "sterna": lambda stage, _: stage.start_sterna()}
 # Without these there is nothing to compare.
 OURS = ["openssh", "sterna"]
-NAMES = ["russh", "proftpd", "dropbear", "rclone"]
+NAMES = ["russh", "puressh", "proftpd", "dropbear", "rclone"]
 
 
 def restart(stage, name):

@@ -70,7 +70,7 @@ class Measuring:
 
 
 def big(m):
-    pairs = PAIRS + [(s, "openssh") for s in m.peer_servers("russh", "proftpd", "dropbear", "rclone")]
+    pairs = PAIRS + [(s, "openssh") for s in m.peer_servers("russh", "puressh", "proftpd", "dropbear", "rclone")]
     pairs += [("openssh", client) for client in m.others("rclone", "lftp")]
     for direction in ("down", "up"):
         for server, client in pairs:
@@ -79,7 +79,8 @@ def big(m):
 
 
 def chacha(m):
-    pairs = [(server, "openssh") for server in ("openssh", "sterna", *m.peer_servers("russh", "proftpd", "dropbear"))]
+    servers = ["openssh", "sterna", *m.peer_servers("russh", "puressh", "proftpd", "dropbear")]
+    pairs = [(server, "openssh") for server in servers]
     for direction in ("down", "up"):
         for server, client in pairs:
             m.measure(f"chacha {direction}", server, client, m.stage.file, client, server, direction, "big",
@@ -88,7 +89,7 @@ def chacha(m):
 
 
 def small(m):
-    pairs = PAIRS + [(server, "openssh") for server in m.peer_servers("russh")]
+    pairs = PAIRS + [(server, "openssh") for server in m.peer_servers("russh", "puressh")]
     pairs += [("openssh", client) for client in m.others("rclone", "lftp")]
     for direction in ("down", "up"):
         for server, client in pairs:
@@ -123,29 +124,29 @@ def far_small(m):
 
 def logins(m):
     # Dropbear takes five unauthenticated connections of one address: it is not asked.
-    for server in ("openssh", "sterna", *m.peer_servers("russh", "rclone", "proftpd")):
+    for server in ("openssh", "sterna", *m.peer_servers("russh", "puressh", "rclone", "proftpd")):
         m.measure("logins", server, "load", m.load.logins, server, m.sizes.login_parallel, m.sizes.login_s)
 
 
 def stat(m):
     for depth in (1, 64):
-        for server in ("openssh", "sterna", *m.peer_servers("russh", "rclone", "dropbear")):
+        for server in ("openssh", "sterna", *m.peer_servers("russh", "puressh", "rclone", "dropbear")):
             m.measure(f"stat {depth}", server, "load", m.load.stats, server, "one", depth, m.sizes.stat_s)
 
 
 def listing(m):
-    for server in ("openssh", "sterna", *m.peer_servers("russh", "rclone", "dropbear")):
+    for server in ("openssh", "sterna", *m.peer_servers("russh", "puressh", "rclone", "dropbear")):
         m.measure("list", server, "load", m.load.list, server, "many", m.sizes.entries)
 
 
 def idle(m):
-    for server in ("openssh", "sterna", *m.peer_servers("russh", "rclone")):
+    for server in ("openssh", "sterna", *m.peer_servers("russh", "puressh", "rclone")):
         restart(m.stage, server)
         m.measure("idle", server, "load", m.load.idle, server, m.sizes.idle_sessions)
 
 
 def fleet(m):
-    for server in ("openssh", "sterna", *m.peer_servers("russh", "rclone")):
+    for server in ("openssh", "sterna", *m.peer_servers("russh", "puressh", "rclone")):
         restart(m.stage, server)
         m.measure("fleet", server, "load", m.load.fleet, server, "fleet", m.sizes.fleet_sessions)
 

@@ -139,12 +139,13 @@ class Stage:
                    port, "/")
 
     def make_data(self, name, mib):
-        """A file of that many MiB, each different. Returns its digest."""
+        """A file of that many MiB, each different; it may be less than one. Returns its digest."""
         path = self.dir / name
-        block = os.urandom(1 << 20)
+        block, left = os.urandom(1 << 20), round(mib * (1 << 20))
         with open(path, "wb") as f:
-            for i in range(mib):
-                f.write(i.to_bytes(8, "big") + block[8:])
+            while left > 0:
+                f.write((left.to_bytes(8, "big") + block[8:])[:left])
+                left -= len(block)
         return digest(path)
 
     def make_tree(self, tree, count):

@@ -65,13 +65,34 @@ pub struct Side {
     pub error: Option<Error>,
     /// Received data is consumed at once; a test that wants a slow reader clears it.
     pub consumes: bool,
-    /// Data waiting to be sent per channel.
-    outbox: BTreeMap<ChannelId, Vec<u8>>,
+    outbox: BTreeMap<ChannelId, Outbox>,
     password: Vec<u8>,
     trust_host_key: bool,
     host_keys: Vec<PrivateKey>,
     logs_in: bool,
     thinks_about_host_key: bool,
+}
+
+/// Data of one channel that waits to be sent. What was sent stays in front until all is: taking it out each time
+/// would move the rest of a hundred MiB by a packet.
+#[derive(Default)]
+struct Outbox {
+    data: Vec<u8>,
+    sent: usize,
+}
+
+impl Outbox {
+    fn waiting(&self) -> &[u8] {
+        &self.data[self.sent..]
+    }
+
+    fn has_sent(&mut self, len: usize) {
+        self.sent += len;
+        if self.sent == self.data.len() {
+            self.data.clear();
+            self.sent = 0;
+        }
+    }
 }
 
 /// Two sides and the link between them.
@@ -183,7 +204,7 @@ impl Pair {
 impl Side {
     /// Queues data; it goes out as window and key exchanges allow.
     pub fn write(&mut self, channel: ChannelId, data: &[u8]) {
-        self.outbox.entry(channel).or_default().extend_from_slice(data);
+        self.outbox.entry(channel).or_default().data.extend_from_slice(data);
     }
 
     /// What this side takes for the password from now on.
@@ -203,7 +224,7 @@ impl Side {
 
     /// Data queued and not sent yet.
     pub fn unsent(&self) -> usize {
-        self.outbox.values().map(Vec::len).sum()
+        self.outbox.values().map(|outbox| outbox.waiting().len()).sum()
     }
 
     pub fn has(&self, event: &str) -> bool {
@@ -241,10 +262,11 @@ impl Side {
         if let Err(error) = self.run_events(now, &mut moved) {
             self.error = Some(error);
         }
-        for (channel, data) in &mut self.outbox {
-            let portion = &data[..data.len().min(WRITE_LEN_MAX)];
+        for (channel, outbox) in &mut self.outbox {
+            let waiting = outbox.waiting();
+            let portion = &waiting[..waiting.len().min(WRITE_LEN_MAX)];
             let sent = self.connection.send_data(*channel, &[portion], &mut self.output);
-            data.drain(..sent);
+            outbox.has_sent(sent);
             moved |= sent > 0;
         }
         moved

@@ -19,6 +19,7 @@ const MTIME: i64 = 1_000_000_000;
 
 /// Files of every size in [`SIZES`] go up and come back, and shorter and longer ones replace them.
 pub fn files_of_every_size_arrive_equal(server: &Server, client: &mut dyn Client) {
+    client.logs_in_often();
     let mut steps = Steps::new(format!("{} with {}: sizes", client.name(), server.name));
     let here = server.place.dir("client");
     for (seed, size) in SIZES.into_iter().enumerate() {
@@ -77,6 +78,7 @@ pub fn files_of_every_size_arrive_equal(server: &Server, client: &mut dyn Client
 
 /// List, stat, rename, replace, modes, times, links and removal do what they say.
 pub fn files_are_managed(server: &Server, client: &mut dyn Client) {
+    client.logs_in_often();
     let mut steps = Steps::new(format!("{} with {}: management", client.name(), server.name));
     let here = server.place.dir("client");
     let small = here.join("small");
@@ -239,6 +241,7 @@ pub fn files_are_managed(server: &Server, client: &mut dyn Client) {
 
 /// Files whose names programs stumble over go up, are listed, come back, are renamed and removed.
 pub fn odd_names_survive(server: &Server, client: &mut dyn Client) {
+    client.logs_in_often();
     let mut steps = Steps::new(format!("{} with {}: names", client.name(), server.name));
     let here = server.place.dir("client");
     fs::create_dir(server.local("names")).expect("prepare");
@@ -289,7 +292,8 @@ pub fn odd_names_survive(server: &Server, client: &mut dyn Client) {
     steps.finish(|| server.process.log());
 }
 
-/// A tree of [`TREE_FILES`] files goes up and comes back, equal in every entry.
+/// A tree of [`TREE_FILES`] files goes up and comes back, equal in every entry. The few logins of this one are as
+/// both programs do them by themselves.
 pub fn a_tree_arrives_equal(server: &Server, client: &mut dyn Client) {
     let mut steps = Steps::new(format!("{} with {}: a tree", client.name(), server.name));
     let here = server.place.dir("client");

@@ -70,6 +70,10 @@ impl Client for Lftp {
         "lftp"
     }
 
+    fn logs_in_often(&mut self) {
+        self.login.cheap_kex = true;
+    }
+
     fn put(&mut self, local: &Path, remote: &Path) -> Outcome {
         self.run(&[b"put", &quoted(local), b"-o", &quoted(remote)]).map(drop)
     }

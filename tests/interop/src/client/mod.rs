@@ -87,6 +87,10 @@ pub struct Stat {
 pub trait Client {
     fn name(&self) -> &str;
 
+    /// A login of this client will follow for each of many operations that have nothing to do with the key
+    /// exchange: it may take the cheapest one (see [`sterna_testkit::openssh::CHEAP_KEX`]).
+    fn logs_in_often(&mut self) {}
+
     /// Uploads one file under exactly the name `remote`, replacing what is there.
     fn put(&mut self, local: &Path, remote: &Path) -> Outcome;
 

@@ -53,6 +53,17 @@ impl Sftp {
         }
     }
 
+    fn is_openssh(&self) -> bool {
+        self.program.len() == 1
+    }
+
+    /// The same with the cheapest key exchange.
+    #[must_use]
+    pub fn cheap_kex(mut self) -> Self {
+        self.login.cheap_kex = true;
+        self
+    }
+
     /// The same with `-o KEY=VALUE`.
     #[must_use]
     pub fn option(mut self, option: &str) -> Self {
@@ -121,7 +132,11 @@ fn quoted(path: &Path) -> Vec<u8> {
 
 impl Client for Sftp {
     fn name(&self) -> &str {
-        if self.program.len() == 1 { "OpenSSH sftp" } else { "sterna sftp -b" }
+        if self.is_openssh() { "OpenSSH sftp" } else { "sterna sftp -b" }
+    }
+
+    fn logs_in_often(&mut self) {
+        self.login.cheap_kex = self.is_openssh();
     }
 
     fn put(&mut self, local: &Path, remote: &Path) -> Outcome {

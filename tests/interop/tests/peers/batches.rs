@@ -60,7 +60,7 @@ fn both() -> Option<(Server, [Side; 2])> {
         return None;
     }
     let server = server::openssh();
-    let theirs = Side::new(&server, Sftp::openssh(&server), "openssh");
+    let theirs = Side::new(&server, Sftp::openssh(&server).cheap_kex(), "openssh");
     let ours = Side::new(&server, Sftp::sterna(&server), "sterna");
     Some((server, [theirs, ours]))
 }

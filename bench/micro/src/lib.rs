@@ -1,0 +1,1 @@
+//! Nothing but a package for `benches/`: `cargo bench` in this directory runs them.
