@@ -391,4 +391,77 @@ mod tests {
         }
         assert_eq!(turn(usize::MAX), (false, 0, all, 0));
     }
+
+    /// A socket whose reads bring one piece after the other, and then the end.
+    struct Pieces {
+        pieces: std::collections::VecDeque<Vec<u8>>,
+        writes: Vec<usize>,
+    }
+
+    impl AsyncRead for Pieces {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            room: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if let Some(mut piece) = self.pieces.pop_front() {
+                let rest = piece.split_off(room.remaining().min(piece.len()));
+                room.put_slice(&piece);
+                if !rest.is_empty() {
+                    self.pieces.push_front(rest);
+                }
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Pieces {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.writes.push(bytes.len());
+            Poll::Ready(Ok(bytes.len()))
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Feeds `count` pieces, each of `packets` packets of `len` bytes that are answered. Returns how many
+    /// writes the answers took, and their bytes.
+    fn answers(count: usize, packets: usize, len: usize) -> (usize, usize) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (mut pair, _) = Pair::connected(PairConfig::new(1));
+        let mut pieces = std::collections::VecDeque::new();
+        for _ in 0..count {
+            for _ in 0..packets {
+                // Of a kind that nobody knows: the answer is UNIMPLEMENTED.
+                pair.client.connection.inject(&vec![250; len], &mut pair.client.output);
+            }
+            let piece = pair.client.output.pending().to_vec();
+            pair.client.output.consume(piece.len());
+            pieces.push_back(piece);
+        }
+        runtime.block_on(async {
+            let io = Pieces { pieces, writes: Vec::new() };
+            let mut driver = Driver::new(io, pair.server.connection, OutputBuffer::new());
+            let end = poll_fn(|cx| driver.poll_run(cx, &mut Nothing)).await.unwrap();
+            assert_eq!(end, End::PeerClosed);
+            (driver.io.writes.len(), driver.io.writes.iter().sum())
+        })
+    }
+
+    #[test]
+    fn answers_to_a_stream_leave_together_and_all_of_them_leave() {
+        let (writes, bytes) = answers(16, 3, 30_000);
+        let (_, alone) = answers(1, 1, 100);
+
+        assert!((4..=6).contains(&writes), "{writes}");
+        assert_eq!(bytes, 16 * 3 * alone);
+    }
 }
