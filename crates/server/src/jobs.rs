@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
-
 use crate::io_pool::IoPool;
+use crate::results::{Receiver, Sender, unbounded};
 use crate::wake::WakeCell;
 
 /// Set once when the session ends; long work looks at it once per chunk.
@@ -93,6 +92,11 @@ impl<T: Send + 'static> Jobs<T> {
         let done = self.done.try_recv().ok()?;
         self.running -= 1;
         Some(done)
+    }
+
+    /// Gives memory back that the next results get again.
+    pub(crate) fn release(&self) {
+        self.done.release();
     }
 
     /// Tells running work that nobody waits any more.
