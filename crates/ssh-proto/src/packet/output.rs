@@ -1,5 +1,9 @@
 //! The send buffer of one connection: packets are built and sealed at its end, in place.
 
+/// Up to this many bytes the memory doubles when it is too small; beyond, it grows by as much as is
+/// needed and at most this more, because all of it is touched.
+const DOUBLING_LEN_MAX: usize = 64 * 1024;
+
 /// Sealed bytes waiting for the socket. The memory stays initialised between uses, so laying out a
 /// packet neither allocates nor clears.
 #[derive(Default)]
@@ -37,10 +41,15 @@ impl OutputBuffer {
         self.start == self.end
     }
 
-    /// Gives the memory back if nothing waits: idle connections cost little.
-    pub fn release(&mut self) {
-        if self.is_empty() {
-            *self = Self::default();
+    /// The memory, if nothing waits: it may serve others until there is something to send.
+    pub fn take_memory(&mut self) -> Vec<u8> {
+        if self.is_empty() { std::mem::take(&mut self.bytes) } else { Vec::new() }
+    }
+
+    /// Takes what `spare` has, initialised bytes with any content, if there is no memory yet.
+    pub fn give_memory_with(&mut self, spare: impl FnOnce() -> Vec<u8>) {
+        if self.bytes.is_empty() {
+            self.bytes = spare();
         }
     }
 
@@ -52,7 +61,8 @@ impl OutputBuffer {
             self.start = 0;
         }
         if self.bytes.len() - self.end < len {
-            let wanted = (self.end + len).next_power_of_two();
+            let wanted = memory_len(self.end + len);
+            self.bytes.reserve_exact(wanted - self.bytes.len());
             self.bytes.resize(wanted, 0);
         }
         let at = self.end;
@@ -69,4 +79,9 @@ impl OutputBuffer {
     pub(crate) fn tail_mut(&mut self, len: usize) -> &mut [u8] {
         &mut self.bytes[self.end - len..self.end]
     }
+}
+
+/// Bytes of memory to get where `needed` are.
+fn memory_len(needed: usize) -> usize {
+    needed.next_multiple_of(needed.next_power_of_two().min(DOUBLING_LEN_MAX))
 }
