@@ -65,6 +65,13 @@ impl Channel {
         }
     }
 
+    /// Gives memory back that is remade when it is needed.
+    pub(crate) fn release(&mut self) {
+        if let Self::Sftp(session) = self {
+            session.release();
+        }
+    }
+
     /// Nothing would be lost if the connection ended now.
     pub(crate) fn is_idle(&self) -> bool {
         match self {

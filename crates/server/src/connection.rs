@@ -232,11 +232,20 @@ impl ServerConnection {
 }
 
 impl Service for ServerConnection {
+    fn release(&mut self) {
+        self.logins.release();
+        self.signatures.release();
+        self.channels.values_mut().for_each(Channel::release);
+    }
+
     fn handle_event(&mut self, event: Event<'_>, link: &mut Link<'_>) -> Result<(), Error> {
         match event {
             Event::Sign(request) => return self.start_signature(request, link),
             Event::AuthRequest(request) => return self.start_login(request, link),
-            Event::Authenticated { .. } => self.unauthenticated = None,
+            Event::Authenticated { .. } => {
+                self.unauthenticated = None;
+                self.logins.release();
+            }
             Event::ChannelOpened(id) => {
                 let in_use = self.channels.values().filter(|c| !matches!(c, Channel::Over)).count();
                 if in_use < SESSIONS_MAX {

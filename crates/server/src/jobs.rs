@@ -11,10 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
-
 use crate::io_pool::{IoPool, Job};
 use crate::limits::{GATHERED_JOBS_MAX, GATHERED_TIME};
+use crate::results::{Receiver, Sender, unbounded};
 use crate::wake::WakeCell;
 
 /// Set once when the session ends; long work looks at it once per chunk.
@@ -208,6 +207,13 @@ impl<T: Send + 'static> Jobs<T> {
         let done = self.done.try_recv().ok()?;
         self.running -= 1;
         Some(done)
+    }
+
+    /// Gives memory back that the next results get again.
+    pub(crate) fn release(&mut self) {
+        self.done.release();
+        self.gathered.shrink_to_fit();
+        self.spare_groups = SpareGroups::default();
     }
 
     /// Tells running work that nobody waits any more.

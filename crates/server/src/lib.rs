@@ -50,6 +50,7 @@ mod jobs;
 pub mod limits;
 mod listener;
 mod login_delay;
+mod results;
 mod roots;
 mod sessions;
 pub mod sftp;

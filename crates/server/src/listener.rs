@@ -147,26 +147,31 @@ impl Server {
     }
 }
 
-async fn run_connection(
+// An `async fn` would keep two copies of what it is called with, for as long as a session lasts.
+#[allow(clippy::manual_async_fn)]
+fn run_connection(
     driver: Driver<TcpStream>,
     mut service: ServerConnection,
     source: SocketAddr,
     visit: Visit,
-    _place: OwnedSemaphorePermit,
-) {
-    let began = Instant::now();
-    let result = driver.run(&mut service).await;
-    let now = Instant::now();
-    visit.end(&result, now);
-    let seconds = now.duration_since(began).as_secs();
-    match (service.user(), result) {
-        (Some(user), Ok(_)) => tracing::info!(user, %source, seconds, "session ended"),
-        (Some(user), Err(error)) => {
-            tracing::info!(user, %source, seconds, %error, "session ended");
+    place: OwnedSemaphorePermit,
+) -> impl Future<Output = ()> {
+    async move {
+        let _place = place;
+        let began = Instant::now();
+        let result = driver.run(&mut service).await;
+        let now = Instant::now();
+        visit.end(&result, now);
+        let seconds = now.duration_since(began).as_secs();
+        match (service.user(), result) {
+            (Some(user), Ok(_)) => tracing::info!(user, %source, seconds, "session ended"),
+            (Some(user), Err(error)) => {
+                tracing::info!(user, %source, seconds, %error, "session ended");
+            }
+            // Port scanners and health checks: no line for each unless somebody looks for it.
+            (None, Ok(_)) => tracing::debug!(%source, seconds, "left without login"),
+            (None, Err(error)) => tracing::info!(%source, seconds, %error, "left without login"),
         }
-        // Port scanners and health checks: no line for each unless somebody looks for it.
-        (None, Ok(_)) => tracing::debug!(%source, seconds, "left without login"),
-        (None, Err(error)) => tracing::info!(%source, seconds, %error, "left without login"),
     }
 }
 

@@ -13,13 +13,13 @@ use sterna_ssh_proto::{ClientConfig, Connection, Error, InputBuffer, OutputBuffe
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use crate::{Link, Service};
+use crate::{Link, Service, spare};
 
 /// After the end, this long is given to the peer to take our last words.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// An idle connection gives its buffers back after this long: short enough that ten thousand idle
-/// sessions stay small, long enough that a busy one never does.
+/// An idle connection gives back what it can remake after this long: short enough that ten thousand
+/// idle sessions stay small, long enough that a busy one never does.
 const IDLE_RELEASE: Duration = Duration::from_secs(1);
 
 /// Up to so many bytes wait for others to join them before they are written: a write costs its reader a
@@ -67,14 +67,17 @@ impl std::error::Error for DriveError {}
 /// Owns a connection and its socket until the end.
 pub struct Driver<IO> {
     io: IO,
-    connection: Connection,
+    /// In a place of its own: a task's future holds what it moves around more than once.
+    connection: Box<Connection>,
     input: InputBuffer,
     output: OutputBuffer,
     timer: Pin<Box<Sleep>>,
     /// When the timer fires; `None` if it is not armed.
     timer_at: Option<Instant>,
-    /// Since when nothing has been in the buffers.
+    /// Since when nothing has moved.
     idle_since: Option<Instant>,
+    /// What an idle connection can remake was given back.
+    released: bool,
     /// The outcome, while our last words are still being written.
     ending: Option<(Instant, Option<Error>)>,
     peer_closed: bool,
@@ -104,12 +107,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     fn new(io: IO, connection: Connection, output: OutputBuffer) -> Self {
         Self {
             io,
-            connection,
+            connection: Box::new(connection),
             input: InputBuffer::new(),
             output,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             timer_at: None,
             idle_since: None,
+            released: false,
             ending: None,
             peer_closed: false,
             streams_in: false,
@@ -124,16 +128,35 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     ///
     /// # Cancelling
     /// Dropping the future drops the socket; what was not written is lost.
-    pub async fn run<S: Service>(mut self, service: &mut S) -> Result<End, DriveError> {
-        let result = poll_fn(|cx| self.poll_run(cx, service)).await;
-        if !self.peer_closed {
-            // Half-close, so that the peer reads our last words before it sees the end.
-            let _ = poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await;
+    // An `async fn` would keep two copies of what it is called with.
+    #[allow(clippy::manual_async_fn)]
+    pub fn run<S: Service>(
+        mut self,
+        service: &mut S,
+    ) -> impl Future<Output = Result<End, DriveError>> {
+        async move {
+            let result = poll_fn(|cx| self.poll_run(cx, service)).await;
+            if !self.peer_closed {
+                // Half-close, so that the peer reads our last words before it sees the end.
+                let _ = poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await;
+            }
+            result
         }
-        result
     }
 
     fn poll_run<S: Service>(
+        &mut self,
+        cx: &mut Context<'_>,
+        service: &mut S,
+    ) -> Poll<Result<End, DriveError>> {
+        let polled = self.poll_turns(cx, service);
+        // Who runs next on this thread finds the memory warm.
+        spare::keep(self.input.take_memory());
+        spare::keep(self.output.take_memory());
+        polled
+    }
+
+    fn poll_turns<S: Service>(
         &mut self,
         cx: &mut Context<'_>,
         service: &mut S,
@@ -156,7 +179,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                         return Poll::Pending;
                     } else if !progress {
                         // Ready means that something fell due: look again.
-                        ready!(self.poll_timer(now, cx));
+                        ready!(self.poll_timer(now, cx, service));
                     }
                 }
                 Err(DriveError::Protocol(error)) => {
@@ -175,6 +198,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         service: &mut S,
     ) -> Result<bool, DriveError> {
         let mut progress = false;
+        let open = self.connection.is_open();
+        self.output.give_memory_with(|| spare::take(open));
         self.connection.handle_timeout(now, &mut self.output).map_err(DriveError::Protocol)?;
         while service.wants_input()
             && let Some(event) = self
@@ -199,6 +224,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             // Whole packets wait, and nothing holds them up any more: first those.
             progress = true;
         } else if wants_input {
+            self.input.give_memory_with(|| spare::take(open));
             let mut room = ReadBuf::new(self.input.space());
             match Pin::new(&mut self.io).poll_read(cx, &mut room) {
                 Poll::Ready(Ok(())) => {
@@ -218,6 +244,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         }
         if progress {
             self.idle_since = None;
+            self.released = false;
         }
         Ok(progress)
     }
@@ -267,16 +294,22 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         }
     }
 
-    /// Sleeps until the next deadline; buffers of an idle connection go back meanwhile.
-    fn poll_timer(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    /// Sleeps until the next deadline; an idle connection gives back what it can remake meanwhile.
+    fn poll_timer<S: Service>(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        service: &mut S,
+    ) -> Poll<()> {
         let mut next = self.connection.next_timeout();
-        if self.input.is_empty() && self.output.is_empty() {
-            let since = *self.idle_since.get_or_insert(now);
-            if now >= since + IDLE_RELEASE {
+        if !self.released {
+            let release_at = *self.idle_since.get_or_insert(now) + IDLE_RELEASE;
+            if now >= release_at {
+                self.released = true;
                 self.input.release();
-                self.output.release();
+                self.connection.release();
+                service.release();
             } else {
-                let release_at = since + IDLE_RELEASE;
                 next = Some(next.map_or(release_at, |at| at.min(release_at)));
             }
         }
@@ -354,6 +387,29 @@ mod tests {
         fn poll(&mut self, _: &mut Context<'_>, _: &mut Link<'_>) -> Result<(), Error> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_connection_that_waits_holds_no_memory_for_its_buffers() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _runtime = runtime.enter();
+        let (mut pair, _) = Pair::connected(PairConfig::new(1));
+        // Of a kind that nobody knows: the answer is UNIMPLEMENTED.
+        pair.client.connection.inject(&[250], &mut pair.client.output);
+        let sent = pair.client.output.pending().to_vec();
+        let len = sent.len();
+        let io = Flood { sent, read: 0, takes: usize::MAX };
+        let mut driver = Driver::new(io, pair.server.connection, OutputBuffer::new());
+
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        // The answer waits for others first.
+        assert!(driver.poll_run(&mut cx, &mut Nothing).is_pending());
+        assert!(driver.poll_run(&mut cx, &mut Nothing).is_pending());
+
+        assert_eq!(driver.io.read, len);
+        assert!(driver.io.takes < usize::MAX, "it has answered");
+        assert!(driver.input.take_memory().is_empty() && driver.output.take_memory().is_empty());
+        assert!(!spare::take(true).is_empty() && !spare::take(true).is_empty());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod driver;
 mod service;
 mod socket;
+mod spare;
 mod turns;
 
 pub use driver::{DriveError, Driver, End};

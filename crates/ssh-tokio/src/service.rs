@@ -28,6 +28,9 @@ pub trait Service {
     /// As [`handle_event`](Self::handle_event).
     fn poll(&mut self, cx: &mut Context<'_>, link: &mut Link<'_>) -> Result<(), Error>;
 
+    /// The connection has been idle for a while: memory that is remade when it is needed may go.
+    fn release(&mut self) {}
+
     /// False holds back all further input of the connection. Channels have their windows for that;
     /// this is for a service that is not ready at all.
     fn wants_input(&self) -> bool {

@@ -72,6 +72,12 @@ impl Input {
         }
     }
 
+    /// Gives spare memory back.
+    pub(super) fn release(&mut self) {
+        self.spare_frames = Vec::new();
+        self.backlog.shrink_to_fit();
+    }
+
     /// Keeps what cannot be looked at yet.
     pub(super) fn push_backlog(&mut self, data: &[u8]) {
         self.backlog.extend_from_slice(data);

@@ -33,6 +33,12 @@ impl Outbox {
         self.segments.is_empty()
     }
 
+    /// Gives spare memory back.
+    pub(super) fn release(&mut self) {
+        self.spare = Vec::new();
+        self.segments.shrink_to_fit();
+    }
+
     /// Bytes that wait.
     pub(super) fn len(&self) -> usize {
         self.len

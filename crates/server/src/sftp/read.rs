@@ -238,6 +238,11 @@ impl ReadQueue {
         self.waiting.is_empty()
     }
 
+    /// Gives spare memory back.
+    pub(super) fn release(&mut self) {
+        self.waiting.shrink_to_fit();
+    }
+
     /// Bytes of replies that are promised.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

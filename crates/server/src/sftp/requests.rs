@@ -64,6 +64,14 @@ impl Requests {
         !self.barriers.is_empty()
     }
 
+    /// Gives spare memory back, if nothing waits or runs.
+    pub(super) fn release(&mut self) {
+        if self.is_empty() {
+            debug_assert_eq!((self.writes, self.bytes), (0, 0));
+            *self = Self::new();
+        }
+    }
+
     /// Whether another one may be taken in, beside `others` that are not answered and not in here.
     pub(super) fn has_room(&self, others: usize) -> bool {
         self.order.len() + self.writes + others < REQUESTS_MAX && self.bytes < REQUEST_BYTES_MAX

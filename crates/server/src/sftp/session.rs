@@ -181,6 +181,22 @@ impl SftpSession {
         self.handles.is_empty() && self.has_nothing_to_do()
     }
 
+    /// Gives memory back that is remade when it is needed; for a session without anything to do.
+    pub(crate) fn release(&mut self) {
+        self.input.release();
+        self.outbox.release();
+        self.requests.release();
+        self.reads.release();
+        self.spare_lists = SpareLists::default();
+        self.long_waiting.shrink_to_fit();
+        self.hashing.shrink_to_fit();
+        self.running.shrink_to_fit();
+        self.handles.release();
+        for jobs in [&mut self.io, &mut self.syncs, &mut self.long] {
+            jobs.release();
+        }
+    }
+
     /// Does what can be done now: takes results, sends replies, accepts and starts requests.
     pub fn poll(&mut self, cx: &mut Context<'_>, sink: &mut dyn Sink) -> Progress {
         for jobs in [&self.io, &self.syncs, &self.long] {

@@ -2,13 +2,13 @@
 //!
 //! Why this is sound: every call goes to [`System`] with the arguments as they came, and its answer
 //! goes back unchanged, so the contract of [`GlobalAlloc`] is the one that `System` keeps. Counting
-//! touches two atomics and allocates nothing.
+//! touches three atomics and allocates nothing.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What was allocated so far by all threads; frees are not counted.
+/// What was allocated so far by all threads; frees are not taken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
     pub allocations: usize,
@@ -29,11 +29,16 @@ impl std::ops::Sub for Cost {
 pub struct Counting {
     allocations: AtomicUsize,
     bytes: AtomicUsize,
+    freed: AtomicUsize,
 }
 
 impl Counting {
     pub const fn new() -> Self {
-        Self { allocations: AtomicUsize::new(0), bytes: AtomicUsize::new(0) }
+        Self {
+            allocations: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            freed: AtomicUsize::new(0),
+        }
     }
 
     pub fn cost(&self) -> Cost {
@@ -41,6 +46,13 @@ impl Counting {
             allocations: self.allocations.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
         }
+    }
+
+    /// Bytes that are allocated at this moment.
+    pub fn held(&self) -> usize {
+        // In this order: what is freed was counted before.
+        let freed = self.freed.load(Ordering::SeqCst);
+        self.bytes.load(Ordering::SeqCst) - freed
     }
 
     fn count(&self, len: usize) {
@@ -62,11 +74,13 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, len: usize) -> *mut u8 {
+        self.freed.fetch_add(layout.size(), Ordering::Relaxed);
         self.count(len);
         unsafe { System.realloc(pointer, layout, len) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        self.freed.fetch_add(layout.size(), Ordering::Relaxed);
         unsafe { System.dealloc(pointer, layout) }
     }
 }

@@ -1,6 +1,8 @@
 //! What moving a file costs the allocator: nothing that grows with its bytes. A binary of its own,
 //! because it counts what the whole process allocates.
 
+// Its other half is for the other test.
+#[allow(dead_code)]
 mod counting;
 #[path = "../sessions/support.rs"]
 mod support;

@@ -102,6 +102,8 @@ impl Channels {
             return None;
         }
         if free == self.slots.len() {
+            // Few connections ever have a second channel.
+            self.slots.reserve_exact(1);
             self.slots.push(None);
         }
         let budget = Arc::clone(&self.window_budget);

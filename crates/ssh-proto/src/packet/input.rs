@@ -45,7 +45,9 @@ impl InputBuffer {
         let wanted = self.needed.max(held + LEN_MIN);
         if self.bytes.len() < wanted || (self.grow && self.bytes.len() < LEN_MAX) {
             let doubled = (self.bytes.len() * 2).clamp(LEN_MIN, LEN_MAX);
-            self.bytes.resize(wanted.max(doubled), 0);
+            let len = wanted.max(doubled);
+            self.bytes.reserve_exact(len - self.bytes.len());
+            self.bytes.resize(len, 0);
         }
         if self.start > 0 && self.bytes.len() - self.start < wanted {
             self.bytes.copy_within(self.start..self.end, 0);
@@ -71,10 +73,35 @@ impl InputBuffer {
         self.start == self.end
     }
 
-    /// Gives the memory back if nothing is held: idle connections cost little.
+    /// The memory, if no byte is held: it may serve others until there is something to read. Ends the
+    /// life of everything lent before.
+    pub fn take_memory(&mut self) -> Vec<u8> {
+        if !self.is_empty() {
+            return Vec::new();
+        }
+        (self.start, self.end) = (0, 0);
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Takes what `spare` has, initialised bytes with any content, if there is no memory yet.
+    pub fn give_memory_with(&mut self, spare: impl FnOnce() -> Vec<u8>) {
+        if self.bytes.is_empty() {
+            self.bytes = spare();
+        }
+    }
+
+    /// Keeps no more memory than what is held needs: idle connections cost little. Ends the life of
+    /// everything lent before.
     pub fn release(&mut self) {
         if self.is_empty() {
             *self = Self::default();
+            return;
+        }
+        self.inflated = Vec::new();
+        let held = self.end - self.start;
+        if self.bytes.len() > held + LEN_MIN {
+            self.bytes = self.bytes[self.start..self.end].to_vec();
+            (self.start, self.end) = (0, held);
         }
     }
 
@@ -103,5 +130,30 @@ impl InputBuffer {
     /// The bytes of a compressed payload and the place to inflate them to.
     pub(crate) fn for_inflating(&mut self, range: &Range<usize>) -> (&[u8], &mut Vec<u8>) {
         (&self.bytes[range.clone()], &mut self.inflated)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_bytes_that_wait_hold_no_large_memory() {
+        let mut input = InputBuffer::new();
+        input.give_memory_with(|| vec![7; LEN_MAX]);
+        input.space()[..5].copy_from_slice(b"abcde");
+        input.commit(5);
+        input.take(2);
+        assert!(input.take_memory().is_empty(), "bytes wait in it");
+
+        input.release();
+
+        assert_eq!(input.bytes, b"cde");
+        input.space()[..2].copy_from_slice(b"fg");
+        input.commit(2);
+        assert_eq!(input.unread(), b"cdefg");
+        input.take(5);
+        assert_eq!(input.take_memory().len(), 3 + LEN_MIN);
+        assert!(input.is_empty() && !input.space().is_empty());
     }
 }

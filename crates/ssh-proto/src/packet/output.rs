@@ -3,6 +3,10 @@
 //! What the socket has not taken stays where it is: new packets go behind it, or, when there is no room
 //! there, to the front of the memory, where room has become free. Bytes are moved only if neither will do.
 
+/// Up to this many bytes the memory doubles when it is too small; beyond, it grows by as much as is
+/// needed and at most this more, because all of it is touched.
+const DOUBLING_LEN_MAX: usize = 64 * 1024;
+
 /// Sealed bytes waiting for the socket. The memory stays initialised between uses, so laying out a
 /// packet neither allocates nor clears.
 #[derive(Default)]
@@ -43,10 +47,15 @@ impl OutputBuffer {
         self.len() == 0
     }
 
-    /// Gives the memory back if nothing waits: idle connections cost little.
-    pub fn release(&mut self) {
-        if self.is_empty() {
-            *self = Self::default();
+    /// The memory, if nothing waits: it may serve others until there is something to send.
+    pub fn take_memory(&mut self) -> Vec<u8> {
+        if self.is_empty() { std::mem::take(&mut self.bytes) } else { Vec::new() }
+    }
+
+    /// Takes what `spare` has, initialised bytes with any content, if there is no memory yet.
+    pub fn give_memory_with(&mut self, spare: impl FnOnce() -> Vec<u8>) {
+        if self.bytes.is_empty() {
+            self.bytes = spare();
         }
     }
 
@@ -73,7 +82,7 @@ impl OutputBuffer {
         if self.wrapped == 0 && held + len <= self.bytes.len() {
             self.bytes.copy_within(self.start..self.end, 0);
         } else {
-            let mut straight = vec![0; (held + len).next_power_of_two()];
+            let mut straight = vec![0; memory_len(held + len)];
             let first = self.end - self.start;
             straight[..first].copy_from_slice(&self.bytes[self.start..self.end]);
             straight[first..held].copy_from_slice(&self.bytes[..self.wrapped]);
@@ -96,6 +105,11 @@ impl OutputBuffer {
     fn last(&mut self) -> &mut usize {
         if self.wrapped > 0 { &mut self.wrapped } else { &mut self.end }
     }
+}
+
+/// Bytes of memory to get where `needed` are.
+fn memory_len(needed: usize) -> usize {
+    needed.next_multiple_of(needed.next_power_of_two().min(DOUBLING_LEN_MAX))
 }
 
 #[cfg(test)]

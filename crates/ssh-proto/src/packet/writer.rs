@@ -36,9 +36,15 @@ impl Writer {
             sequence: 0,
             packets: 0,
             bytes: 0,
-            padding: PaddingStock { bytes: [0; PADDING_STOCK_LEN], used: PADDING_STOCK_LEN },
+            padding: PaddingStock::default(),
             scratch: Vec::new(),
         }
+    }
+
+    /// Gives memory back that the next packet gets again.
+    pub fn release(&mut self) {
+        self.padding = PaddingStock::default();
+        self.scratch = Vec::new();
     }
 
     pub fn bytes_since_keys(&self) -> u64 {
@@ -241,14 +247,17 @@ fn finish(
 }
 
 /// Random padding drawn in larger portions: one call of the generator per many packets.
+#[derive(Default)]
 struct PaddingStock {
-    bytes: [u8; PADDING_STOCK_LEN],
+    /// None before the first packet.
+    bytes: Vec<u8>,
     used: usize,
 }
 
 impl PaddingStock {
     fn fill(&mut self, random: &mut dyn Random, out: &mut [u8]) {
         if self.bytes.len() - self.used < out.len() {
+            self.bytes.resize(PADDING_STOCK_LEN, 0);
             random.fill(&mut self.bytes);
             self.used = 0;
         }
