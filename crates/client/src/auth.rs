@@ -39,6 +39,7 @@ pub(crate) use keyboard::asks_for_password;
 
 use agent::Agent;
 use keys::Identity;
+pub(crate) use keys::KeyFiles;
 use remember::UsedKey;
 
 /// What may be used to log in.
@@ -54,12 +55,16 @@ pub(crate) struct Credentials<'c> {
     pub(crate) socket: Option<OwnedFd>,
 }
 
-/// Logs in, or says what was tried.
+/// Logs in, or says what was tried. `files` is what the files of the settings hold.
 ///
 /// # Errors
 /// [`Error::Auth`] when everything has been refused; [`Error::Connect`] if the connection ends.
-pub(crate) async fn log_in(login: &mut Login, credentials: &Credentials<'_>) -> Result<(), Error> {
-    let mut round = Round::new(login, credentials)?;
+pub(crate) async fn log_in(
+    login: &mut Login,
+    credentials: &Credentials<'_>,
+    files: KeyFiles,
+) -> Result<(), Error> {
+    let mut round = Round::new(login, credentials, files)?;
     // The first turn comes before any attempt and knows no methods.
     let mut turn = round.login.next_turn().await?;
     if let Turn::Refused { can_continue, .. } = &turn
@@ -99,6 +104,8 @@ struct Round<'r> {
     tried: Vec<String>,
     /// Algorithms that our keys may be used with, the preferred one first.
     key_algorithms: Vec<String>,
+    /// What is not among `identities` yet.
+    files: KeyFiles,
     identities: Option<Vec<Identity>>,
     agent: Option<Arc<Agent>>,
     /// Keys that were already good for one step: not good for a second (AUT-5).
@@ -108,7 +115,11 @@ struct Round<'r> {
 }
 
 impl<'r> Round<'r> {
-    fn new(login: &'r mut Login, credentials: &'r Credentials<'r>) -> Result<Self, Error> {
+    fn new(
+        login: &'r mut Login,
+        credentials: &'r Credentials<'r>,
+        files: KeyFiles,
+    ) -> Result<Self, Error> {
         Ok(Self {
             login,
             credentials,
@@ -122,6 +133,7 @@ impl<'r> Round<'r> {
                 "PubkeyAcceptedAlgorithms",
                 credentials.settings.pubkey_algorithms.as_ref(),
             )?,
+            files,
             identities: None,
             agent: None,
             spent: Vec::new(),

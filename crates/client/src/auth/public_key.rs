@@ -7,20 +7,13 @@ use sterna_ssh_proto::ClientAuth;
 use super::keys::{self, Identity, Signer};
 use super::remember::UsedKey;
 use super::{Progress, Round, progress_of};
+use crate::prompt::Prompt;
 use crate::session::login::Turn;
 use crate::{Error, display_name};
 
 impl Round<'_> {
     pub(super) async fn public_keys(&mut self) -> Result<Progress, Error> {
-        let mut identities = match self.identities.take() {
-            Some(identities) => identities,
-            None => {
-                let binding = self.login.session_binding().await?;
-                let collected = keys::collect(self.credentials, binding).await;
-                self.agent = collected.agent;
-                collected.identities
-            }
-        };
+        let mut identities = self.identities().await?;
         let mut result = Progress::Nothing;
         let is_only = identities.len() == 1;
         for identity in &mut identities {
@@ -39,6 +32,22 @@ impl Round<'_> {
         }
         self.identities = Some(identities);
         Ok(result)
+    }
+
+    /// What there is to log in with; the caller puts it back.
+    async fn identities(&mut self) -> Result<Vec<Identity>, Error> {
+        if let Some(identities) = self.identities.take() {
+            return Ok(identities);
+        }
+        // Only an agent wants to know.
+        let binding = match self.credentials.settings.agent {
+            Some(_) => self.login.session_binding().await?,
+            None => None,
+        };
+        let files = std::mem::take(&mut self.files);
+        let collected = keys::collect(self.credentials, files, binding).await;
+        self.agent = collected.agent;
+        Ok(collected.identities)
     }
 
     /// What is shown of a key. Of some encrypted files that is known only once they are open.
@@ -75,23 +84,35 @@ impl Round<'_> {
         {
             return Ok(progress);
         }
+        let turn = self.attempt_signed(identity, offer, algorithm, blob).await?;
+        Ok(turn.map_or(Progress::Nothing, progress_of))
+    }
+
+    /// One attempt with a signature; `None` if there is none, which is told.
+    async fn attempt_signed(
+        &mut self,
+        identity: &Identity,
+        offer: &OfferedKey,
+        algorithm: String,
+        blob: Vec<u8>,
+    ) -> Result<Option<Turn>, Error> {
         let message = self.login.signed_bytes(&algorithm, &blob).await?;
         let signature = match self.sign(identity, offer, &algorithm, message).await? {
             Ok(signature) => signature,
             Err(why) => {
                 self.say_unusable(identity, &why);
-                return Ok(Progress::Nothing);
+                return Ok(None);
             }
         };
         let auth = ClientAuth::PublicKey { algorithm, key_blob: blob, signature };
-        let progress = progress_of(self.attempt(&identity.label, auth).await?);
-        if !matches!(progress, Progress::Nothing)
+        let turn = self.attempt(&identity.label, auth).await?;
+        if matches!(turn, Turn::LoggedIn | Turn::Refused { partial: true, .. })
             && let Signer::File(file) = &identity.signer
         {
             let certificate = offer.certificate().cloned();
             self.used_key = Some(UsedKey { file: file.clone(), certificate });
         }
-        Ok(progress)
+        Ok(Some(turn))
     }
 
     /// Asks whether the server would take a key. `None` if so.
@@ -147,14 +168,19 @@ impl Round<'_> {
             Signer::File(file) => {
                 let (file, expected) = (file.clone(), offer.key().clone());
                 let ask = !self.credentials.settings.batch_mode;
-                self.with_prompt(move |prompt| {
+                // RSA takes milliseconds; the others take less than the way to another thread.
+                let is_quick = file.is_open() && !matches!(expected, PublicKey::Rsa(_));
+                let sign = move |prompt: &dyn Prompt| {
                     let key = file.open(ask.then_some(prompt))?;
                     if *key.public() != expected {
                         return Err("the public half beside it belongs to another key".to_owned());
                     }
                     key.sign(&algorithm, &message).map_err(|e| e.to_string())
-                })
-                .await
+                };
+                match is_quick {
+                    true => Ok(sign(&**self.credentials.prompt)),
+                    false => self.with_prompt(sign).await,
+                }
             }
         }
     }
@@ -172,13 +198,15 @@ impl Round<'_> {
 fn algorithm_for(offer: &OfferedKey, announced: &[String], allowed: &[String]) -> Option<String> {
     let own = offer.algorithms();
     let mut usable = allowed.iter().filter(|a| own.contains(&a.as_str()));
-    let is_announced = |algorithm: &&String| {
-        let signature = names::signature_algorithm(algorithm);
-        announced.iter().any(|a| a == *algorithm || a == signature)
-    };
-    let listed = usable.clone().find(is_announced);
+    let listed = usable.clone().find(|algorithm| is_announced(algorithm, announced));
     let has_a_choice = own.len() > 1 && !announced.is_empty();
     listed.or_else(|| usable.next().filter(|_| !has_a_choice)).cloned()
+}
+
+/// Whether the server takes signatures of `algorithm`, as itself or as the one under it.
+fn is_announced(algorithm: &str, announced: &[String]) -> bool {
+    let signature = names::signature_algorithm(algorithm);
+    announced.iter().any(|a| a == algorithm || a == signature)
 }
 
 #[cfg(test)]

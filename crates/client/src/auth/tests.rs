@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-use super::{Credentials, log_in};
+use super::{Credentials, KeyFiles, log_in};
 use crate::Error;
 use crate::limits::{AUTH_ATTEMPTS_MAX, KEYBOARD_ROUNDS_MAX, PASSWORD_CHANGES_MAX};
 use crate::prompt::{HostKeyQuestion, Prompt};
@@ -152,7 +152,8 @@ impl Stage {
             host_is_trusted: self.host_is_trusted,
             socket: None,
         };
-        let result = log_in(&mut login, &credentials).await;
+        let files = KeyFiles::read(&self.settings);
+        let result = log_in(&mut login, &credentials, files).await;
         drop(login);
         (result, server.await.unwrap())
     }
