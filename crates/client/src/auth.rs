@@ -1,9 +1,10 @@
 //! Logging in: which methods, in which order, how often (AUT-8).
 //!
 //! The order is OpenSSH's: `none` to learn what the server takes, then the methods of
-//! `PreferredAuthentications` that the server takes too. A step that succeeds only partly starts the
-//! round again with the methods that are left. Everything is counted: no server can keep this going
-//! for ever.
+//! `PreferredAuthentications` that the server takes too. Where the first of these could only be one
+//! key that was named for this server, that key is the first attempt and saves a round trip. A step
+//! that succeeds only partly starts the round again with the methods that are left. Everything is
+//! counted: no server can keep this going for ever.
 //!
 //! One file a method: `public_key` (with `keys`, `key_file` and `agent` for what is offered and who
 //! signs), `password`, `keyboard`, `host_based` (with `keysign` and `local_name`). `remember` hands a
@@ -70,13 +71,19 @@ pub(crate) async fn log_in(
     if let Turn::Refused { can_continue, .. } = &turn
         && can_continue.is_empty()
     {
-        turn = round.attempt("none", ClientAuth::None).await?;
+        turn = match round.key_at_once().await? {
+            Some(turn) => turn,
+            None => round.attempt("none", ClientAuth::None).await?,
+        };
     }
     while let Turn::Refused { can_continue, .. } = turn {
         turn = match round.run(&can_continue).await? {
             Progress::LoggedIn => Turn::LoggedIn,
             // Partial success: go on with the methods that are left, everything fresh (AUT-8).
-            Progress::Partly(methods) => Turn::Refused { can_continue: methods, partial: true },
+            Progress::Partly(methods) => {
+                round.refused_at_once = None;
+                Turn::Refused { can_continue: methods, partial: true }
+            }
             Progress::Nothing => return Err(round.refused(&can_continue)),
         };
     }
@@ -110,6 +117,9 @@ struct Round<'r> {
     agent: Option<Arc<Agent>>,
     /// Keys that were already good for one step: not good for a second (AUT-5).
     spent: Vec<PublicKey>,
+    /// The key that was tried before anything else, and refused: it is not shown again before another
+    /// step has succeeded.
+    refused_at_once: Option<PublicKey>,
     /// A key from a file that was good for a step.
     used_key: Option<UsedKey>,
 }
@@ -137,6 +147,7 @@ impl<'r> Round<'r> {
             identities: None,
             agent: None,
             spent: Vec::new(),
+            refused_at_once: None,
             used_key: None,
         })
     }

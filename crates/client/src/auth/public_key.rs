@@ -18,7 +18,9 @@ impl Round<'_> {
         let is_only = identities.len() == 1;
         for identity in &mut identities {
             let Some(offer) = self.offer_of(identity).await? else { continue };
-            if self.spent.contains(offer.key()) {
+            if self.spent.contains(offer.key())
+                || self.refused_at_once.as_ref() == Some(offer.key())
+            {
                 continue;
             }
             match self.public_key(identity, &offer, is_only).await? {
@@ -32,6 +34,51 @@ impl Round<'_> {
         }
         self.identities = Some(identities);
         Ok(result)
+    }
+
+    /// Tries the one key that a person named for this server in place of asking what the server takes,
+    /// if the server has announced to take such keys. `None` if nothing was sent: there are several keys
+    /// to choose from, or something comes before keys, or the key cannot sign at once.
+    pub(super) async fn key_at_once(&mut self) -> Result<Option<Turn>, Error> {
+        let settings = self.credentials.settings;
+        let comes_first = settings
+            .preferred_authentications
+            .iter()
+            .find(|method| method.as_str() != "hostbased" || settings.hostbased_authentication);
+        if comes_first.is_none_or(|method| method != "publickey")
+            || !settings.pubkey_authentication.is_on()
+            || !settings.identity_files_named
+            || settings.agent.is_some()
+        {
+            return Ok(None);
+        }
+        let identities = self.identities().await?;
+        let turn = match &identities[..] {
+            [identity] => self.only_key_at_once(identity).await?,
+            _ => None,
+        };
+        self.identities = Some(identities);
+        // Any other answer is none to this attempt.
+        Ok(turn.filter(|turn| matches!(turn, Turn::LoggedIn | Turn::Refused { .. })))
+    }
+
+    async fn only_key_at_once(&mut self, identity: &Identity) -> Result<Option<Turn>, Error> {
+        let (Some(offer), Signer::File(file)) = (&identity.offer, &identity.signer) else {
+            return Ok(None);
+        };
+        let announced = self.login.server_signature_algorithms().await?;
+        let algorithm = algorithm_for(offer, &announced, &self.key_algorithms)
+            .filter(|algorithm| is_announced(algorithm, &announced));
+        let Some(algorithm) = algorithm.filter(|_| file.is_open()) else { return Ok(None) };
+        self.keys_offered += 1;
+        let turn = self.attempt_signed(identity, offer, algorithm, offer.to_wire()).await?;
+        match &turn {
+            Some(Turn::LoggedIn | Turn::Refused { partial: true, .. }) => {
+                self.spent.push(offer.key().clone());
+            }
+            _ => self.refused_at_once = Some(offer.key().clone()),
+        }
+        Ok(turn)
     }
 
     /// What there is to log in with; the caller puts it back.
