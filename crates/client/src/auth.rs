@@ -1,9 +1,10 @@
 //! Logging in: which methods, in which order, how often (AUT-8).
 //!
 //! The order is OpenSSH's: `none` to learn what the server takes, then the methods of
-//! `PreferredAuthentications` that the server takes too. A step that succeeds only partly starts the
-//! round again with the methods that are left. Everything is counted: no server can keep this going
-//! for ever.
+//! `PreferredAuthentications` that the server takes too. Where the first of these could only be one
+//! key that was named for this server, that key is the first attempt and saves a round trip. A step
+//! that succeeds only partly starts the round again with the methods that are left. Everything is
+//! counted: no server can keep this going for ever.
 //!
 //! One file a method: `public_key` (with `keys`, `key_file` and `agent` for what is offered and who
 //! signs), `password`, `keyboard`, `host_based` (with `keysign` and `local_name`). `remember` hands a
@@ -39,6 +40,7 @@ pub(crate) use keyboard::asks_for_password;
 
 use agent::Agent;
 use keys::Identity;
+pub(crate) use keys::KeyFiles;
 use remember::UsedKey;
 
 /// What may be used to log in.
@@ -54,24 +56,34 @@ pub(crate) struct Credentials<'c> {
     pub(crate) socket: Option<OwnedFd>,
 }
 
-/// Logs in, or says what was tried.
+/// Logs in, or says what was tried. `files` is what the files of the settings hold.
 ///
 /// # Errors
 /// [`Error::Auth`] when everything has been refused; [`Error::Connect`] if the connection ends.
-pub(crate) async fn log_in(login: &mut Login, credentials: &Credentials<'_>) -> Result<(), Error> {
-    let mut round = Round::new(login, credentials)?;
+pub(crate) async fn log_in(
+    login: &mut Login,
+    credentials: &Credentials<'_>,
+    files: KeyFiles,
+) -> Result<(), Error> {
+    let mut round = Round::new(login, credentials, files)?;
     // The first turn comes before any attempt and knows no methods.
     let mut turn = round.login.next_turn().await?;
     if let Turn::Refused { can_continue, .. } = &turn
         && can_continue.is_empty()
     {
-        turn = round.attempt("none", ClientAuth::None).await?;
+        turn = match round.key_at_once().await? {
+            Some(turn) => turn,
+            None => round.attempt("none", ClientAuth::None).await?,
+        };
     }
     while let Turn::Refused { can_continue, .. } = turn {
         turn = match round.run(&can_continue).await? {
             Progress::LoggedIn => Turn::LoggedIn,
             // Partial success: go on with the methods that are left, everything fresh (AUT-8).
-            Progress::Partly(methods) => Turn::Refused { can_continue: methods, partial: true },
+            Progress::Partly(methods) => {
+                round.refused_at_once = None;
+                Turn::Refused { can_continue: methods, partial: true }
+            }
             Progress::Nothing => return Err(round.refused(&can_continue)),
         };
     }
@@ -99,16 +111,25 @@ struct Round<'r> {
     tried: Vec<String>,
     /// Algorithms that our keys may be used with, the preferred one first.
     key_algorithms: Vec<String>,
+    /// What is not among `identities` yet.
+    files: KeyFiles,
     identities: Option<Vec<Identity>>,
     agent: Option<Arc<Agent>>,
     /// Keys that were already good for one step: not good for a second (AUT-5).
     spent: Vec<PublicKey>,
+    /// The key that was tried before anything else, and refused: it is not shown again before another
+    /// step has succeeded.
+    refused_at_once: Option<PublicKey>,
     /// A key from a file that was good for a step.
     used_key: Option<UsedKey>,
 }
 
 impl<'r> Round<'r> {
-    fn new(login: &'r mut Login, credentials: &'r Credentials<'r>) -> Result<Self, Error> {
+    fn new(
+        login: &'r mut Login,
+        credentials: &'r Credentials<'r>,
+        files: KeyFiles,
+    ) -> Result<Self, Error> {
         Ok(Self {
             login,
             credentials,
@@ -122,9 +143,11 @@ impl<'r> Round<'r> {
                 "PubkeyAcceptedAlgorithms",
                 credentials.settings.pubkey_algorithms.as_ref(),
             )?,
+            files,
             identities: None,
             agent: None,
             spent: Vec::new(),
+            refused_at_once: None,
             used_key: None,
         })
     }

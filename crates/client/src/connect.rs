@@ -2,6 +2,7 @@
 
 mod dial;
 
+use std::future::{Future, poll_fn};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -13,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::auth::{Credentials, log_in};
+use crate::auth::{Credentials, KeyFiles, log_in};
 use crate::host_key::{Accepted, HostKeyCheck};
 use crate::limits::{PROXY_HOPS_MAX, SESSION_QUEUE_LEN};
 use crate::prompt::{NoPrompt, Prompt};
@@ -147,21 +148,26 @@ impl SessionBuilder {
         hops_left: usize,
     ) -> Pin<Box<dyn Future<Output = Result<Session, Error>> + Send>> {
         Box::pin(async move {
-            let (this, settings) = blocking(move || {
-                let settings = self.settings();
-                (self, settings)
+            // All files at once: each way to another thread costs more than reading a few of them.
+            let (this, prepared) = blocking(move || {
+                let prepared = self.prepare();
+                (self, prepared)
             })
             .await?;
-            let settings = settings?;
-            this.tell_oddities(&settings);
-            let check = {
-                let (settings, prompt) = (settings.clone(), this.prompt.clone());
-                blocking(move || HostKeyCheck::new(&settings, &prompt)).await??
-            };
-            let config = client_config(&settings, &check)?;
-            let transport = this.open(&settings, hops_left).await?;
-            this.log_in(settings, check, config, transport).await
+            let prepared = prepared?;
+            let config = client_config(&prepared.settings, &prepared.check)?;
+            let transport = this.open(&prepared.settings, hops_left).await?;
+            this.log_in(prepared, config, transport).await
         })
+    }
+
+    /// Reads the files. Blocks.
+    fn prepare(&self) -> Result<Prepared, Error> {
+        let settings = self.settings()?;
+        self.tell_oddities(&settings);
+        let check = HostKeyCheck::new(&settings, &self.prompt)?;
+        let key_files = KeyFiles::read(&settings);
+        Ok(Prepared { settings, check, key_files })
     }
 
     fn tell_oddities(&self, settings: &HostSettings) {
@@ -209,11 +215,11 @@ impl SessionBuilder {
 
     async fn log_in(
         self,
-        settings: HostSettings,
-        check: HostKeyCheck,
+        prepared: Prepared,
         config: ClientConfig,
         transport: Transport,
     ) -> Result<Session, Error> {
+        let Prepared { settings, check, key_files } = prepared;
         let peer = transport.peer_address();
         // Its address tells this machine's name, for host-based logins.
         let socket = transport.socket().filter(|_| settings.hostbased_authentication);
@@ -221,32 +227,45 @@ impl SessionBuilder {
         let (notices_in, notices) = mpsc::channel(crate::session::NOTICES_MAX);
         let end = Arc::new(OnceLock::new());
         let service = ClientService::new(commands_out, notices_in, end.clone());
-        tokio::spawn(run(transport, config, service));
+        let connection = Box::pin(run(transport, config, service));
 
         let prompt = self.prompt.clone();
         let host = settings.host.clone();
         let mut login =
             Login { commands, notices, end: end.clone(), prompt, host, disconnected: None };
-        let shown = timeout(settings.connect_timeout, login.host_key()).await;
-        let shown = shown.map_err(|_| timed_out(&settings, "the server shows no host key"))?;
-        let key = shown.map_err(|error| named_after_proxy(error, &settings))?;
-        let (check, key, decision) = blocking(move || {
-            let decision = check.decide(&key, peer);
-            (check, key, decision)
-        })
-        .await?;
-        login.send(Command::HostKeyAnswer(decision.is_ok())).await?;
-        let accepted = decision?;
+        let password = self.password;
+        let logging_in = async {
+            let shown = timeout(settings.connect_timeout, login.host_key()).await;
+            let shown = shown.map_err(|_| timed_out(&settings, "the server shows no host key"))?;
+            let key = shown.map_err(|error| named_after_proxy(error, &settings))?;
+            let (check, key, decision) = if check.may_block(&key) {
+                let decide = move || {
+                    let decision = check.decide(&key, peer);
+                    (check, key, decision)
+                };
+                blocking(decide).await?
+            } else {
+                let decision = check.decide(&key, peer);
+                (check, key, decision)
+            };
+            login.send(Command::HostKeyAnswer(decision.is_ok())).await?;
+            let accepted = decision?;
 
-        let credentials = Credentials {
-            settings: &settings,
-            password: self.password,
-            prompt: &self.prompt,
-            host_is_trusted: accepted != Accepted::WithoutTrust,
-            socket,
+            let credentials = Credentials {
+                settings: &settings,
+                password,
+                prompt: &self.prompt,
+                host_is_trusted: accepted != Accepted::WithoutTrust,
+                socket,
+            };
+            log_in(&mut login, &credentials, key_files).await?;
+            let software = display_name(&login.peer_software().await?);
+            Ok::<_, Error>((check, key, accepted, software))
         };
-        log_in(&mut login, &credentials).await?;
-        let software = display_name(&login.peer_software().await?);
+        let (result, connection) = beside(connection, logging_in).await;
+        // It says goodbye in a task of its own, too.
+        connection.map(tokio::spawn);
+        let (check, key, accepted, software) = result?;
         let Login { commands, notices, .. } = login;
         if settings.update_host_keys != UpdateHostKeys::No && accepted == Accepted::Trusted {
             let in_use = key.key().clone();
@@ -254,6 +273,34 @@ impl SessionBuilder {
         }
         Ok(Session::new(commands, end, settings, software))
     }
+}
+
+/// What a connection needs from files.
+struct Prepared {
+    settings: HostSettings,
+    check: HostKeyCheck,
+    key_files: KeyFiles,
+}
+
+type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs the connection in the task of its login until that is done: they only ever wait for each other,
+/// and a task of its own for each would mean a way between threads for every word. Returns the
+/// connection too, unless it is over.
+async fn beside<T>(
+    mut connection: Running,
+    login: impl Future<Output = T>,
+) -> (T, Option<Running>) {
+    let mut login = std::pin::pin!(login);
+    let mut is_over = false;
+    let result = poll_fn(|cx| {
+        if !is_over {
+            is_over = connection.as_mut().poll(cx).is_ready();
+        }
+        login.as_mut().poll(cx)
+    })
+    .await;
+    (result, (!is_over).then_some(connection))
 }
 
 /// A proxy's silence looks like the server's: the error says who was asked.

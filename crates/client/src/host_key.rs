@@ -55,7 +55,7 @@ pub(crate) struct Announcement {
 }
 
 /// One connection's view of the known hosts. Its methods read and write files and may ask a person:
-/// they are for a thread that may block.
+/// they are for a thread that may block, [`HostKeyCheck::decide`] unless it says that it will not.
 pub(crate) struct HostKeyCheck {
     /// As recorded: `host` or `[host]:port`, or the alias.
     name: String,
@@ -119,6 +119,21 @@ impl HostKeyCheck {
     /// Host key algorithms, those by which the host is known first (NEG-4).
     pub(crate) fn order(&self, algorithms: &mut [String]) {
         self.known.lead_with_recorded(&[&self.name], algorithms);
+    }
+
+    /// Whether [`decide`](Self::decide) may ask a person about this key or change a file.
+    pub(crate) fn may_block(&self, offered: &OfferedKey) -> bool {
+        match self.known.lookup(&[&self.name], offered.key()) {
+            Lookup::Known(_) => self.ip_port.is_some(),
+            Lookup::Unknown | Lookup::OtherTypesOnly(_) => match self.strict {
+                StrictHostKeyChecking::Yes => false,
+                StrictHostKeyChecking::Ask => self.ask.is_some(),
+                StrictHostKeyChecking::No | StrictHostKeyChecking::AcceptNew => {
+                    self.recorded_in().is_some()
+                }
+            },
+            Lookup::Changed(_) | Lookup::Revoked(_) => false,
+        }
     }
 
     /// Judges what the server shows. `peer` is its address, if the connection goes there directly.
@@ -303,9 +318,14 @@ impl HostKeyCheck {
         Ok(Accepted::Trusted)
     }
 
+    /// Where new keys are recorded. Whoever names `/dev/null` wants them nowhere.
+    fn recorded_in(&self) -> Option<&PathBuf> {
+        self.user_files.first().filter(|file| file.as_os_str() != known_hosts::NOTHING)
+    }
+
     /// Records a key; failing to is worth a word, not the end of the session.
     fn record(&self, name: &str, key: &PublicKey) {
-        let Some(file) = self.user_files.first() else { return };
+        let Some(file) = self.recorded_in() else { return };
         if let Err(error) = known_hosts::record(file, name, key, self.hashed) {
             self.inform(&format!("warning: {error}"));
         }

@@ -19,6 +19,9 @@ use sterna_ssh_files::known_hosts::{HASHED_NAME_SALT_LEN, KnownHosts, line_for};
 use crate::Error;
 use crate::limits::KNOWN_HOSTS_LOCK_TRIES_MAX;
 
+/// The file that holds nothing and keeps nothing.
+pub(crate) const NOTHING: &str = "/dev/null";
+
 /// Reads `files`; one that does not exist is empty.
 ///
 /// # Errors
@@ -26,7 +29,7 @@ use crate::limits::KNOWN_HOSTS_LOCK_TRIES_MAX;
 /// lost.
 pub(crate) fn read(files: &[PathBuf]) -> Result<KnownHosts, Error> {
     let mut all = KnownHosts::default();
-    for file in files {
+    for file in files.iter().filter(|file| file.as_os_str() != NOTHING) {
         let failed = |error: io::Error| Error::local("read known hosts", file, error);
         match bytes_of(file, KNOWN_HOSTS_LEN_MAX) {
             Ok(text) => {

@@ -201,18 +201,32 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         let open = self.connection.is_open();
         self.output.give_memory_with(|| spare::take(open));
         self.connection.handle_timeout(now, &mut self.output).map_err(DriveError::Protocol)?;
-        while service.wants_input()
-            && let Some(event) = self
-                .connection
-                .poll_event(now, &mut self.input, &mut self.output)
-                .map_err(DriveError::Protocol)?
-        {
-            progress = true;
+        loop {
+            while service.wants_input()
+                && let Some(event) = self
+                    .connection
+                    .poll_event(now, &mut self.input, &mut self.output)
+                    .map_err(DriveError::Protocol)?
+            {
+                progress = true;
+                let mut link =
+                    Link { connection: &mut self.connection, output: &mut self.output, now };
+                service.handle_event(event, &mut link).map_err(DriveError::Protocol)?;
+            }
+            let waited = !self.connection.wants_input(&self.output);
             let mut link = Link { connection: &mut self.connection, output: &mut self.output, now };
-            service.handle_event(event, &mut link).map_err(DriveError::Protocol)?;
+            service.poll(cx, &mut link).map_err(DriveError::Protocol)?;
+            // What it answered lets packets through that are here already: what these bring about
+            // leaves in the same write.
+            if !(waited && self.connection.wants_input(&self.output)) {
+                break;
+            }
+            progress = true;
         }
-        let mut link = Link { connection: &mut self.connection, output: &mut self.output, now };
-        service.poll(cx, &mut link).map_err(DriveError::Protocol)?;
+        if service.answers_soon() {
+            cx.waker().wake_by_ref();
+            return Ok(false);
+        }
 
         let holds_output = self.holds_output();
         if !holds_output {
@@ -332,6 +346,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 
 #[cfg(test)]
 mod tests {
+    use sterna_ssh_crypto::OfferedKey;
     use sterna_ssh_proto::Event;
     use sterna_testkit::{Pair, PairConfig};
 
@@ -519,5 +534,48 @@ mod tests {
 
         assert!((4..=6).contains(&writes), "{writes}");
         assert_eq!(bytes, 16 * 3 * alone);
+    }
+
+    /// Says that an answer is on its way, as often as it is told.
+    struct Answers(u32);
+
+    impl Service for Answers {
+        fn handle_event(&mut self, _: Event<'_>, _: &mut Link<'_>) -> Result<(), Error> {
+            Ok(())
+        }
+        fn poll(&mut self, _: &mut Context<'_>, _: &mut Link<'_>) -> Result<(), Error> {
+            Ok(())
+        }
+        fn answers_soon(&mut self) -> bool {
+            let soon = self.0 > 0;
+            self.0 = self.0.saturating_sub(1);
+            soon
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_sent_waits_for_an_answer_that_comes_soon_and_the_task_runs_again() {
+        struct Woken(std::sync::atomic::AtomicBool);
+        impl std::task::Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _runtime = runtime.enter();
+        let io = Flood { sent: Vec::new(), read: 0, takes: usize::MAX };
+        let mut driver = Driver::server(io, Arc::new(ServerConfig::new(Vec::<OfferedKey>::new())));
+        let woken = Arc::new(Woken(false.into()));
+        let waker = std::task::Waker::from(woken.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut service = Answers(1);
+        let waiting = driver.output.len();
+
+        assert!(driver.poll_run(&mut cx, &mut service).is_pending());
+        assert_eq!(driver.output.len(), waiting);
+        assert!(woken.0.load(std::sync::atomic::Ordering::Relaxed));
+
+        assert!(driver.poll_run(&mut cx, &mut service).is_pending());
+        assert!(waiting > 0 && driver.output.is_empty());
     }
 }

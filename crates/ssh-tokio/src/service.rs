@@ -31,6 +31,12 @@ pub trait Service {
     /// The connection has been idle for a while: memory that is remade when it is needed may go.
     fn release(&mut self) {}
 
+    /// True once for something that the service will say the next time the task runs: what is to be
+    /// sent waits for it, and leaves in the same write. Asked after each [`poll`](Self::poll).
+    fn answers_soon(&mut self) -> bool {
+        false
+    }
+
     /// False holds back all further input of the connection. Channels have their windows for that;
     /// this is for a service that is not ready at all.
     fn wants_input(&self) -> bool {

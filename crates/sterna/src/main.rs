@@ -61,7 +61,7 @@ fn run(cli: Cli) -> Result<Exit> {
         Command::Completions(args) => args.run(),
         Command::Man(args) => args.run(),
         Command::SftpServer(args) => args.run(),
-        Command::Serve(args) => block_on(args.run()),
+        Command::Serve(args) => block_on(among_tasks(args.run())),
         Command::Get(args) => block_on(args.run(&global)),
         Command::Put(args) => block_on(args.run(&global)),
         Command::Sync(args) => block_on(args.run(&global)),
@@ -95,6 +95,16 @@ fn block_on(command: impl Future<Output = Result<Exit>>) -> Result<Exit> {
     // terminal, say) must not hold up the end.
     runtime.shutdown_timeout(LAST_WORDS);
     result
+}
+
+/// Runs a command where the tasks that it starts run: on the thread that waits for its end, every
+/// connection would have to wake that one to be taken.
+async fn among_tasks(command: impl Future<Output = Result<Exit>> + Send + 'static) -> Result<Exit> {
+    match tokio::spawn(command).await {
+        Ok(result) => result,
+        // Nothing cancels it: it panicked.
+        Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+    }
 }
 
 /// Says what is wrong with the command line, or prints the help that was asked for.

@@ -44,6 +44,7 @@ pub(super) struct Collected {
 /// Collects all identities. Named files that are there and cannot be used are told to the person.
 pub(super) async fn collect(
     credentials: &Credentials<'_>,
+    mut named: KeyFiles,
     binding: Option<SessionBinding>,
 ) -> Collected {
     let settings = credentials.settings;
@@ -51,10 +52,6 @@ pub(super) async fn collect(
         Some((agent, keys)) => (Some(agent), keys),
         None => (None, Vec::new()),
     };
-    let (files, certificates) =
-        (settings.identity_files.clone(), settings.certificate_files.clone());
-    let read = tokio::task::spawn_blocking(move || read_files(&files, &certificates));
-    let mut named = read.await.unwrap_or_default();
     named.keys.retain(|key| key.public.as_ref().is_none_or(|key| is_long_enough(key, settings)));
     named.certificates.retain(|c| is_long_enough(&c.certificate.key, settings));
     let held = agent.clone().map(|agent| Held {
@@ -109,27 +106,34 @@ async fn connect(
     }
 }
 
-/// What the files of the settings hold.
+/// What the files hold that the settings name.
 #[derive(Default)]
-struct Named {
+pub(crate) struct KeyFiles {
     keys: Vec<NamedKey>,
     certificates: Vec<NamedCertificate>,
 }
 
-fn read_files(files: &[PathBuf], certificate_files: &[PathBuf]) -> Named {
-    let read = |file: &PathBuf| match NamedCertificate::read(file) {
-        Ok(certificate) => Some(certificate),
-        Err(why) => {
-            tracing::info!(file = %file.display(), why, "certificate is left out");
-            None
+impl KeyFiles {
+    /// Reads them; nothing if public keys are not to be used. Blocks on the disk.
+    pub(crate) fn read(settings: &HostSettings) -> Self {
+        if !settings.pubkey_authentication.is_on() {
+            return Self::default();
         }
-    };
-    let certificates = if certificate_files.is_empty() {
-        files.iter().map(AsRef::<Path>::as_ref).filter_map(certificate_beside).collect()
-    } else {
-        certificate_files.iter().filter_map(read).collect()
-    };
-    Named { keys: files.iter().filter_map(|file| NamedKey::read(file)).collect(), certificates }
+        let read = |file: &PathBuf| match NamedCertificate::read(file) {
+            Ok(certificate) => Some(certificate),
+            Err(why) => {
+                tracing::info!(file = %file.display(), why, "certificate is left out");
+                None
+            }
+        };
+        let files = &settings.identity_files;
+        let certificates = if settings.certificate_files.is_empty() {
+            files.iter().map(AsRef::<Path>::as_ref).filter_map(certificate_beside).collect()
+        } else {
+            settings.certificate_files.iter().filter_map(read).collect()
+        };
+        Self { keys: files.iter().filter_map(|file| NamedKey::read(file)).collect(), certificates }
+    }
 }
 
 fn is_long_enough(key: &PublicKey, settings: &HostSettings) -> bool {
@@ -156,7 +160,7 @@ struct Unusable {
 
 /// Puts everything into the order of trying.
 fn arrange(
-    named: Named,
+    named: KeyFiles,
     held: Option<Held>,
     identities_only: bool,
 ) -> (Vec<Identity>, Vec<Unusable>) {
@@ -295,7 +299,7 @@ mod tests {
                 ("other certificate", certificate(1)),
             ])
         };
-        let named = || Named {
+        let named = || KeyFiles {
             keys: vec![
                 file("alone", 4),
                 file("first", 2),
@@ -327,7 +331,8 @@ mod tests {
         );
 
         // A certificate that only the agent has, and one whose key nobody has.
-        let lonely = Named { certificates: vec![named_certificate("c8", 8)], ..Named::default() };
+        let lonely =
+            KeyFiles { certificates: vec![named_certificate("c8", 8)], ..KeyFiles::default() };
         let (identities, unusable) = arrange(lonely, Some(agent().await), false);
         assert_eq!(order(&identities)[0], "agent key other certificate by agent");
         assert_eq!(unusable[0].label, "c8");

@@ -7,25 +7,20 @@ use sterna_ssh_proto::ClientAuth;
 use super::keys::{self, Identity, Signer};
 use super::remember::UsedKey;
 use super::{Progress, Round, progress_of};
+use crate::prompt::Prompt;
 use crate::session::login::Turn;
 use crate::{Error, display_name};
 
 impl Round<'_> {
     pub(super) async fn public_keys(&mut self) -> Result<Progress, Error> {
-        let mut identities = match self.identities.take() {
-            Some(identities) => identities,
-            None => {
-                let binding = self.login.session_binding().await?;
-                let collected = keys::collect(self.credentials, binding).await;
-                self.agent = collected.agent;
-                collected.identities
-            }
-        };
+        let mut identities = self.identities().await?;
         let mut result = Progress::Nothing;
         let is_only = identities.len() == 1;
         for identity in &mut identities {
             let Some(offer) = self.offer_of(identity).await? else { continue };
-            if self.spent.contains(offer.key()) {
+            if self.spent.contains(offer.key())
+                || self.refused_at_once.as_ref() == Some(offer.key())
+            {
                 continue;
             }
             match self.public_key(identity, &offer, is_only).await? {
@@ -39,6 +34,67 @@ impl Round<'_> {
         }
         self.identities = Some(identities);
         Ok(result)
+    }
+
+    /// Tries the one key that a person named for this server in place of asking what the server takes,
+    /// if the server has announced to take such keys. `None` if nothing was sent: there are several keys
+    /// to choose from, or something comes before keys, or the key cannot sign at once.
+    pub(super) async fn key_at_once(&mut self) -> Result<Option<Turn>, Error> {
+        let settings = self.credentials.settings;
+        let comes_first = settings
+            .preferred_authentications
+            .iter()
+            .find(|method| method.as_str() != "hostbased" || settings.hostbased_authentication);
+        if comes_first.is_none_or(|method| method != "publickey")
+            || !settings.pubkey_authentication.is_on()
+            || !settings.identity_files_named
+            || settings.agent.is_some()
+        {
+            return Ok(None);
+        }
+        let identities = self.identities().await?;
+        let turn = match &identities[..] {
+            [identity] => self.only_key_at_once(identity).await?,
+            _ => None,
+        };
+        self.identities = Some(identities);
+        // Any other answer is none to this attempt.
+        Ok(turn.filter(|turn| matches!(turn, Turn::LoggedIn | Turn::Refused { .. })))
+    }
+
+    async fn only_key_at_once(&mut self, identity: &Identity) -> Result<Option<Turn>, Error> {
+        let (Some(offer), Signer::File(file)) = (&identity.offer, &identity.signer) else {
+            return Ok(None);
+        };
+        let announced = self.login.server_signature_algorithms().await?;
+        let algorithm = algorithm_for(offer, &announced, &self.key_algorithms)
+            .filter(|algorithm| is_announced(algorithm, &announced));
+        let Some(algorithm) = algorithm.filter(|_| file.is_open()) else { return Ok(None) };
+        self.keys_offered += 1;
+        let turn = self.attempt_signed(identity, offer, algorithm, offer.to_wire()).await?;
+        match &turn {
+            Some(Turn::LoggedIn | Turn::Refused { partial: true, .. }) => {
+                self.spent.push(offer.key().clone());
+            }
+            _ => self.refused_at_once = Some(offer.key().clone()),
+        }
+        Ok(turn)
+    }
+
+    /// What there is to log in with; the caller puts it back.
+    async fn identities(&mut self) -> Result<Vec<Identity>, Error> {
+        if let Some(identities) = self.identities.take() {
+            return Ok(identities);
+        }
+        // Only an agent wants to know.
+        let binding = match self.credentials.settings.agent {
+            Some(_) => self.login.session_binding().await?,
+            None => None,
+        };
+        let files = std::mem::take(&mut self.files);
+        let collected = keys::collect(self.credentials, files, binding).await;
+        self.agent = collected.agent;
+        Ok(collected.identities)
     }
 
     /// What is shown of a key. Of some encrypted files that is known only once they are open.
@@ -75,23 +131,35 @@ impl Round<'_> {
         {
             return Ok(progress);
         }
+        let turn = self.attempt_signed(identity, offer, algorithm, blob).await?;
+        Ok(turn.map_or(Progress::Nothing, progress_of))
+    }
+
+    /// One attempt with a signature; `None` if there is none, which is told.
+    async fn attempt_signed(
+        &mut self,
+        identity: &Identity,
+        offer: &OfferedKey,
+        algorithm: String,
+        blob: Vec<u8>,
+    ) -> Result<Option<Turn>, Error> {
         let message = self.login.signed_bytes(&algorithm, &blob).await?;
         let signature = match self.sign(identity, offer, &algorithm, message).await? {
             Ok(signature) => signature,
             Err(why) => {
                 self.say_unusable(identity, &why);
-                return Ok(Progress::Nothing);
+                return Ok(None);
             }
         };
         let auth = ClientAuth::PublicKey { algorithm, key_blob: blob, signature };
-        let progress = progress_of(self.attempt(&identity.label, auth).await?);
-        if !matches!(progress, Progress::Nothing)
+        let turn = self.attempt(&identity.label, auth).await?;
+        if matches!(turn, Turn::LoggedIn | Turn::Refused { partial: true, .. })
             && let Signer::File(file) = &identity.signer
         {
             let certificate = offer.certificate().cloned();
             self.used_key = Some(UsedKey { file: file.clone(), certificate });
         }
-        Ok(progress)
+        Ok(Some(turn))
     }
 
     /// Asks whether the server would take a key. `None` if so.
@@ -147,14 +215,19 @@ impl Round<'_> {
             Signer::File(file) => {
                 let (file, expected) = (file.clone(), offer.key().clone());
                 let ask = !self.credentials.settings.batch_mode;
-                self.with_prompt(move |prompt| {
+                // RSA takes milliseconds; the others take less than the way to another thread.
+                let is_quick = file.is_open() && !matches!(expected, PublicKey::Rsa(_));
+                let sign = move |prompt: &dyn Prompt| {
                     let key = file.open(ask.then_some(prompt))?;
                     if *key.public() != expected {
                         return Err("the public half beside it belongs to another key".to_owned());
                     }
                     key.sign(&algorithm, &message).map_err(|e| e.to_string())
-                })
-                .await
+                };
+                match is_quick {
+                    true => Ok(sign(&**self.credentials.prompt)),
+                    false => self.with_prompt(sign).await,
+                }
             }
         }
     }
@@ -172,13 +245,15 @@ impl Round<'_> {
 fn algorithm_for(offer: &OfferedKey, announced: &[String], allowed: &[String]) -> Option<String> {
     let own = offer.algorithms();
     let mut usable = allowed.iter().filter(|a| own.contains(&a.as_str()));
-    let is_announced = |algorithm: &&String| {
-        let signature = names::signature_algorithm(algorithm);
-        announced.iter().any(|a| a == *algorithm || a == signature)
-    };
-    let listed = usable.clone().find(is_announced);
+    let listed = usable.clone().find(|algorithm| is_announced(algorithm, announced));
     let has_a_choice = own.len() > 1 && !announced.is_empty();
     listed.or_else(|| usable.next().filter(|_| !has_a_choice)).cloned()
+}
+
+/// Whether the server takes signatures of `algorithm`, as itself or as the one under it.
+fn is_announced(algorithm: &str, announced: &[String]) -> bool {
+    let signature = names::signature_algorithm(algorithm);
+    announced.iter().any(|a| a == algorithm || a == signature)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-use super::{Credentials, log_in};
+use super::{Credentials, KeyFiles, log_in};
 use crate::Error;
 use crate::limits::{AUTH_ATTEMPTS_MAX, KEYBOARD_ROUNDS_MAX, PASSWORD_CHANGES_MAX};
 use crate::prompt::{HostKeyQuestion, Prompt};
@@ -68,6 +68,8 @@ struct Stage {
     person: Arc<Person>,
     password: Option<&'static str>,
     host_is_trusted: bool,
+    /// `server-sig-algs` of the server.
+    announces: &'static [&'static str],
     place: TempDir,
 }
 
@@ -79,7 +81,14 @@ impl Stage {
         settings.identity_files.clear();
         let person =
             Person { answers: Mutex::new(answers.iter().copied().collect()), ..Person::default() };
-        Self { settings, person: Arc::new(person), password: None, host_is_trusted: true, place }
+        Self {
+            settings,
+            person: Arc::new(person),
+            password: None,
+            host_is_trusted: true,
+            announces: &[],
+            place,
+        }
     }
 
     fn seen(&self) -> Vec<String> {
@@ -111,6 +120,7 @@ impl Stage {
     ) -> (Result<(), Error>, Vec<String>) {
         let (commands, mut commands_out) = mpsc::channel(8);
         let (notices_in, notices) = mpsc::channel(8);
+        let announces = self.announces;
         let server = tokio::spawn(async move {
             let mut attempts = Vec::new();
             let _ = notices_in.send(refused(&[])).await;
@@ -127,7 +137,9 @@ impl Stage {
                             None => break,
                         }
                     }
-                    Command::SignatureAlgorithms { reply } => drop(reply.send(Vec::new())),
+                    Command::SignatureAlgorithms { reply } => {
+                        drop(reply.send(announces.iter().map(|a| (*a).to_owned()).collect()));
+                    }
                     Command::SignedBytes { reply, .. } => drop(reply.send(b"signed".to_vec())),
                     Command::SessionBinding { reply } => drop(reply.send(Some(binding()))),
                     _ => {}
@@ -152,7 +164,8 @@ impl Stage {
             host_is_trusted: self.host_is_trusted,
             socket: None,
         };
-        let result = log_in(&mut login, &credentials).await;
+        let files = KeyFiles::read(&self.settings);
+        let result = log_in(&mut login, &credentials, files).await;
         drop(login);
         (result, server.await.unwrap())
     }
@@ -607,4 +620,61 @@ async fn a_public_half_that_belongs_to_another_key_is_never_signed_for() {
 
     assert!(attempts.iter().all(|a| !a.contains("cert")), "{attempts:?}");
     assert!(stage.seen()[0].contains("certificate"), "{:?}", stage.seen());
+}
+
+#[tokio::test]
+async fn one_named_key_of_a_kind_that_the_server_announces_is_the_first_attempt() {
+    let mut stage = Stage::new(&[]);
+    stage.announces = &["ssh-ed25519"];
+    let key = stage.key("key").public().fingerprint();
+
+    let (result, attempts) = stage.log_in(takes_keys).await;
+
+    assert!(result.is_ok());
+    assert_eq!(attempts, [format!("sign ssh-ed25519 {key} by ssh-ed25519")]);
+}
+
+#[tokio::test]
+async fn a_key_that_was_refused_at_once_comes_again_only_after_another_step() {
+    for (methods, after_password, again) in [
+        (&["publickey", "password"][..], Notice::LoggedIn, false),
+        (&["password"], partly(&["publickey"]), true),
+    ] {
+        let mut stage = Stage::new(&[]);
+        stage.announces = &["ssh-ed25519"];
+        stage.password = Some("given");
+        let key = stage.key("key").public().fingerprint();
+        let sign = format!("sign ssh-ed25519 {key} by ssh-ed25519");
+
+        let (result, attempts) =
+            stage.log_in(script(vec![refused(methods), after_password, Notice::LoggedIn])).await;
+
+        assert!(result.is_ok());
+        let mut expected = vec![sign.clone(), "password given".to_owned()];
+        expected.extend(again.then_some(sign));
+        assert_eq!(attempts, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_server_is_asked_first_where_the_first_attempt_is_not_sure() {
+    let changes: [fn(&mut Stage); 5] = [
+        |stage| drop(stage.key("another")),
+        |stage| stage.settings.identity_files_named = false,
+        |stage| stage.announces = &["rsa-sha2-512"],
+        |stage| stage.settings.agent = Some(stage.place.path().join("agent")),
+        |stage| stage.settings.preferred_authentications.insert(0, "password".into()),
+    ];
+    for (index, change) in changes.into_iter().enumerate() {
+        let mut stage = Stage::new(&[]);
+        stage.announces = &["ssh-ed25519"];
+        stage.settings.batch_mode = true;
+        stage.key("key");
+        change(&mut stage);
+
+        let (result, attempts) = stage.log_in(takes_keys).await;
+
+        assert!(result.is_ok(), "{index}");
+        assert_eq!(attempts[0], "none", "{index}");
+    }
 }

@@ -96,6 +96,9 @@ impl Origin {
 }
 
 async fn connect_first(addresses: &[SocketAddr], origin: &Origin) -> Result<TcpStream, String> {
+    if let [address] = *addresses {
+        return origin.connect(address).await.map_err(|why| format!("{address}: {why}"));
+    }
     let mut attempts = JoinSet::new();
     let mut waiting = addresses.iter();
     let mut last_error = String::from("nothing was tried");

@@ -377,3 +377,35 @@ fn a_person_who_wants_to_be_asked_is_asked() {
     check_with(asked, "yes").update(&wanted);
     assert_eq!(fs::read_to_string(&file).unwrap(), line_of("h", &used) + &line_of("h", &new));
 }
+
+#[test]
+fn a_decision_blocks_only_where_a_person_is_asked_or_a_file_changes() {
+    use StrictHostKeyChecking as Strict;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("known_hosts");
+    let (known, unknown) = (key(), key());
+    decide(&check(&file, Strict::AcceptNew, ""), &known).unwrap();
+    let may_block = |settings: HostSettings, says, key: &PublicKey| {
+        check_with(settings, says).may_block(&key.clone().into())
+    };
+
+    for strict in [Strict::Yes, Strict::No, Strict::Ask, Strict::AcceptNew] {
+        assert!(!may_block(settings(&file, strict), "yes", &known), "{strict:?}");
+    }
+    let mut by_address = settings(&file, Strict::Yes);
+    by_address.check_host_ip = true;
+    assert!(may_block(by_address, "", &known), "the address may be recorded");
+    let other = dir.path().join("other");
+    for (strict, says, expected) in [
+        (Strict::Yes, "yes", false),
+        (Strict::Ask, "yes", true),
+        (Strict::Ask, "", false),
+        (Strict::No, "", true),
+        (Strict::AcceptNew, "", true),
+    ] {
+        assert_eq!(may_block(settings(&other, strict), says, &unknown), expected, "{strict:?}");
+    }
+    let nowhere = settings(Path::new("/dev/null"), Strict::AcceptNew);
+    assert!(!may_block(nowhere.clone(), "", &unknown));
+    assert_eq!(decide(&check_with(nowhere, ""), &unknown).unwrap(), Accepted::Trusted);
+}

@@ -100,6 +100,10 @@ pub(crate) struct ClientService {
     commands_ended: bool,
     notices: mpsc::Sender<Notice>,
     host_key: Option<Vec<u8>>,
+    /// The login was told that it may begin, and has not made an attempt.
+    login_begins: bool,
+    /// Something was said to it that it goes on from. It runs beside the connection: at once.
+    login_goes_on: bool,
     banner_len: usize,
     announced: bool,
     channels: BTreeMap<ChannelId, Channel>,
@@ -139,6 +143,8 @@ impl ClientService {
             commands_ended: false,
             notices,
             host_key: None,
+            login_begins: false,
+            login_goes_on: false,
             banner_len: 0,
             announced: false,
             channels: BTreeMap::new(),
@@ -182,13 +188,18 @@ impl ClientService {
             Command::HostKeyAnswer(accepted) => {
                 return connection.answer_host_key(accepted, link.now, out);
             }
-            Command::TryAuth(auth) => connection.try_auth(auth, out),
+            Command::TryAuth(auth) => {
+                self.login_begins = false;
+                connection.try_auth(auth, out);
+            }
             Command::SignatureAlgorithms { reply } => {
+                self.login_goes_on = self.login_begins;
                 let algorithms =
                     connection.server_signature_algorithms().unwrap_or_default().to_vec();
                 let _ = reply.send(algorithms);
             }
             Command::SignedBytes { algorithm, key_blob, reply } => {
+                self.login_goes_on = self.login_begins;
                 let _ = reply.send(connection.public_key_signed_bytes(&algorithm, &key_blob));
             }
             Command::HostBasedSignedBytes {
@@ -384,6 +395,10 @@ impl ClientService {
 }
 
 impl Service for ClientService {
+    fn answers_soon(&mut self) -> bool {
+        std::mem::take(&mut self.login_goes_on)
+    }
+
     fn handle_event(&mut self, event: Event<'_>, link: &mut Link<'_>) -> Result<(), SshError> {
         match event {
             Event::HostKey(question) => {
@@ -401,6 +416,9 @@ impl Service for ClientService {
                 }
             }
             Event::AuthTurn { can_continue, partial } => {
+                // The first turn comes with our NEWKEYS and asks for the service.
+                self.login_begins = can_continue.is_empty() && !partial;
+                self.login_goes_on = self.login_begins;
                 self.tell(Notice::AuthTurn { can_continue, partial })
             }
             Event::PublicKeyAccepted { algorithm, key_blob } => {

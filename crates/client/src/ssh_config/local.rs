@@ -1,11 +1,13 @@
 //! This machine and the person at it, as configuration files see them.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Names that tokens, `Match localuser` and `~` refer to.
 #[derive(Clone, Debug)]
 pub(super) struct Local {
-    pub(super) user: String,
+    /// Looked up when it is first asked for: mostly a person says whom to log in as.
+    pub(super) user: OnceLock<String>,
     pub(super) uid: u32,
     /// As the system calls itself; may carry a domain.
     pub(super) host: String,
@@ -17,11 +19,16 @@ impl Local {
     pub(super) fn new(home: Option<PathBuf>) -> Self {
         let uid = rustix::process::getuid().as_raw();
         Self {
-            user: local_user(),
+            user: OnceLock::new(),
             uid,
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             home: home.or_else(|| std::env::var_os("HOME").map(PathBuf::from)),
         }
+    }
+
+    /// The account that we run as.
+    pub(super) fn user(&self) -> &str {
+        self.user.get_or_init(local_user)
     }
 
     /// `text` as a path, with `~/` and `~user/` at its beginning filled in.

@@ -54,7 +54,7 @@ impl Reader<'_> {
                     "host" => is_in(&value, &self.host_so_far()?),
                     "originalhost" => is_in(&value, self.alias),
                     "user" => is_in_exactly(&value, &self.user_so_far()),
-                    "localuser" => is_in_exactly(&value, &self.local.user),
+                    "localuser" => is_in_exactly(&value, self.local.user()),
                     "tagged" => is_in_exactly(&value, self.word("Tag").unwrap_or_default()),
                     "sessiontype" => is_in_exactly(&value, "subsystem"),
                     "command" => is_in_exactly(&value, "sftp"),

@@ -277,7 +277,8 @@ impl<'c> Reader<'c> {
     }
 
     pub(super) fn user_so_far(&self) -> String {
-        self.typed_user.or_else(|| self.word("User")).unwrap_or(&self.local.user).to_owned()
+        let named = self.typed_user.or_else(|| self.word("User"));
+        named.unwrap_or_else(|| self.local.user()).to_owned()
     }
 
     pub(super) fn port_so_far(&self) -> u16 {

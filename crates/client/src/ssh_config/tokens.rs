@@ -89,7 +89,7 @@ impl Tokens<'_> {
             'n' => self.alias.to_owned(),
             'p' => self.port.to_string(),
             'r' => self.user.to_owned(),
-            'u' => self.local.user.clone(),
+            'u' => self.local.user().to_owned(),
             _ => "%".to_owned(),
         }
     }
@@ -144,7 +144,7 @@ mod tests {
 
     fn with(user: &str, act: impl FnOnce(&Tokens<'_>)) {
         let local = Local {
-            user: "me".into(),
+            user: String::from("me").into(),
             uid: 1000,
             host: "box.example.org".into(),
             home: Some("/home/me".into()),

@@ -231,8 +231,8 @@ impl Handles {
         self.closed_files.remove(&path);
     }
 
-    /// Gives memory back that costs nothing but time to have again.
-    pub(crate) fn release(&mut self) {
+    /// Forgets what it only helps to know, for its memory.
+    pub(crate) fn forget_closed(&mut self) {
         self.closed_files = HashSet::new();
     }
 

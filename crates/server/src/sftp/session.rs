@@ -191,7 +191,7 @@ impl SftpSession {
         self.long_waiting.shrink_to_fit();
         self.hashing.shrink_to_fit();
         self.running.shrink_to_fit();
-        self.handles.release();
+        self.handles.forget_closed();
         for jobs in [&mut self.io, &mut self.syncs, &mut self.long] {
             jobs.release();
         }
