@@ -37,11 +37,12 @@ impl Spare {
     }
 
     fn keep(&mut self, memory: Vec<u8>) {
-        let (shelf, max) = match memory.len() {
-            0 => return,
-            ..=SMALL_LEN_MAX => (&mut self.small, SMALL_MAX),
-            ..=LARGE_LEN_MAX => (&mut self.large, LARGE_MAX),
-            _ => return,
+        if memory.is_empty() || memory.len() > LARGE_LEN_MAX {
+            return;
+        }
+        let (shelf, max) = match memory.len() <= SMALL_LEN_MAX {
+            true => (&mut self.small, SMALL_MAX),
+            false => (&mut self.large, LARGE_MAX),
         };
         if shelf.len() < max {
             shelf.push(memory);
