@@ -127,11 +127,20 @@ impl<'p> Pump<'p> {
     /// and counted.
     pub(super) async fn run(&mut self) -> Result<u64, Error> {
         let result = self.transfer().await;
-        // Late replies go nowhere; a write that was begun is waited for, so that `done` is true.
-        if let Some(writing) = self.writing.take()
-            && let Ok(Written { done, .. }) = writing.await
-        {
-            done.into_iter().for_each(|(offset, len)| self.done.add(offset, len as u64));
+        // Late replies go nowhere. What has come is written, so that it need not travel again, and all writes
+        // are waited for, so that `done` is true.
+        loop {
+            if let Some(writing) = self.writing.take() {
+                let Ok(Written { done, result }) = writing.await else { break };
+                done.into_iter().for_each(|(offset, len)| self.done.add(offset, len as u64));
+                if result.is_err() {
+                    break;
+                }
+            }
+            if self.arrived.is_empty() {
+                break;
+            }
+            self.write_arrived();
         }
         result
     }

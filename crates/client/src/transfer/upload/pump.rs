@@ -178,9 +178,12 @@ impl<'p> Pump<'p> {
         if self.reading.is_some() || (room < worth && self.in_flight > 0) {
             return None;
         }
-        // What waits is in flight as well, so an answer comes and brings us here again. On a long path that
-        // would be too late.
-        if !self.window.is_of_long_path() && self.part.sftp().unsent_len() >= UNSENT_LEN_MAX {
+        // With something in flight an answer comes and brings us here again. On a long path that would be too
+        // late.
+        if self.in_flight > 0
+            && !self.window.is_of_long_path()
+            && self.part.sftp().unsent_len() >= UNSENT_LEN_MAX
+        {
             return None;
         }
         let again = self.again.pop_front();
