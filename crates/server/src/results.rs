@@ -75,7 +75,9 @@ mod tests {
         let again = send.clone();
 
         assert_eq!(receive.try_recv(), Err(Empty));
-        (send.send(1).unwrap(), again.send(2).unwrap(), send.send(3).unwrap());
+        send.send(1).unwrap();
+        again.send(2).unwrap();
+        send.send(3).unwrap();
         receive.release();
 
         assert_eq!([(); 4].map(|()| receive.try_recv()), [Ok(1), Ok(2), Ok(3), Err(Empty)]);
