@@ -7,7 +7,7 @@
 //! many one thread gets depends on how long they took lately, so that slow ones still run side by side.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -40,31 +40,7 @@ pub(crate) struct Jobs<T> {
     running: usize,
     /// What [`Jobs::send`] has not sent yet.
     gathered: Vec<Job>,
-    /// How many of the group that is not full yet are unfinished, and how many groups are full.
-    group: Option<Arc<AtomicUsize>>,
-    groups: usize,
-    spare_groups: SpareGroups,
     pace: Arc<Pace>,
-}
-
-/// Groups to be used again when all of their jobs are done.
-#[derive(Default)]
-struct SpareGroups(Vec<Arc<AtomicUsize>>);
-
-impl SpareGroups {
-    /// Groups that are kept: as many as are under way at a time, mostly.
-    const MAX: usize = 4;
-
-    fn take(&mut self) -> Arc<AtomicUsize> {
-        if let Some(done) = self.0.iter().find(|group| Arc::strong_count(group) == 1) {
-            return Arc::clone(done);
-        }
-        let group = Arc::new(AtomicUsize::new(0));
-        if self.0.len() < Self::MAX {
-            self.0.push(Arc::clone(&group));
-        }
-        group
-    }
 }
 
 /// How long one gathered job took lately: a moving mean in nanoseconds.
@@ -105,9 +81,6 @@ impl<T: Send + 'static> Jobs<T> {
             waker: Arc::default(),
             running: 0,
             gathered: Vec::new(),
-            group: None,
-            groups: 0,
-            spare_groups: SpareGroups::default(),
             pace: Arc::default(),
         }
     }
@@ -137,8 +110,7 @@ impl<T: Send + 'static> Jobs<T> {
     /// As [`start`](Self::start), with the next [`send`](Self::send).
     pub(crate) fn gather(&mut self, number: u64, work: impl FnOnce(&Cancel) -> T + Send + 'static) {
         self.running += 1;
-        let (mut promise, cancel) = (self.promise(number), self.cancel.clone());
-        promise.among = Some(self.join());
+        let (promise, cancel) = (self.promise(number), self.cancel.clone());
         let pace = Arc::clone(&self.pace);
         self.gathered.push(Box::new(move || {
             // All of it moves here, not only its result.
@@ -154,39 +126,17 @@ impl<T: Send + 'static> Jobs<T> {
         self.gathered.push(Box::new(work));
     }
 
-    /// The group of the job that is gathered next.
-    fn join(&mut self) -> Among {
-        let at_once = self.pace.jobs();
-        let group = match self.group.take() {
-            Some(group) => group,
-            None => self.spare_groups.take(),
-        };
-        self.group = Some(Arc::clone(&group));
-        if group.fetch_add(1, Ordering::Relaxed) + 1 >= at_once {
-            self.group = None;
-            self.groups += 1;
-        }
-        Among { unfinished: group, since: Instant::now() }
-    }
-
-    /// Sends what was gathered to the pool, and wakes a thread for each group.
+    /// Sends what was gathered to the pool, and wakes a thread for as many as should share one.
     pub(crate) fn send(&mut self) {
-        let groups = std::mem::take(&mut self.groups) + usize::from(self.group.take().is_some());
-        let len = self.gathered.len().div_ceil(groups.max(1));
+        let at_once = self.pace.jobs();
         let mut left = self.gathered.drain(..);
         while left.len() > 0 {
-            self.pool.run_all(left.by_ref().take(len));
+            self.pool.run_all(left.by_ref().take(at_once));
         }
     }
 
     fn promise(&self, number: u64) -> Promise<T> {
-        Promise {
-            number,
-            result: None,
-            report: self.report.clone(),
-            waker: self.waker.clone(),
-            among: None,
-        }
+        Promise { number, result: None, report: self.report.clone(), waker: self.waker.clone() }
     }
 
     /// Runs long work in slices; between two of them the pool serves others, in turn. A slice returns
@@ -213,7 +163,6 @@ impl<T: Send + 'static> Jobs<T> {
     pub(crate) fn release(&mut self) {
         self.done.release();
         self.gathered.shrink_to_fit();
-        self.spare_groups = SpareGroups::default();
     }
 
     /// Tells running work that nobody waits any more.
@@ -256,23 +205,6 @@ struct Promise<T> {
     result: Option<T>,
     report: Sender<(u64, Option<T>)>,
     waker: Arc<WakeCell>,
-    /// The others that were gathered with it. Whoever they are for is woken by the last of them, and before
-    /// that only if they take long.
-    among: Option<Among>,
-}
-
-/// A job's place in a group.
-struct Among {
-    unfinished: Arc<AtomicUsize>,
-    since: Instant,
-}
-
-impl Among {
-    /// Whether the job that is finished now is the last one, or one that was long in coming.
-    fn wakes(&self) -> bool {
-        let is_last = self.unfinished.fetch_sub(1, Ordering::AcqRel) == 1;
-        is_last || self.since.elapsed() >= GATHERED_TIME
-    }
 }
 
 impl<T> Promise<T> {
@@ -285,9 +217,8 @@ impl<T> Drop for Promise<T> {
     fn drop(&mut self) {
         // The session may be gone; then nobody wants to know.
         let _ = self.report.send((self.number, self.result.take()));
-        if self.among.as_ref().is_none_or(Among::wakes) {
-            self.waker.wake();
-        }
+        // Also where others are still to come: one of them may block.
+        self.waker.wake();
     }
 }
 
@@ -340,6 +271,21 @@ mod tests {
         assert_eq!(all, (0..50).map(|n| (n, Some(n))).collect::<Vec<_>>());
         assert!(seen.recv().is_err());
         assert_eq!(jobs.running(), 0);
+    }
+
+    #[test]
+    fn a_result_does_not_wait_for_a_job_that_was_gathered_with_it_and_blocks() {
+        let mut jobs = Jobs::new(IoPool::new(1));
+        (0..20).for_each(|_| jobs.pace.note(Duration::from_nanos(1)));
+        let (release, blocked) = std::sync::mpsc::channel::<()>();
+        jobs.gather(1, |_| ());
+        jobs.gather(2, move |_| assert!(blocked.recv().is_err()));
+
+        jobs.send();
+
+        assert_eq!(wait(&mut jobs), (1, Some(())));
+        drop(release);
+        assert_eq!(wait(&mut jobs), (2, Some(())));
     }
 
     #[test]
