@@ -12,6 +12,7 @@ mod command_digests;
 mod download;
 mod flock;
 mod handles;
+mod hash;
 mod lanes;
 pub(crate) mod local;
 mod passing;

@@ -1,8 +1,8 @@
-//! The digest of a file while its bytes pass, so that nothing is read again at the end.
+//! The hash of a file while its bytes pass, so that nothing is read again at the end.
 //!
 //! Bytes that come in their order are hashed where they are, by whichever thread has them. What did
 //! not come by (parts that are kept, bytes that overtook others) is read from the file: it is in the
-//! page cache then. One digest is computed by one thread at a time; nobody waits for it but
+//! page cache then. One hash is computed by one thread at a time; nobody waits for it but
 //! [`Passing::finish`].
 
 use std::collections::VecDeque;
@@ -11,9 +11,9 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sterna_ssh_crypto::{DigestAlgorithm, Digester};
 use tokio::sync::Notify;
 
+use super::hash::{HashAlgorithm, Hasher};
 use super::local;
 use crate::Error;
 use crate::limits::{HASH_LAG_LEN, HASH_MARKS_MAX, HASH_STEP_LEN, JOURNAL_STEP_LEN};
@@ -28,28 +28,28 @@ pub(super) struct Passing {
 pub(super) struct Passer(Arc<Shared>);
 
 struct Shared {
-    algorithm: DigestAlgorithm,
+    algorithm: HashAlgorithm,
     file: Arc<OwnedFd>,
     state: Mutex<State>,
-    /// The digester is back, or there was an error.
+    /// The hasher is back, or there was an error.
     returned: Notify,
     stopped: AtomicBool,
 }
 
-/// The digest of the first `len` bytes of a file.
+/// The hash of the first `len` bytes of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) len: u64,
-    pub(super) algorithm: DigestAlgorithm,
-    pub(super) digest: Vec<u8>,
+    pub(super) algorithm: HashAlgorithm,
+    pub(super) hash: Vec<u8>,
 }
 
 struct State {
     /// `None` while a thread works with it.
-    digester: Option<Digester>,
+    hasher: Option<Hasher>,
     /// Bytes that are hashed.
     at: u64,
-    /// What the digest was on the way, every [`JOURNAL_STEP_LEN`] bytes; the oldest go first.
+    /// What the hash was on the way, every [`JOURNAL_STEP_LEN`] bytes; the oldest go first.
     marks: VecDeque<Mark>,
     marked_at: u64,
     /// Bytes that may be read from the file.
@@ -58,24 +58,19 @@ struct State {
 }
 
 impl Passing {
-    /// The digest of all of `file`, which is open for reading.
-    pub(super) fn new(algorithm: DigestAlgorithm, file: Arc<OwnedFd>) -> Self {
-        let digester = Some(Digester::new(algorithm));
-        let state = State {
-            digester,
-            at: 0,
-            marks: VecDeque::new(),
-            marked_at: 0,
-            readable: 0,
-            error: None,
-        };
+    /// The hash of all of `file`, which is open for reading.
+    pub(super) fn new(algorithm: impl Into<HashAlgorithm>, file: Arc<OwnedFd>) -> Self {
+        let algorithm = algorithm.into();
+        let hasher = Some(Hasher::new(algorithm));
+        let state =
+            State { hasher, at: 0, marks: VecDeque::new(), marked_at: 0, readable: 0, error: None };
         let state = Mutex::new(state);
         let stopped = AtomicBool::new(false);
         let shared = Shared { algorithm, file, state, returned: Notify::new(), stopped };
         Self { shared: Arc::new(shared) }
     }
 
-    pub(super) fn algorithm(&self) -> DigestAlgorithm {
+    pub(super) fn algorithm(&self) -> HashAlgorithm {
         self.shared.algorithm
     }
 
@@ -83,7 +78,7 @@ impl Passing {
         Passer(self.shared.clone())
     }
 
-    /// The first `readable` bytes of the file are what they will be. If the digest is far behind them,
+    /// The first `readable` bytes of the file are what they will be. If the hash is far behind them,
     /// it is brought on in the background.
     pub(super) fn follow(&self, readable: u64) {
         let mut state = self.shared.state();
@@ -93,7 +88,7 @@ impl Passing {
         }
     }
 
-    /// The last digest on the way that covers no more than the first `len` bytes; each is given once.
+    /// The last hash on the way that covers no more than the first `len` bytes; each is given once.
     pub(super) fn mark_within(&self, len: u64) -> Option<Mark> {
         let mut state = self.shared.state();
         let mut last = None;
@@ -103,7 +98,7 @@ impl Passing {
         last
     }
 
-    /// The digest of the first `len` bytes, which are all there is.
+    /// The hash of the first `len` bytes, which are all there is.
     ///
     /// # Errors
     /// [`Error::Local`] if the file cannot be read.
@@ -116,13 +111,13 @@ impl Passing {
     /// # Errors
     /// As [`finish`](Self::finish).
     pub(super) async fn reach(&mut self, len: u64) -> Result<(), Error> {
-        let digester = self.at(len).await?;
-        self.shared.state().digester = Some(digester);
+        let hasher = self.at(len).await?;
+        self.shared.state().hasher = Some(hasher);
         Ok(())
     }
 
-    /// Takes the digester when it has come to `len`.
-    async fn at(&self, len: u64) -> Result<Digester, Error> {
+    /// Takes the hasher when it has come to `len`.
+    async fn at(&self, len: u64) -> Result<Hasher, Error> {
         loop {
             let returned = self.shared.returned.notified();
             {
@@ -132,9 +127,9 @@ impl Passing {
                 }
                 state.readable = len;
                 if state.at >= len
-                    && let Some(digester) = state.digester.take()
+                    && let Some(hasher) = state.hasher.take()
                 {
-                    return Ok(digester);
+                    return Ok(hasher);
                 }
                 self.shared.catch_up(&mut state);
             }
@@ -150,21 +145,26 @@ impl Drop for Passing {
 }
 
 impl Passer {
+    /// Whether hashing takes so little time that the thread of a connection may do it.
+    pub(super) fn is_quick(&self) -> bool {
+        self.0.algorithm == HashAlgorithm::Xxh3
+    }
+
     /// `data` stands at `offset`. It is hashed now if its turn is now; else it will be read later.
     /// Blocks as long as that takes.
     pub(super) fn pass(&self, offset: u64, data: &[u8]) {
-        let mut digester = {
+        let mut hasher = {
             let mut state = self.0.state();
             if state.at != offset {
                 return;
             }
-            match state.digester.take() {
-                Some(digester) => digester,
+            match state.hasher.take() {
+                Some(hasher) => hasher,
                 None => return,
             }
         };
-        digester.update(data);
-        self.0.give_back(digester, offset + data.len() as u64, None);
+        hasher.update(data);
+        self.0.give_back(hasher, offset + data.len() as u64, None);
     }
 }
 
@@ -175,7 +175,7 @@ impl Shared {
 
     /// Reads and hashes what is readable, unless somebody is at work already.
     fn catch_up(self: &Arc<Self>, state: &mut State) {
-        let Some(mut digester) = state.digester.take() else { return };
+        let Some(mut hasher) = state.hasher.take() else { return };
         let (shared, mut at) = (self.clone(), state.at);
         tokio::task::spawn_blocking(move || {
             let mut buffer = Vec::new();
@@ -196,19 +196,19 @@ impl Shared {
                     error = Some(io::ErrorKind::UnexpectedEof.into());
                     break;
                 }
-                digester.update(&buffer);
+                hasher.update(&buffer);
                 at += buffer.len() as u64;
-                shared.state().mark(shared.algorithm, &digester, at);
+                shared.state().mark(shared.algorithm, &hasher, at);
             }
-            shared.give_back(digester, at, error);
+            shared.give_back(hasher, at, error);
         });
     }
 
-    fn give_back(&self, digester: Digester, at: u64, error: Option<io::Error>) {
+    fn give_back(&self, hasher: Hasher, at: u64, error: Option<io::Error>) {
         {
             let mut state = self.state();
-            state.mark(self.algorithm, &digester, at);
-            state.digester = Some(digester);
+            state.mark(self.algorithm, &hasher, at);
+            state.hasher = Some(hasher);
             state.at = at;
             state.error = state.error.take().or(error);
         }
@@ -217,8 +217,8 @@ impl Shared {
 }
 
 impl State {
-    /// Notes what the digest is at `at`, if the last note is far enough behind.
-    fn mark(&mut self, algorithm: DigestAlgorithm, digester: &Digester, at: u64) {
+    /// Notes what the hash is at `at`, if the last note is far enough behind.
+    fn mark(&mut self, algorithm: HashAlgorithm, hasher: &Hasher, at: u64) {
         if at < self.marked_at + JOURNAL_STEP_LEN {
             return;
         }
@@ -226,12 +226,14 @@ impl State {
         if self.marks.len() == HASH_MARKS_MAX {
             self.marks.pop_front();
         }
-        self.marks.push_back(Mark { len: at, algorithm, digest: digester.clone().finish() });
+        self.marks.push_back(Mark { len: at, algorithm, hash: hasher.clone().finish() });
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use sterna_ssh_crypto::{DigestAlgorithm, Digester};
+
     use super::*;
     use std::io::Write;
 
@@ -290,7 +292,7 @@ mod tests {
 
         assert_eq!(passing.mark_within(JOURNAL_STEP_LEN - 1), None);
         let mark = passing.mark_within(3 * JOURNAL_STEP_LEN - 1).unwrap();
-        assert_eq!((mark.len, mark.digest), (2 * JOURNAL_STEP_LEN, digest(&content[..2 * step])));
+        assert_eq!((mark.len, mark.hash), (2 * JOURNAL_STEP_LEN, digest(&content[..2 * step])));
         assert_eq!(passing.mark_within(2 * JOURNAL_STEP_LEN), None, "each is given once");
     }
 

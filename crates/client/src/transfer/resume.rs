@@ -2,7 +2,7 @@
 //!
 //! A part is trusted only as far as something vouches for it. Where the server has digests, its blocks
 //! are compared with ours, and just those that differ travel again. Else our journal says how far the
-//! part was complete, with a digest of most of what we had until then; the bytes behind that digest, and at
+//! part was complete, with a hash of most of what we had until then; the bytes behind that hash, and at
 //! least the last ones, are compared too. What nobody vouches for is transferred again: the size of a part proves nothing, for writes
 //! arrive in any order.
 
@@ -10,9 +10,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::fs::OFlags;
-use sterna_ssh_crypto::DigestAlgorithm;
 
 use super::blocks::{Tell, differing, differing_by_reading};
+use super::hash::HashAlgorithm;
 use super::local::{self, LocalDir};
 use super::passing::{Mark, Passing};
 use super::ranges::Ranges;
@@ -25,7 +25,7 @@ use crate::sftp::{Attrs, File};
 pub(super) const NOT_PROVEN: &str =
     "what an earlier attempt left could not be proven to be right; starting again";
 
-const FIRST_LINE: &str = "sterna-journal 2";
+const FIRST_LINE: &str = "sterna-journal 3";
 
 /// What a source looked like when its transfer began; another look means another content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +73,8 @@ impl Journal {
         Self { dir, name, source, file: None, mark: None }
     }
 
-    /// The digest of its marks where nobody else needs one.
-    pub(super) const ALGORITHM: DigestAlgorithm = DigestAlgorithm::Blake3;
+    /// The hash of its marks where nobody else needs one.
+    pub(super) const ALGORITHM: HashAlgorithm = HashAlgorithm::Xxh3;
 
     /// What it says, if the source still looks as it did. Blocks.
     pub(super) fn read(&mut self) -> Option<Noted> {
@@ -95,7 +95,7 @@ impl Journal {
         }
     }
 
-    /// Notes that the first `offset` bytes are complete; `mark`: a newer digest of them or of most of
+    /// Notes that the first `offset` bytes are complete; `mark`: a newer hash of them or of most of
     /// them. Blocks.
     pub(super) fn write(&mut self, offset: u64, mark: Option<Mark>) {
         if self.file.is_none() {
@@ -115,19 +115,19 @@ impl Journal {
     }
 }
 
-/// Numbers and digests have fixed widths: one write replaces the whole text, never a part of it.
+/// Numbers and hashes have fixed widths: one write replaces the whole text, never a part of it.
 fn print(source: SourceState, offset: u64, mark: Option<&Mark>) -> String {
     let SourceState { size, modified, nanos } = source;
-    let digest = mark.map_or_else(
+    let hash = mark.map_or_else(
         || format!("{:>20} {:>6} {:>128}", 0, "none", "-"),
         |mark| {
-            let hex: String = mark.digest.iter().map(|b| format!("{b:02x}")).collect();
+            let hex: String = mark.hash.iter().map(|b| format!("{b:02x}")).collect();
             format!("{:>20} {:>6} {hex:>128}", mark.len, mark.algorithm.name())
         },
     );
     format!(
         "{FIRST_LINE}\nsize {size:>20}\nmodified {modified:>20}\nnanos {nanos:>20}\noffset {offset:>20}\n\
-         digest {digest}\n"
+         hash {hash}\n"
     )
 }
 
@@ -143,10 +143,10 @@ fn parse(text: &str, source: SourceState) -> Option<Noted> {
         nanos: field("nanos ")?.parse().ok()?,
     };
     let offset = field("offset ")?.parse().ok()?;
-    let mut words = field("digest ")?.split_ascii_whitespace();
+    let mut words = field("hash ")?.split_ascii_whitespace();
     let (len, name, hex) = (words.next()?.parse().ok()?, words.next()?, words.next()?);
-    let mark = match DigestAlgorithm::from_name(name) {
-        Some(algorithm) => Some(Mark { len, algorithm, digest: bytes(hex, algorithm)? }),
+    let mark = match HashAlgorithm::from_name(name) {
+        Some(algorithm) => Some(Mark { len, algorithm, hash: bytes(hex, algorithm)? }),
         None if name == "none" => None,
         None => return None,
     };
@@ -154,7 +154,7 @@ fn parse(text: &str, source: SourceState) -> Option<Noted> {
     (then == source && fits).then_some(Noted { offset, mark })
 }
 
-fn bytes(hex: &str, algorithm: DigestAlgorithm) -> Option<Vec<u8>> {
+fn bytes(hex: &str, algorithm: HashAlgorithm) -> Option<Vec<u8>> {
     let digit = |b: u8| (b as char).to_digit(16);
     let pairs = hex.as_bytes().as_chunks::<2>().0;
     let bytes: Option<Vec<u8>> =
@@ -214,7 +214,7 @@ pub(super) async fn proven(
     }
     let Some(noted) = noted else { return Ok(Proven::NONE) };
     let len = part_len.min(noted.offset);
-    // Behind the digest nobody says what our side was: it may have been changed since.
+    // Behind the hash nobody says what our side was: it may have been changed since.
     let vouched = noted.mark.as_ref().map_or(0, |mark| mark.len);
     let from = vouched.min(len.saturating_sub(RESUME_COMPARE_LEN));
     if !ours_is(local, len, noted.mark, tell).await? {
@@ -241,7 +241,7 @@ async fn ours_is(
                 now.reach(at).await?;
                 tell(at);
             }
-            Ok(now.finish(mark.len).await? == mark.digest)
+            Ok(now.finish(mark.len).await? == mark.hash)
         }
         // What it vouches for is not all there.
         Some(_) => Ok(false),
@@ -251,12 +251,14 @@ async fn ours_is(
 
 #[cfg(test)]
 mod tests {
+    use sterna_ssh_crypto::DigestAlgorithm;
+
     use super::*;
 
     const SOURCE: SourceState = SourceState { size: 9_000_000, modified: -5, nanos: 999_999_999 };
 
     fn mark(len: u64) -> Mark {
-        Mark { len, algorithm: DigestAlgorithm::Sha512, digest: vec![0xA5; 64] }
+        Mark { len, algorithm: DigestAlgorithm::Sha512.into(), hash: vec![0xA5; 64] }
     }
 
     #[test]
@@ -285,7 +287,7 @@ mod tests {
             assert_eq!(parse(&text, other), None);
         }
         for broken in [
-            text.replace("journal 2", "journal 1"),
+            text.replace("journal 3", "journal 2"),
             text.replace("sha512", "sha256"),
             text.replace("offset", "offsat"),
             text.replace("a5a5", "xxxx"),

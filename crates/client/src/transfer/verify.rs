@@ -8,6 +8,7 @@ use sterna_ssh_crypto::DigestAlgorithm;
 
 use super::blocks::{differing, differing_by_reading};
 use super::command_digests::digests;
+use super::hash::HashAlgorithm;
 use super::lanes::Lane;
 use super::passing::Passing;
 use super::ranges::Ranges;
@@ -72,15 +73,15 @@ pub(super) fn expected_algorithm(context: &Context, lane: &Lane) -> Option<Diges
     check_algorithms(&lane.sftp).first().copied().or(by_md5).or_else(by_command)
 }
 
-/// The algorithm of the digest that is computed while a file passes, if anybody will ask for one: to verify it,
+/// The algorithm of the hash that is computed while a file passes, if anybody will ask for one: to verify it,
 /// or to prove a part after an interruption. The latter is the journal's part where the server has no
 /// digests of its own to compare blocks by.
 pub(super) fn passing_algorithm(
     context: &Context,
     lane: &Lane,
     has_journal: bool,
-) -> Option<DigestAlgorithm> {
-    expected_algorithm(context, lane).or_else(|| {
+) -> Option<HashAlgorithm> {
+    expected_algorithm(context, lane).map(HashAlgorithm::Digest).or_else(|| {
         let by_journal = has_journal && check_algorithms(&lane.sftp).is_empty();
         by_journal.then_some(Journal::ALGORITHM)
     })
@@ -181,7 +182,7 @@ impl Sides<'_> {
         passing: &mut Option<Passing>,
     ) -> Result<Vec<u8>, Error> {
         let passing = passing
-            .take_if(|passing| passing.algorithm() == algorithm)
+            .take_if(|passing| passing.algorithm() == algorithm.into())
             .unwrap_or_else(|| Passing::new(algorithm, self.local.clone()));
         passing.finish(self.len).await
     }

@@ -12,7 +12,7 @@ use crate::Error;
 use crate::limits::{JOURNAL_STEP_LEN, PROGRESS_STEP_LEN};
 use crate::sftp::{Buffer, BufferPool, File, Frame, ReplyTo};
 use crate::transfer::local::AtHand;
-use crate::transfer::passing::Passing;
+use crate::transfer::passing::{Passer, Passing};
 use crate::transfer::progress::Event;
 use crate::transfer::ranges::{Done, Ranges};
 use crate::transfer::refusals::Refusals;
@@ -196,22 +196,18 @@ impl<'p> Pump<'p> {
         let passer = self.passing.as_ref().map(Passing::passer);
         // At most READ_AHEAD_LEN, or what one request carries.
         let (len, step) = (len as usize, step as usize);
-        // Hashing takes as long as sending: it is for another thread.
-        if passer.is_none() {
+        // A digest takes as long as sending: it is for another thread.
+        if passer.as_ref().is_none_or(Passer::is_quick) {
             let at_hand = &mut self.at_hand;
             let read = |out: &mut [u8], at| at_hand.read_into(&fd, out, at);
+            let read = hashed(passer.as_ref(), read);
             if let Some(chunks) = read_chunks(offset, len, step, &pool, read) {
                 return Some(chunks);
             }
         }
         self.reading = Some(tokio::task::spawn_blocking(move || {
-            let read = |out: &mut [u8], at| {
-                let read = local::read_into(&fd, out, at);
-                if let (Some(passer), Ok(len)) = (&passer, &read) {
-                    passer.pass(at, &out[..*len]);
-                }
-                Some(read)
-            };
+            let read = |out: &mut [u8], at| Some(local::read_into(&fd, out, at));
+            let read = hashed(passer.as_ref(), read);
             read_chunks(offset, len, step, &pool, read).unwrap_or_else(|| Ok(Vec::new()))
         }));
         None
@@ -290,6 +286,20 @@ async fn joined(
             Err(_) => Err(Error::Cancelled),
         },
         None => std::future::pending().await,
+    }
+}
+
+/// What `read` reads has passed.
+fn hashed(
+    passer: Option<&Passer>,
+    mut read: impl FnMut(&mut [u8], u64) -> Option<std::io::Result<usize>>,
+) -> impl FnMut(&mut [u8], u64) -> Option<std::io::Result<usize>> {
+    move |out, at| {
+        let read = read(out, at);
+        if let (Some(passer), Some(Ok(len))) = (passer, &read) {
+            passer.pass(at, &out[..*len]);
+        }
+        read
     }
 }
 
