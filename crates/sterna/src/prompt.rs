@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use sterna_client::{HostKeyQuestion, Prompt, Zeroizing};
 
 use crate::{
@@ -86,7 +87,33 @@ pub fn read_password_file(path: &Path) -> Result<Zeroizing<String>> {
 
 /// Asks for a text that is not shown; `None` if there is no terminal or the person gave up.
 pub fn ask_secret(question: &str) -> Option<Zeroizing<String>> {
+    // The library asks first and turns echo off then: what is typed between the two would be shown.
+    let _hidden = EchoOff::new();
     rpassword::prompt_password(question).ok().map(Zeroizing::new)
+}
+
+/// The terminal shows nothing of what is typed until this is dropped.
+struct EchoOff {
+    terminal: File,
+    before: Termios,
+}
+
+impl EchoOff {
+    /// `None` without a terminal.
+    fn new() -> Option<Self> {
+        let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
+        let before = tcgetattr(&terminal).ok()?;
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
+        tcsetattr(&terminal, OptionalActions::Now, &hidden).ok()?;
+        Some(Self { terminal, before })
+    }
+}
+
+impl Drop for EchoOff {
+    fn drop(&mut self) {
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+    }
 }
 
 /// The first line of stdin, which is not a terminal.
