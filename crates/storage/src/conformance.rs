@@ -571,6 +571,13 @@ fn holes_are_not_data(b: &dyn Backend) {
     for nothing in [8 * STEP..9 * STEP, u64::MAX - 1..u64::MAX, 5..5] {
         assert_eq!(file.data_ranges(nothing, 100).expect("ranges"), (vec![], true));
     }
+
+    put(b, "/dense", &[1; 9000]);
+    let dense = b.open(b"/dense", &READ).expect("open");
+    for (asked, whole) in [(0..u64::MAX, 0..9000), (8000..20_000, 8000..9000)] {
+        assert_eq!(dense.data_ranges(asked, 1).expect("ranges"), (vec![whole], true));
+    }
+    assert_eq!(dense.data_ranges(9000..9001, 1).expect("ranges"), (vec![], true));
 }
 
 fn xattrs_are_kept_where_there_are_any(b: &dyn Backend) {
