@@ -27,6 +27,7 @@ mod users_file;
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
+use tokio::runtime::Builder;
 
 use self::{
     args::{Cli, Command},
@@ -61,7 +62,7 @@ fn run(cli: Cli) -> Result<Exit> {
         Command::Completions(args) => args.run(),
         Command::Man(args) => args.run(),
         Command::SftpServer(args) => args.run(),
-        Command::Serve(args) => block_on(among_tasks(args.run())),
+        Command::Serve(args) => run_on(&mut Builder::new_multi_thread(), among_tasks(args.run())),
         Command::Get(args) => block_on(args.run(&global)),
         Command::Put(args) => block_on(args.run(&global)),
         Command::Sync(args) => block_on(args.run(&global)),
@@ -85,11 +86,15 @@ fn run(cli: Cli) -> Result<Exit> {
 /// How long the tasks of a command that is over may take to go.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// Runs a command of the client. One thread is enough for the packets of its connections, which are one or a few;
+/// what may wait for a disk and what computes digests runs on others anyway. A second thread for tasks would be woken
+/// for each hop between them, which takes more time than it saves.
 fn block_on(command: impl Future<Output = Result<Exit>>) -> Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::io("start", &error))?;
+    run_on(&mut Builder::new_current_thread(), command)
+}
+
+fn run_on(runtime: &mut Builder, command: impl Future<Output = Result<Exit>>) -> Result<Exit> {
+    let runtime = runtime.enable_all().build().map_err(|error| Failure::io("start", &error))?;
     let result = runtime.block_on(command);
     // Tasks are dropped, which ends commands that they started. Whatever still blocks (a read from a
     // terminal, say) must not hold up the end.
