@@ -15,6 +15,7 @@ use crate::Error;
 use crate::limits::{EMPTY_READS_MAX, JOURNAL_STEP_LEN, PROGRESS_STEP_LEN};
 use crate::sftp::{File, Frame, ReplyTo};
 use crate::transfer::Context;
+use crate::transfer::local::AtHand;
 use crate::transfer::passing::Passing;
 use crate::transfer::progress::Event;
 use crate::transfer::ranges::{Done, Ranges};
@@ -48,6 +49,7 @@ pub(super) struct Pump<'p> {
     replies: mpsc::UnboundedReceiver<(u64, Result<Frame, Error>)>,
     /// What came and is not being written yet.
     arrived: Vec<Arrived>,
+    at_hand: AtHand,
     /// One thread writes at a time: two would wait for each other at the file.
     writing: Option<JoinHandle<Written>>,
     /// Asked or being written, in bytes.
@@ -99,6 +101,7 @@ impl<'p> Pump<'p> {
             replies_in,
             replies,
             arrived: Vec::new(),
+            at_hand: AtHand::Ask,
             writing: None,
             in_flight: 0,
             ranges,
@@ -137,10 +140,9 @@ impl<'p> Pump<'p> {
                     break;
                 }
             }
-            if self.arrived.is_empty() {
+            if self.arrived.is_empty() || self.write_arrived().is_err() {
                 break;
             }
-            self.write_arrived();
         }
         result
     }
@@ -157,7 +159,10 @@ impl<'p> Pump<'p> {
                 tokio::time::sleep(pause).await;
             }
             self.ask_more().await?;
-            self.write_arrived();
+            if self.write_arrived()? {
+                // There is room again.
+                continue;
+            }
             if self.flights.is_empty() && self.writing.is_none() && self.again.is_empty() {
                 // Everything that was asked for is written, and the server has said where the end is.
                 let end = self.end.unwrap_or(self.believed);
@@ -269,10 +274,11 @@ impl<'p> Pump<'p> {
         Ok(())
     }
 
-    /// Begins to write what has arrived, unless a thread writes still.
-    fn write_arrived(&mut self) {
+    /// Writes what has arrived, or lets a thread begin to where that takes long, unless one writes still. Returns
+    /// whether something is written now.
+    fn write_arrived(&mut self) -> Result<bool, Error> {
         if self.arrived.is_empty() || self.writing.is_some() {
-            return;
+            return Ok(false);
         }
         let contiguous = self.done.contiguous();
         let note = (contiguous >= self.noted_at + JOURNAL_STEP_LEN).then(|| {
@@ -280,19 +286,32 @@ impl<'p> Pump<'p> {
             let mark = self.passing.as_ref().and_then(|passing| passing.mark_within(contiguous));
             (self.part.journal.clone(), mark)
         });
+        let note = move || {
+            if let Some((journal, mark)) = note {
+                journal.lock().unwrap_or_else(PoisonError::into_inner).write(contiguous, mark);
+            }
+        };
         let writing = Writing {
             fd: self.part.fd.clone(),
             arrived: std::mem::take(&mut self.arrived),
             zeros: self.zeros.clone(),
             passer: self.passing.as_ref().map(Passing::passer),
         };
-        self.writing = Some(tokio::task::spawn_blocking(move || {
-            let written = writing.run();
-            if let Some((journal, mark)) = note {
-                journal.lock().unwrap_or_else(PoisonError::into_inner).write(contiguous, mark);
+        match writing.run_at_once(&mut self.at_hand) {
+            Ok(written) => {
+                // A hundred bytes into the page cache.
+                note();
+                self.written(written).map(|()| true)
             }
-            written
-        }));
+            Err(writing) => {
+                self.writing = Some(tokio::task::spawn_blocking(move || {
+                    let written = writing.run();
+                    note();
+                    written
+                }));
+                Ok(false)
+            }
+        }
     }
 
     fn written(&mut self, written: Written) -> Result<(), Error> {

@@ -1,6 +1,6 @@
-//! Reading what is in memory, where that can be known: no thread has to be woken for it.
+//! Reading and writing what is in memory, where that can be known: no thread has to be woken for it.
 
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::OwnedFd;
 
 use rustix::fs::fstatfs;
@@ -10,12 +10,12 @@ use rustix::io::{Errno, ReadWriteFlags};
 /// that does not wait, and none of theirs waits for a disk.
 const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58F6];
 
-/// How one file is read without waiting.
+/// How one file is read, or written, without waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AtHand {
     /// The kernel is asked to.
     Ask,
-    /// By a plain read.
+    /// By a plain read or write.
     Plain,
     /// Not at all.
     Never,
@@ -44,9 +44,7 @@ impl AtHand {
                 Ok(len) => filled += len,
                 Err(Errno::INTR) => {}
                 Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => {
-                    let kind = fstatfs(fd).map(|fs| u64::try_from(fs.f_type));
-                    let is_plain = matches!(kind, Ok(Ok(kind)) if IN_MEMORY.contains(&kind));
-                    *self = if is_plain { Self::Plain } else { Self::Never };
+                    *self = Self::unasked(fd);
                     return self.read_into(fd, out, offset);
                 }
                 // What waits would wait here as well.
@@ -54,6 +52,45 @@ impl AtHand {
             }
         }
         Some(Ok(filled))
+    }
+
+    /// Writes all of `slices` one after the other from `offset` on. `None` if some of it would wait: then it has to be
+    /// written once more, whatever is there already.
+    pub(crate) fn write_all_vectored_at(
+        &mut self,
+        fd: &OwnedFd,
+        slices: &mut [IoSlice<'_>],
+        offset: u64,
+    ) -> Option<io::Result<()>> {
+        match self {
+            Self::Ask => {}
+            Self::Plain => return Some(super::write_all_vectored_at(fd, slices, offset)),
+            Self::Never => return None,
+        }
+        let len: usize = slices.iter().map(|slice| slice.len()).sum();
+        match rustix::io::pwritev2(fd, slices, offset, ReadWriteFlags::NOWAIT) {
+            Ok(written) if written == len => Some(Ok(())),
+            // The rest would wait. So would what comes next, most likely.
+            Ok(_) | Err(Errno::AGAIN) => {
+                *self = Self::Never;
+                None
+            }
+            Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => {
+                *self = Self::unasked(fd);
+                self.write_all_vectored_at(fd, slices, offset)
+            }
+            // Who may wait meets the error again, and says it.
+            Err(_) => None,
+        }
+    }
+
+    /// Where the kernel cannot be asked not to wait.
+    fn unasked(fd: &OwnedFd) -> Self {
+        let kind = fstatfs(fd).map(|fs| u64::try_from(fs.f_type));
+        match kind {
+            Ok(Ok(kind)) if IN_MEMORY.contains(&kind) => Self::Plain,
+            _ => Self::Never,
+        }
     }
 }
 
@@ -93,5 +130,29 @@ mod tests {
 
         how = AtHand::Never;
         assert!(how.read_into(&fd, &mut out, 0).is_none());
+    }
+
+    #[test]
+    fn what_is_written_at_once_is_there_and_in_memory_it_always_is() {
+        for (dir, is_sure) in [("/tmp", false), ("/dev/shm", true)] {
+            let fd = OwnedFd::from(tempfile::tempfile_in(dir).unwrap());
+            let mut how = AtHand::Ask;
+            let write = |how: &mut AtHand, at| {
+                let mut slices = [IoSlice::new(b"first "), IoSlice::new(b"second")];
+                how.write_all_vectored_at(&fd, &mut slices, at)
+            };
+
+            let written = write(&mut how, 100_000);
+
+            assert!(written.is_some() || !is_sure);
+            if let Some(written) = written {
+                written.unwrap();
+                let mut out = [0; 20];
+                assert_eq!(super::super::read_into(&fd, &mut out, 100_000).unwrap(), 12);
+                assert_eq!(&out[..12], b"first second");
+            }
+            how = AtHand::Never;
+            assert!(write(&mut how, 0).is_none());
+        }
     }
 }
