@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
-use sterna_ssh_crypto::{CipherRow, DirectionKeys, GcmLibrary, PacketShape, cipher};
+use sterna_ssh_crypto::{ChaChaLibrary, CipherRow, DirectionKeys, GcmLibrary, PacketShape, cipher};
 use zeroize::Zeroizing;
 
 use crate::Failure;
@@ -44,7 +44,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Value, Failure> {
     let row = cipher(&args.cipher).filter(|row| row.aead).ok_or("no such AEAD cipher")?;
     // The choice takes time once in a process, and is no part of a transfer.
-    let library = GcmLibrary::fastest();
+    let (gcm, chacha) = (GcmLibrary::fastest(), ChaChaLibrary::fastest());
     let (source, target) = (File::open(&args.source)?, File::create(&args.target)?);
     let len = source.metadata()?.len();
     if len == 0 || len % PAYLOAD_LEN as u64 != 0 || args.batch == 0 {
@@ -70,7 +70,8 @@ pub fn run(args: &Args) -> Result<Value, Failure> {
     let mib = len as f64 / (1 << 20) as f64;
     Ok(json!({
         "cipher": args.cipher,
-        "gcm_library": format!("{library:?}"),
+        "gcm_library": format!("{gcm:?}"),
+        "chacha_library": format!("{chacha:?}"),
         "seconds": seconds,
         "mib_per_s": mib / seconds,
         "sender_cpu_s": sender_cpu,

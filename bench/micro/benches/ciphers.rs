@@ -5,7 +5,8 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use sterna_ssh_crypto::{
-    CipherRow, DirectionKeys, GcmLibrary, MacRow, OpenPacket, SealPacket, cipher, mac, names,
+    ChaChaLibrary, CipherRow, DirectionKeys, GcmLibrary, MacRow, OpenPacket, SealPacket, cipher,
+    mac, names,
 };
 use zeroize::Zeroizing;
 
@@ -14,6 +15,7 @@ const BODY_LEN: usize = 32 * 1024 + 64;
 
 fn ciphers(criterion: &mut Criterion) {
     println!("AES-GCM by {:?}", GcmLibrary::fastest());
+    println!("ChaCha20-Poly1305 by {:?}", ChaChaLibrary::fastest());
     for name in names::CIPHER_DEFAULT {
         let Some(row) = cipher(name) else { continue };
         if row.aead {

@@ -26,8 +26,8 @@ mod vectors;
 
 pub use certificate::{Certificate, CertificateKind, CertificateOption};
 pub use cipher::{
-    CipherRow, DirectionKeys, GcmLibrary, OpenError, OpenPacket, PacketShape, SealPacket, cipher,
-    none_opener, none_sealer,
+    ChaChaLibrary, CipherRow, DirectionKeys, GcmLibrary, OpenError, OpenPacket, PacketShape,
+    SealPacket, cipher, none_opener, none_sealer,
 };
 pub use derive::derive_key;
 pub use digest::{DigestAlgorithm, Digester};

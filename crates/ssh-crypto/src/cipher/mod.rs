@@ -9,6 +9,7 @@
 mod aes_ctr;
 mod aes_gcm;
 mod chacha20_poly1305;
+mod fastest;
 mod none;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::mac::{MacRow, PacketMac};
 use crate::names;
 
 pub use aes_gcm::GcmLibrary;
+pub use chacha20_poly1305::ChaChaLibrary;
 pub use none::{none_opener, none_sealer};
 
 /// Bytes of the length field in front of every packet.
@@ -90,7 +92,9 @@ impl CipherRow {
         self.check(keys);
         match self.kind {
             Kind::AesGcm => aes_gcm::sealer(GcmLibrary::fastest(), &keys.key, &keys.iv),
-            Kind::ChaCha20Poly1305 => chacha20_poly1305::sealer(&keys.key),
+            Kind::ChaCha20Poly1305 => {
+                chacha20_poly1305::sealer(ChaChaLibrary::fastest(), &keys.key)
+            }
             Kind::AesCtr => aes_ctr::sealer(&keys.key, &keys.iv, packet_mac(mac, keys)),
         }
     }
@@ -107,7 +111,9 @@ impl CipherRow {
         self.check(keys);
         match self.kind {
             Kind::AesGcm => aes_gcm::opener(GcmLibrary::fastest(), &keys.key, &keys.iv),
-            Kind::ChaCha20Poly1305 => chacha20_poly1305::opener(&keys.key),
+            Kind::ChaCha20Poly1305 => {
+                chacha20_poly1305::opener(ChaChaLibrary::fastest(), &keys.key)
+            }
             Kind::AesCtr => aes_ctr::opener(&keys.key, &keys.iv, packet_mac(mac, keys)),
         }
     }
