@@ -8,11 +8,12 @@ use sterna_sftp_proto::longname::{Longname, Who};
 use sterna_sftp_proto::messages::{Mkdir, NameWriter, Opendir, Readdir, Rmdir};
 use sterna_storage as storage;
 
-use super::handles::{HandleId, Listing, Open, OpenDir};
+use super::handles::{HandleId, Open};
+use super::listing::OpenDir;
 use super::names::Names;
 use super::reply::{Answer, wire_attrs};
 use super::table::{Outcome, Serving, Start};
-use crate::limits::DIR_BATCH;
+use crate::io_pool::IoPool;
 
 /// Room kept at the end of a NAME packet for one more entry: twice a name of 255 bytes, the rest
 /// of its line and its attributes.
@@ -37,17 +38,17 @@ pub(super) fn readdir(request: &Readdir<'_>, at: &mut Serving<'_>) -> Start {
         return Start::Now(Answer::BAD_HANDLE);
     };
     let (dir, names) = (Arc::clone(dir), Arc::clone(&at.policy.names));
-    let (request_id, exact) = (at.id, *at.exact_attrs);
+    let (request_id, exact, pool) = (at.id, *at.exact_attrs, at.pool.clone());
     Start::answer(move || {
-        next_packet(&mut dir.listing(), request_id, &*names, now(), exact)
-            .unwrap_or_else(Answer::from)
+        next_packet(&dir, &pool, request_id, &*names, now(), exact).unwrap_or_else(Answer::from)
     })
 }
 
-/// As many names as one packet takes, or the end. Memory: one batch of entries and one packet,
+/// As many names as one packet takes, or the end. Memory: two batches of entries and one packet,
 /// however large the directory is.
 fn next_packet(
-    listing: &mut Listing,
+    dir: &Arc<OpenDir>,
+    pool: &IoPool,
     id: u32,
     names: &dyn Names,
     now: i64,
@@ -56,19 +57,16 @@ fn next_packet(
     let mut packet = Vec::with_capacity(NAME_PACKET_LEN_TARGET);
     let mut writer = NameWriter::new(id, &mut packet);
     let mut owners = Owners::new(names);
+    let mut unsent = dir.unsent();
     while writer.packet_len() + ENTRY_LEN <= NAME_PACKET_LEN_TARGET {
-        let Some(entry) = listing.ready.next() else {
-            if listing.at_end {
-                break;
-            }
-            let mut batch = Vec::with_capacity(DIR_BATCH);
-            match listing.dir.next_entries(DIR_BATCH, &mut batch) {
-                Ok(more) => listing.at_end = !more,
+        let Some(entry) = unsent.next() else {
+            match dir.next_batch(pool) {
+                Ok(Some(batch)) => *unsent = batch.into_iter(),
+                Ok(None) => break,
                 // What is there already is sent; the next READDIR meets the error again.
                 Err(_) if writer.count() > 0 => break,
                 Err(error) => return Err(error),
             }
-            listing.ready = batch.into_iter();
             continue;
         };
         let attrs = wire_attrs(&entry.attrs, exact);
