@@ -23,8 +23,9 @@ mod remember;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use sterna_ssh_crypto::{PublicKey, names};
 use sterna_ssh_proto::ClientAuth;
@@ -110,7 +111,7 @@ struct Round<'r> {
     /// What was tried, for the message at the end.
     tried: Vec<String>,
     /// Algorithms that our keys may be used with, the preferred one first.
-    key_algorithms: Vec<String>,
+    key_algorithms: Cow<'static, [String]>,
     /// What is not among `identities` yet.
     files: KeyFiles,
     identities: Option<Vec<Identity>>,
@@ -267,12 +268,13 @@ fn listed(names: &[String]) -> String {
 fn accepted_algorithms(
     keyword: &str,
     change: Option<&AlgorithmChange>,
-) -> Result<Vec<String>, Error> {
-    let all: Vec<String> = names::USER_KEY_DEFAULT.iter().map(|a| (*a).to_owned()).collect();
+) -> Result<Cow<'static, [String]>, Error> {
+    static ALL: LazyLock<Vec<String>> =
+        LazyLock::new(|| names::USER_KEY_DEFAULT.iter().map(|a| (*a).to_owned()).collect());
     match change {
         // A name that we do not know fits none of our keys.
-        Some(change) => change.apply(keyword, &all, |_| true),
-        None => Ok(all),
+        Some(change) => change.apply(keyword, &ALL, |_| true).map(Cow::Owned),
+        None => Ok(Cow::Borrowed(&ALL)),
     }
 }
 

@@ -3,9 +3,10 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sterna_ssh_crypto::{Certificate, CertificateKind, OfferedKey, PublicKey, names};
@@ -71,7 +72,7 @@ pub(crate) struct HostKeyCheck {
     hashed: bool,
     trusts_this_machine: bool,
     rsa_bits_min: usize,
-    ca_algorithms: Vec<String>,
+    ca_algorithms: Cow<'static, [String]>,
     update: UpdateHostKeys,
     ask: Option<Arc<dyn Prompt>>,
 }
@@ -90,13 +91,16 @@ impl HostKeyCheck {
                 (record_name(&settings.host, settings.port), settings.host.to_ascii_lowercase())
             }
         };
-        let ca_default: Vec<String> =
-            names::CA_SIGNATURE_DEFAULT.iter().map(|name| (*name).to_owned()).collect();
+        static CA_DEFAULT: LazyLock<Vec<String>> = LazyLock::new(|| {
+            names::CA_SIGNATURE_DEFAULT.iter().map(|name| (*name).to_owned()).collect()
+        });
         let ca_algorithms = match &settings.ca_signature_algorithms {
-            Some(change) => change.apply("CASignatureAlgorithms", &ca_default, |name| {
-                names::CA_SIGNATURE_DEFAULT.contains(&name)
-            })?,
-            None => ca_default,
+            Some(change) => {
+                Cow::Owned(change.apply("CASignatureAlgorithms", &CA_DEFAULT, |name| {
+                    names::CA_SIGNATURE_DEFAULT.contains(&name)
+                })?)
+            }
+            None => Cow::Borrowed(&CA_DEFAULT[..]),
         };
         Ok(Self {
             revoked: revoked_keys(settings, &name)?,

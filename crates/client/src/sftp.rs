@@ -27,6 +27,7 @@ use sterna_sftp_proto::extension::{
     Extended, Extension, Limits as LimitsRequest, LimitsReply, PosixAttrsRequest,
 };
 use sterna_sftp_proto::limits::REPLY_PACKET_LEN_MAX;
+use sterna_sftp_proto::messages::ExtensionPairs;
 use sterna_sftp_proto::{Reply, Request, StatusCode};
 use sterna_sshwire::Reader;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -256,13 +257,10 @@ impl Sftp {
         rows.any(|row| row.announced == name && self.inner.greeting.offered.contains(row.extension))
     }
 
-    /// Everything that the server announced: names and values, as bytes, in no particular order.
+    /// Everything that the server announced: names and values, as bytes, in the order of the announcement.
     pub fn announced(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.inner
-            .greeting
-            .announced
-            .iter()
-            .map(|(name, value)| (name.as_slice(), value.as_slice()))
+        // They were read before.
+        ExtensionPairs::from_wire(&self.inner.greeting.announced).unwrap_or_default().iter()
     }
 
     pub(crate) fn has(&self, extension: Extension) -> bool {

@@ -211,7 +211,8 @@ const PREFERRED_AUTHENTICATIONS: [&str; 4] =
 impl HostSettings {
     /// What holds for a host about which no file says anything.
     pub(crate) fn defaults(alias: &str, user: &str, home: Option<&std::path::Path>) -> Self {
-        let ssh = |name: &str| home.map(|h| h.join(".ssh").join(name));
+        let ssh_dir = home.map(|home| home.join(".ssh"));
+        let ssh = |name: &str| ssh_dir.as_ref().map(|dir| dir.join(name));
         Self {
             alias: alias.to_owned(),
             host: alias.to_owned(),

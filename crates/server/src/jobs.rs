@@ -85,6 +85,11 @@ impl<T: Send + 'static> Jobs<T> {
         }
     }
 
+    /// Where the jobs run.
+    pub(crate) fn pool(&self) -> &IoPool {
+        &self.pool
+    }
+
     /// Who is woken when a job ends from now on.
     pub(crate) fn register(&self, waker: &Waker) {
         self.waker.register(waker);

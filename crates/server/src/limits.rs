@@ -49,15 +49,15 @@ pub const READ_TURN_BYTES: usize = BATCH_BYTES_MAX;
 /// Open handles of one session.
 pub const HANDLES_MAX: usize = 1000;
 
-/// Open directories among them: a listing holds a batch of entries in memory.
+/// Open directories among them: a listing holds two batches of entries in memory.
 pub const DIR_HANDLES_MAX: usize = 100;
 
 /// Paths of files that a session has written and closed which it remembers, so that giving them their names
 /// does not hold up other files: 16 KiB.
 pub const CLOSED_PATHS_MAX: usize = 1024;
 
-/// Entries read from a directory at a time; with 255-byte names about 64 KiB.
-pub const DIR_BATCH: usize = 128;
+/// Entries read from a directory at a time, about what one packet takes; with 255-byte names about 72 KiB.
+pub const DIR_BATCH: usize = 192;
 
 /// Bytes that long work (digests, copies) moves between two looks at the cancel flag.
 pub const CHUNK_LEN: usize = 256 * 1024;

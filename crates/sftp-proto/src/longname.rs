@@ -5,8 +5,6 @@
 //!
 //! Dates are in UTC and in English: the crate has no clock and no time zone, `now` comes in.
 
-use std::io::Write;
-
 use crate::attrs::kind;
 
 /// Seconds after which a file shows its year in place of the time of day: half of 365 days.
@@ -41,10 +39,13 @@ impl Longname<'_> {
     /// the time of day, older ones and those from the future the year.
     pub fn encode(&self, now: i64, out: &mut Vec<u8>) {
         out.extend_from_slice(&mode_text(self.permissions));
-        put_text(out, format_args!("  {:>3} ", self.links));
+        out.extend_from_slice(b"  ");
+        put_number(out, self.links, 3, b' ');
+        out.push(b' ');
         put_who(out, self.owner);
         put_who(out, self.group);
-        put_text(out, format_args!("{:>8} ", self.size));
+        put_number(out, self.size, 8, b' ');
+        out.push(b' ');
         put_date(out, self.modified, now);
         out.push(b' ');
         out.extend_from_slice(self.name);
@@ -96,7 +97,7 @@ fn put_who(out: &mut Vec<u8>, who: Who<'_>) {
         Who::Name(name) => out.extend(
             name.iter().map(|byte| if *byte <= b' ' || *byte == 0x7f { b'_' } else { *byte }),
         ),
-        Who::Id(id) => put_text(out, format_args!("{id}")),
+        Who::Id(id) => put_number(out, id.into(), 1, b' '),
     }
     let padded = out.len().max(start + 8);
     out.resize(padded, b' ');
@@ -105,15 +106,19 @@ fn put_who(out: &mut Vec<u8>, who: Who<'_>) {
 
 /// 12 columns: `Nov 14 22:13` or `Nov 14  2023`.
 fn put_date(out: &mut Vec<u8>, seconds: i64, now: i64) {
-    let seconds_shown = i64::from(crate::attrs::clamp_seconds(seconds));
-    let (year, month, day) = civil(seconds_shown.div_euclid(86_400));
-    let month = MONTHS[month];
-    put_text(out, format_args!("{month} {day:>2} "));
+    let seconds_shown = u64::from(crate::attrs::clamp_seconds(seconds));
+    let (year, month, day) = civil(seconds_shown / 86_400);
+    out.extend_from_slice(MONTHS[month].as_bytes());
+    out.push(b' ');
+    put_number(out, day, 2, b' ');
+    out.push(b' ');
     if seconds <= now && now.saturating_sub(seconds) < RECENT_S {
-        let minutes = seconds_shown.rem_euclid(86_400) / 60;
-        put_text(out, format_args!("{:02}:{:02}", minutes / 60, minutes % 60));
+        let minutes = seconds_shown % 86_400 / 60;
+        put_number(out, minutes / 60, 2, b'0');
+        out.push(b':');
+        put_number(out, minutes % 60, 2, b'0');
     } else {
-        put_text(out, format_args!("{year:>5}"));
+        put_number(out, year, 5, b' ');
     }
 }
 
@@ -121,11 +126,13 @@ const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Year, month (0 is January) and day of the month of a day counted from 1970-01-01, up to 2106.
-fn civil(mut days: i64) -> (i64, usize, i64) {
-    let is_leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+fn civil(mut days: u64) -> (u64, usize, u64) {
+    let is_leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     // Never beyond the year, because a year has at most 366 days.
     let mut year = 1970 + days / 366;
-    let before = |year: i64| {
+    let before = |year: u64| {
         let past = year - 1;
         // Days from 1970-01-01 to January 1st: 477 leap days lie before 1970.
         (year - 1970) * 365 + (past / 4 - past / 100 + past / 400) - 477
@@ -144,9 +151,20 @@ fn civil(mut days: i64) -> (i64, usize, i64) {
     (year, month, days + 1)
 }
 
-fn put_text(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    // Writing into a Vec cannot fail.
-    let _ = out.write_fmt(text);
+/// In decimal, right-aligned in `width` columns. Not with `write!`: a listing is made of these.
+fn put_number(out: &mut Vec<u8>, mut number: u64, width: usize, filler: u8) {
+    // No u64 has more digits.
+    let mut text = [filler; 20];
+    let mut at = text.len();
+    loop {
+        at -= 1;
+        text[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&text[at.min(text.len() - width)..]);
 }
 
 #[cfg(test)]
@@ -225,7 +243,7 @@ mod tests {
     #[test]
     fn every_day_up_to_2106_follows_the_day_before() {
         let (mut year, mut month, mut day) = civil(0);
-        for days in 1..=i64::from(u32::MAX) / 86_400 {
+        for days in 1..=u64::from(u32::MAX) / 86_400 {
             let next = civil(days);
             let expected = [(year, month, day + 1), (year, month + 1, 1), (year + 1, 0, 1)];
             assert!(expected.contains(&next), "day {days}: {next:?}");

@@ -9,11 +9,13 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { left: bytes }
     }
 
     /// Bytes not read yet.
+    #[inline]
     pub fn remaining(&self) -> usize {
         self.left.len()
     }
@@ -23,6 +25,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes `len` raw bytes.
+    #[inline]
     pub fn bytes(&mut self, field: &'static str, len: usize) -> Result<&'a [u8], DecodeError> {
         match self.left.split_at_checked(len) {
             Some((taken, left)) => {
@@ -36,6 +39,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes a fixed-size array.
+    #[inline]
     pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
         match self.left.split_first_chunk::<N>() {
             Some((taken, left)) => {
@@ -48,6 +52,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     pub fn u8(&mut self, field: &'static str) -> Result<u8, DecodeError> {
         Ok(self.array::<1>(field)?[0])
     }
@@ -57,15 +62,18 @@ impl<'a> Reader<'a> {
         Ok(self.u8(field)? != 0)
     }
 
+    #[inline]
     pub fn u32(&mut self, field: &'static str) -> Result<u32, DecodeError> {
         Ok(u32::from_be_bytes(self.array(field)?))
     }
 
+    #[inline]
     pub fn u64(&mut self, field: &'static str) -> Result<u64, DecodeError> {
         Ok(u64::from_be_bytes(self.array(field)?))
     }
 
     /// A `string`: a length and that many bytes, at most `max` of them.
+    #[inline]
     pub fn string(&mut self, field: &'static str, max: usize) -> Result<&'a [u8], DecodeError> {
         let len = self.u32(field)? as usize;
         if len > max && len <= self.left.len() {

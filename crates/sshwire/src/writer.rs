@@ -1,17 +1,21 @@
 //! Append helpers: SSH fields at the end of a caller's buffer.
 
+#[inline]
 pub fn put_u8(out: &mut Vec<u8>, value: u8) {
     out.push(value);
 }
 
+#[inline]
 pub fn put_bool(out: &mut Vec<u8>, value: bool) {
     out.push(u8::from(value));
 }
 
+#[inline]
 pub fn put_u32(out: &mut Vec<u8>, value: u32) {
     out.extend_from_slice(&value.to_be_bytes());
 }
 
+#[inline]
 pub fn put_u64(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(&value.to_be_bytes());
 }
@@ -20,12 +24,14 @@ pub fn put_u64(out: &mut Vec<u8>, value: u64) {
 ///
 /// # Panics
 /// If `bytes` is 4 GiB or longer: our own mistake, no peer byte leads here.
+#[inline]
 pub fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
     put_u32(out, wire_len(bytes.len()));
     out.extend_from_slice(bytes);
 }
 
 /// A `string` whose content is written by `fill`; the length is filled in afterwards.
+#[inline]
 pub fn put_string_with(out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) {
     let at = out.len();
     put_u32(out, 0);
@@ -68,6 +74,7 @@ fn trimmed(magnitude: &[u8]) -> &[u8] {
     &magnitude[zeros..]
 }
 
+#[inline]
 fn wire_len(len: usize) -> u32 {
     u32::try_from(len).expect("we never write a string of 4 GiB")
 }

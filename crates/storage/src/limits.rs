@@ -27,6 +27,12 @@ pub(crate) const BUFFERS_MAX: usize = 1024;
 /// Names that one `Dir::next_entries` call appends, whatever its caller asks for.
 pub(crate) const ENTRIES_MAX: usize = 4096;
 
+/// Bytes of the kernel's record of a name (`linux_dirent64`): the shortest; more than names of 255 UTF-16
+/// units need; more than any file system has, whose names are shorter than a path.
+pub(crate) const RECORD_LEN_MIN: usize = 24;
+pub(crate) const RECORD_LEN_USUAL_MAX: usize = 1 << 10;
+pub(crate) const RECORD_LEN_MAX: usize = 8 << 10;
+
 /// Bytes of the name of an extended attribute (`XATTR_NAME_MAX` of Linux).
 pub const XATTR_NAME_LEN_MAX: usize = 255;
 

@@ -42,7 +42,7 @@ impl Round<'_> {
         if keys.is_empty() {
             tracing::info!(directory = HOST_KEY_DIRECTORY, "this machine has no host keys");
         }
-        for algorithm in &accepted {
+        for algorithm in accepted.iter() {
             // Each key has one attempt, by the first algorithm that fits it.
             while let Some(index) =
                 keys.iter().position(|key| key.offer.algorithms().contains(&algorithm.as_str()))

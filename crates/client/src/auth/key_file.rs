@@ -1,5 +1,6 @@
 //! Private keys in files: read, judged by their mode, opened with a passphrase when they are needed.
 
+use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -94,21 +95,30 @@ pub(super) struct NamedKey {
 }
 
 impl NamedKey {
-    /// Looks at a file and at the public half beside it. `None` if neither is there.
+    /// Looks at a file, once, and at the public half beside it. `None` if neither is there.
     pub(super) fn read(path: &Path) -> Option<Self> {
         let label = format!("key {}", crate::display_name(path.as_os_str().as_encoded_bytes()));
         let named = |public, private, is_there| {
             Some(Self { label: label.clone(), public, private, is_there })
         };
         let beside = || public_line(&with_suffix(path, ".pub")).map(|key| key.key().clone());
-        if !path.exists() {
-            return named(Some(beside()?), Err("its private half is not there".into()), false);
-        }
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(_) if !path.exists() => {
+                return named(Some(beside()?), Err("its private half is not there".into()), false);
+            }
+            Err(error) => return named(beside(), Err(io_reason(&error)), true),
+        };
+        let metadata = match file.metadata() {
+            Ok(metadata) => metadata,
+            Err(error) => return named(beside(), Err(error.to_string()), true),
+        };
+        let text = read_text(&file, &metadata);
         // The file may be the public half alone, to say which of an agent's keys is meant.
-        if let Some(key) = public_line(path) {
+        if let Some(key) = text.as_ref().ok().and_then(|text| public_line_of(text)) {
             return named(Some(key.key().clone()), Err("it is a public key".into()), false);
         }
-        let text = match read_private(path) {
+        let text = match check_private(&metadata).and(text) {
             Ok(text) => text,
             Err(why) => return named(beside(), Err(why), true),
         };
@@ -162,9 +172,11 @@ pub(super) fn certificate_beside(path: &Path) -> Option<NamedCertificate> {
 
 /// The key or certificate of a file with one line `type base64 comment`.
 pub(super) fn public_line(path: &Path) -> Option<OfferedKey> {
-    let file = std::fs::File::open(path).ok()?;
-    let mut text = String::new();
-    file.take(KEY_FILE_LEN_MAX).read_to_string(&mut text).ok()?;
+    let file = File::open(path).ok()?;
+    public_line_of(&read_text(&file, &file.metadata().ok()?).ok()?)
+}
+
+fn public_line_of(text: &str) -> Option<OfferedKey> {
     Some(OfferedKey::from_openssh(text.lines().next()?).ok()?.0)
 }
 
@@ -176,8 +188,14 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 /// Reads a private key file that nobody else can read (KEY-1).
 pub(super) fn read_private(path: &Path) -> Result<Zeroizing<String>, String> {
-    let file = std::fs::File::open(path).map_err(|e| io_reason(&e))?;
+    let file = File::open(path).map_err(|e| io_reason(&e))?;
     let metadata = file.metadata().map_err(|e| e.to_string())?;
+    check_private(&metadata)?;
+    read_text(&file, &metadata)
+}
+
+/// Whether a file may be used as a private key: nobody else can read it, and it is not too long.
+fn check_private(metadata: &Metadata) -> Result<(), String> {
     let mine = metadata.uid() == rustix::process::geteuid().as_raw();
     if mine && metadata.mode() & 0o077 != 0 {
         return Err(format!("its mode {:03o} lets others read it", metadata.mode() & 0o777));
@@ -185,7 +203,14 @@ pub(super) fn read_private(path: &Path) -> Result<Zeroizing<String>, String> {
     if metadata.len() > KEY_FILE_LEN_MAX {
         return Err("it is too large for a key".into());
     }
-    let mut text = Zeroizing::new(String::with_capacity(metadata.len() as usize + 1));
+    Ok(())
+}
+
+/// What a file says, up to [`KEY_FILE_LEN_MAX`] bytes of it.
+fn read_text(file: &File, metadata: &Metadata) -> Result<Zeroizing<String>, String> {
+    // Room for one byte more than there are: growing would leave a copy behind.
+    let capacity = metadata.len().min(KEY_FILE_LEN_MAX) as usize + 1;
+    let mut text = Zeroizing::new(String::with_capacity(capacity));
     file.take(KEY_FILE_LEN_MAX).read_to_string(&mut text).map_err(|e| e.to_string())?;
     Ok(text)
 }

@@ -79,7 +79,7 @@ impl Login {
     }
 
     /// What `server-sig-algs` lists; empty if it did not come.
-    pub(crate) async fn server_signature_algorithms(&self) -> Result<Vec<String>, Error> {
+    pub(crate) async fn server_signature_algorithms(&self) -> Result<Arc<[String]>, Error> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::SignatureAlgorithms { reply }).await?;
         answer.await.map_err(|_| self.ended())

@@ -31,7 +31,7 @@ pub(crate) enum Command {
     HostKeyAnswer(bool),
     TryAuth(ClientAuth),
     SignatureAlgorithms {
-        reply: oneshot::Sender<Vec<String>>,
+        reply: oneshot::Sender<Arc<[String]>>,
     },
     SignedBytes {
         algorithm: String,
@@ -195,7 +195,7 @@ impl ClientService {
             Command::SignatureAlgorithms { reply } => {
                 self.login_goes_on = self.login_begins;
                 let algorithms =
-                    connection.server_signature_algorithms().unwrap_or_default().to_vec();
+                    connection.server_signature_algorithms().cloned().unwrap_or_default();
                 let _ = reply.send(algorithms);
             }
             Command::SignedBytes { algorithm, key_blob, reply } => {

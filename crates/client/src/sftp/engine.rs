@@ -7,7 +7,6 @@
 //!
 //! A waiter that went away costs nothing: its late reply is read and dropped (CLT-14).
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -46,7 +45,8 @@ impl Frame {
 /// What VERSION said, in a form that outlives its packet.
 pub(crate) struct Greeting {
     pub(crate) offered: ExtensionSet,
-    pub(crate) announced: HashMap<Vec<u8>, Vec<u8>>,
+    /// The extension pairs in their wire form: hardly anybody asks for them.
+    pub(crate) announced: Box<[u8]>,
     /// SYMLINK is read in the draft's order.
     pub(crate) draft_symlinks: bool,
 }
@@ -55,7 +55,7 @@ impl Greeting {
     fn of(version: &Version<'_>) -> Self {
         Self {
             offered: ExtensionSet::from_announcement(&version.extensions),
-            announced: version.extensions.iter().map(|(n, v)| (n.to_vec(), v.to_vec())).collect(),
+            announced: version.extensions.as_wire().into(),
             draft_symlinks: symlinks_as_in_draft(version),
         }
     }

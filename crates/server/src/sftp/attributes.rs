@@ -45,7 +45,7 @@ pub(super) fn fstat(request: &Fstat<'_>, at: &mut Serving<'_>) -> Start {
         }
         Some(Open::Dir(dir)) => {
             let dir = Arc::clone(dir);
-            Start::answer(move || Answer::of_attrs(dir.listing().dir.stat(), exact))
+            Start::answer(move || Answer::of_attrs(dir.stat(), exact))
         }
         None => Start::Now(Answer::BAD_HANDLE),
     }

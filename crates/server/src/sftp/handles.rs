@@ -4,11 +4,12 @@
 use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sterna_storage::{Dir, DirEntry, File};
+use sterna_storage::File;
 
+use super::listing::OpenDir;
 use super::path;
 use crate::jobs::Cancel;
 use crate::limits::CLOSED_PATHS_MAX;
@@ -26,37 +27,10 @@ pub(crate) struct OpenFile {
     pub(crate) closing: Cancel,
 }
 
-/// A directory that a client holds open.
-pub(crate) struct OpenDir {
-    /// As it was opened.
-    pub(crate) path: Vec<u8>,
-    listing: Mutex<Listing>,
-}
-
-/// How far a listing has come, and the entries that did not fit its last packet.
-pub(crate) struct Listing {
-    pub(crate) dir: Box<dyn Dir>,
-    pub(crate) ready: std::vec::IntoIter<DirEntry>,
-    pub(crate) at_end: bool,
-}
-
-impl OpenDir {
-    pub(crate) fn new(dir: Box<dyn Dir>, path: Vec<u8>) -> Self {
-        let listing = Listing { dir, ready: Vec::new().into_iter(), at_end: false };
-        Self { path, listing: Mutex::new(listing) }
-    }
-
-    pub(crate) fn listing(&self) -> MutexGuard<'_, Listing> {
-        // A job that panicked inside left a listing that is at worst behind by a batch.
-        self.listing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// What a handle is open on.
 pub(crate) enum Open {
     File(Arc<OpenFile>),
-    /// A listing moves on with every READDIR. The lock is never waited for: the order of requests
-    /// gives READDIR its handle alone.
+    /// A listing moves on with every READDIR.
     Dir(Arc<OpenDir>),
 }
 
@@ -273,7 +247,7 @@ impl Handles {
 
 #[cfg(test)]
 mod tests {
-    use sterna_storage::Backend;
+    use sterna_storage::{Backend, Dir, DirEntry};
 
     use super::*;
 

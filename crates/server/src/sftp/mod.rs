@@ -15,6 +15,7 @@ mod gate;
 mod handles;
 mod input;
 mod links;
+mod listing;
 mod names;
 mod open;
 mod outbox;

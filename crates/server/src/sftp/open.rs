@@ -79,7 +79,7 @@ pub(super) fn fsync(request: &Fsync<'_>, at: &mut Serving<'_>) -> Start {
         }
         Some(Open::Dir(dir)) => {
             let dir = Arc::clone(dir);
-            Start::sync(move || Answer::of(dir.listing().dir.sync()))
+            Start::sync(move || Answer::of(dir.sync()))
         }
         None => Start::Now(Answer::BAD_HANDLE),
     }

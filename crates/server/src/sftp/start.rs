@@ -102,6 +102,7 @@ impl SftpSession {
                 policy: &self.policy,
                 handles: &mut self.handles,
                 buffers: &self.buffers,
+                pool: self.io.pool(),
                 digests: &self.digests,
                 exact_attrs: &mut self.exact_attrs,
             },
@@ -265,6 +266,7 @@ impl SftpSession {
                 policy: &self.policy,
                 handles: &mut self.handles,
                 buffers: &self.buffers,
+                pool: self.io.pool(),
                 digests: &self.digests,
                 exact_attrs: &mut self.exact_attrs,
             };

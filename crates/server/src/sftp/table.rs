@@ -9,7 +9,8 @@ use sterna_sftp_proto::Request;
 use sterna_sftp_proto::extension::Extended;
 use sterna_storage::{self as storage, Backend};
 
-use super::handles::{Handles, OpenDir, OpenFile};
+use super::handles::{Handles, OpenFile};
+use super::listing::OpenDir;
 use super::policy::SessionPolicy;
 use super::read::{ReadDone, ReadPlan};
 use super::reply::Answer;
@@ -20,6 +21,7 @@ use super::{
 };
 use crate::buffers::BufferPool;
 use crate::digest_memory::DigestMemory;
+use crate::io_pool::IoPool;
 use crate::jobs::Cancel;
 
 /// One row of the table.
@@ -47,6 +49,8 @@ pub(super) struct Serving<'s> {
     pub(super) policy: &'s SessionPolicy,
     pub(super) handles: &'s mut Handles,
     pub(super) buffers: &'s BufferPool,
+    /// For what is done ahead of requests.
+    pub(super) pool: &'s IoPool,
     pub(super) digests: &'s DigestMemory,
     /// The client wants the pair of `posix-attrs@sterna-sftp` in attributes.
     pub(super) exact_attrs: &'s mut bool,

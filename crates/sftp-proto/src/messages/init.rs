@@ -79,6 +79,19 @@ impl<'a> ExtensionPairs<'a> {
         Self { wire: buffer }
     }
 
+    /// Their wire form, to be kept; [`from_wire`](Self::from_wire) reads it again.
+    pub fn as_wire(&self) -> &'a [u8] {
+        self.wire
+    }
+
+    /// Reads pairs that nothing follows.
+    ///
+    /// # Errors
+    /// A pair that is cut short, or more than [`EXTENSION_PAIRS_MAX`] pairs.
+    pub fn from_wire(wire: &'a [u8]) -> Result<Self, DecodeError> {
+        Self::decode(&mut Reader::new(wire))
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let mut r = Reader::new(self.wire);
         std::iter::from_fn(move || read_pair(&mut r).ok())

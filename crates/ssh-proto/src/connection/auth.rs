@@ -1,5 +1,6 @@
 //! Services, EXT_INFO and authentication on a connection: routing, and what success switches on.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use sterna_sshwire::{NameList, Reader};
@@ -75,7 +76,7 @@ impl Connection {
         let (mut signatures, mut host_bound) = (None, false);
         decode_ext_info(r, |name, value| match name {
             b"server-sig-algs" => {
-                let names = NameList::new(value).iter().map(str::to_owned).collect::<Vec<_>>();
+                let names = NameList::new(value).iter().map(str::to_owned).collect();
                 signatures = Some(names);
             }
             b"publickey-hostbound@openssh.com" => host_bound = value == b"0",
@@ -95,8 +96,8 @@ impl Connection {
     }
 
     /// The signature algorithms that the server takes from users, if it said so.
-    pub fn server_signature_algorithms(&self) -> Option<&[String]> {
-        self.globals.server_signatures.as_deref()
+    pub fn server_signature_algorithms(&self) -> Option<&Arc<[String]>> {
+        self.globals.server_signatures.as_ref()
     }
 
     /// Messages 50 to 79.

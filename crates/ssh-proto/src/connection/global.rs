@@ -1,6 +1,7 @@
 //! Global requests (RFC 4254 §4): keep-alive, host key announcement and proof.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use sterna_ssh_crypto::PublicKey;
 use sterna_sshwire::Reader;
@@ -27,7 +28,7 @@ pub(super) struct Globals {
     announced: bool,
     proof: Option<Proof>,
     pub ext_infos: u32,
-    pub server_signatures: Option<Vec<String>>,
+    pub server_signatures: Option<Arc<[String]>>,
     /// Client: public-key logins are bound to the server's host key.
     pub host_bound: bool,
     pub compress_out: bool,

@@ -16,6 +16,7 @@ mod walk;
 mod xattr;
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, fstat, fstatvfs, linkat, mkdirat, readlinkat, statat,
@@ -67,7 +68,7 @@ impl Local {
 
     fn with(root: &Path, resolver: Option<Resolver>) -> Result<Self> {
         let root = Root::open(root, resolver).map_err(|e| io("open root", e))?;
-        Ok(Self { root, no_wait: kernel_reads_without_waiting() })
+        Ok(Self { root, no_wait: *KERNEL_READS_WITHOUT_WAITING })
     }
 
     /// Resolves the parent of `path` and hands its descriptor and the last name to `call`. `dots`
@@ -242,8 +243,8 @@ fn io_at(doing: &'static str, errno: Errno) -> Error {
 
 /// Linux 5.9 and 5.10 may answer "end of file" to `preadv2(RWF_NOWAIT)` where bytes only have to
 /// be read from the disk first.
-fn kernel_reads_without_waiting() -> bool {
+static KERNEL_READS_WITHOUT_WAITING: LazyLock<bool> = LazyLock::new(|| {
     let name = rustix::system::uname();
     let release = name.release().to_bytes();
     !release.starts_with(b"5.9.") && !release.starts_with(b"5.10.")
-}
+});
