@@ -21,7 +21,8 @@ class Sizes:
     runs: int = 3
     big_mib: int = 1024
     small_files: int = 10_000
-    far_mib: int = 1024
+    # Long enough that the login and the first round trips do not decide.
+    far_mib: int = 3072
     far_mib_of_others: int = 96
     far_files: int = 10_000
     far_files_of_others: int = 60
