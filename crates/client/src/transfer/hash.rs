@@ -50,14 +50,15 @@ impl HashAlgorithm {
 #[derive(Clone)]
 pub(super) enum Hasher {
     Digest(Digester),
-    Xxh3(xxhash3_128::Hasher),
+    /// Boxed: it keeps several hundred bytes that were not hashed yet.
+    Xxh3(Box<xxhash3_128::Hasher>),
 }
 
 impl Hasher {
     pub(super) fn new(algorithm: HashAlgorithm) -> Self {
         match algorithm {
             HashAlgorithm::Digest(algorithm) => Self::Digest(Digester::new(algorithm)),
-            HashAlgorithm::Xxh3 => Self::Xxh3(xxhash3_128::Hasher::new()),
+            HashAlgorithm::Xxh3 => Self::Xxh3(Box::new(xxhash3_128::Hasher::new())),
         }
     }
 
