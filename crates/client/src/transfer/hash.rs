@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(HashAlgorithm::from_name("none"), None);
     }
 
-    /// The first value is what the authors' own test of XXH3 (128 bits, no seed) expects of no bytes at all.
+    /// The first value is the published XXH3 (128 bits, no seed) of no bytes at all.
     #[test]
     fn pieces_give_the_hash_of_the_whole() {
         let of = |pieces: &[&[u8]]| {

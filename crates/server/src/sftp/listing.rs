@@ -101,7 +101,7 @@ impl Source {
 mod tests {
     use std::sync::mpsc;
 
-    use sterna_storage::{Error, FileKind, Time};
+    use sterna_storage::{Backend, Error, Memory};
 
     use super::*;
 
@@ -134,25 +134,23 @@ mod tests {
     }
 
     fn attrs() -> Attrs {
-        let time = Time::default();
-        Attrs {
-            kind: FileKind::Regular,
-            size: 0,
-            mode: 0,
-            uid: 0,
-            gid: 0,
-            accessed: time,
-            modified: time,
-            changed: time,
-            links: 1,
-            id: (0, 0),
-        }
+        Memory::new().stat(b"/", true).unwrap()
     }
 
     fn numbers(len: u8, fails_at: Option<u8>) -> (Arc<OpenDir>, mpsc::Receiver<u8>) {
         let (read, seen) = mpsc::channel();
         let dir = Numbers { next: 0, len, fails_at, read };
         (Arc::new(OpenDir::new(Box::new(dir), b"/d".to_vec())), seen)
+    }
+
+    /// With a pool of one thread.
+    fn after_two_batches(fails_at: Option<u8>) -> (IoPool, Arc<OpenDir>, mpsc::Receiver<u8>) {
+        let pool = IoPool::new(1);
+        let (dir, seen) = numbers(9, fails_at);
+        for _ in 0..2 {
+            dir.next_batch(&pool).unwrap();
+        }
+        (pool, dir, seen)
     }
 
     fn names(batch: Option<Vec<DirEntry>>) -> Option<Vec<u8>> {
@@ -179,11 +177,7 @@ mod tests {
 
     #[test]
     fn no_more_than_one_batch_is_read_ahead() {
-        let pool = IoPool::new(1);
-        let (dir, seen) = numbers(9, None);
-        for _ in 0..2 {
-            dir.next_batch(&pool).unwrap();
-        }
+        let (pool, dir, seen) = after_two_batches(None);
 
         // The pool has one thread: behind this job, what was started is done.
         let (done, is_done) = mpsc::channel();
@@ -196,11 +190,7 @@ mod tests {
 
     #[test]
     fn a_closed_directory_is_let_go_of_with_what_was_read_ahead() {
-        let pool = IoPool::new(1);
-        let (dir, seen) = numbers(9, None);
-        for _ in 0..2 {
-            dir.next_batch(&pool).unwrap();
-        }
+        let (_pool, dir, seen) = after_two_batches(None);
 
         drop(dir);
 
@@ -210,11 +200,7 @@ mod tests {
 
     #[test]
     fn an_error_is_met_by_who_needs_the_batch() {
-        let pool = IoPool::new(1);
-        let (dir, seen) = numbers(9, Some(2));
-        for _ in 0..2 {
-            dir.next_batch(&pool).unwrap();
-        }
+        let (pool, dir, seen) = after_two_batches(Some(2));
         // Read ahead it fails; it is read again, and then there is no reason to fail.
         assert_eq!(seen.iter().take(3).collect::<Vec<_>>(), [0, 1, u8::MAX]);
         assert_eq!(names(dir.next_batch(&pool).unwrap()), Some(vec![2]));
