@@ -1,7 +1,10 @@
 use std::os::unix::fs::FileExt;
 
+use sterna_ssh_crypto::DigestAlgorithm;
+
 use super::*;
 use crate::sftp::ReadData;
+use crate::transfer::passing::Passing;
 
 fn arrived(offset: u64, data: &[u8]) -> Arrived {
     Arrived { offset, data: ReadData::of(data), _permit: None }
@@ -81,4 +84,31 @@ fn an_error_leaves_out_what_was_not_written() {
 
     assert!(written.result.is_err());
     assert_eq!(written.done, []);
+}
+
+/// Goal: nothing is lost between an attempt that gives up and the thread that writes instead.
+#[test]
+fn what_cannot_be_written_at_once_comes_back_whole() {
+    let file = tempfile::tempfile_in("/dev/shm").unwrap();
+    let fd = Arc::new(OwnedFd::from(file.try_clone().unwrap()));
+    let writing = |passer| Writing {
+        fd: fd.clone(),
+        arrived: vec![arrived(3, b"def"), arrived(0, b"abc")],
+        zeros: 0..0,
+        passer,
+    };
+    let digest = Passing::new(DigestAlgorithm::Sha256, fd.clone());
+
+    let never = writing(None).run_at_once(&mut AtHand::Never).err().expect("it would wait");
+    let hashed = writing(Some(digest.passer())).run_at_once(&mut AtHand::Ask);
+
+    assert_eq!(file.metadata().unwrap().len(), 0);
+    for writing in [never, hashed.err().expect("a digest takes long")] {
+        assert_eq!(writing.run().done, [(0, 3), (3, 3)]);
+    }
+    let again = writing(None).run_at_once(&mut AtHand::Ask).ok().expect("it is in memory");
+    assert_eq!(again.done, [(0, 3), (3, 3)]);
+    let mut all = [0; 6];
+    file.read_exact_at(&mut all, 0).unwrap();
+    assert_eq!(&all, b"abcdef");
 }
