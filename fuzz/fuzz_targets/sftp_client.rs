@@ -10,7 +10,7 @@ use sterna_sftp_proto::extension::{
     SpaceAvailableReply, StatvfsReply, UsersGroupsReply,
 };
 use sterna_sftp_proto::frame::FrameAssembler;
-use sterna_sftp_proto::messages::Stat;
+use sterna_sftp_proto::messages::{DataHead, Stat};
 use sterna_sshwire::Reader;
 
 /// Requests that are unanswered when the stream begins.
@@ -28,13 +28,19 @@ fn run(data: &[u8]) {
     let mut answered = Vec::new();
     for mut piece in stream.chunks(1 + usize::from(*piece_len)) {
         loop {
+            let head = DataHead::decode(piece).filter(|_| frames.is_between_frames());
             let frame = match frames.next(&mut piece) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
                 Err(_) => return,
             };
             match client.accept(&frame) {
-                Ok(Incoming::Reply { token, reply, .. }) => {
+                Ok(Incoming::Reply { id, token, reply }) => {
+                    if let Some(head) = head {
+                        // What is seen of the beginning of DATA is what is seen of the whole.
+                        let Reply::Data(data) = &reply else { panic!("{head:?} of {reply:?}") };
+                        assert_eq!((head.id, head.data_len as usize), (id, data.data.len()));
+                    }
                     if let Reply::ExtendedReply(reply) = reply {
                         read_as_every_kind(reply.data);
                     }

@@ -3,8 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use sterna_sftp_proto::Request;
 use sterna_sftp_proto::extension::ExtensionSet;
 use sterna_sftp_proto::frame::FrameAssembler;
+use sterna_sftp_proto::messages::WriteHead;
 use sterna_sftp_proto::server::{Incoming, Server};
 
 /// Input: one byte with the length of the pieces, then the stream.
@@ -14,6 +16,7 @@ fn run(data: &[u8]) {
     let mut server = Server::new(ExtensionSet::all());
     for mut piece in stream.chunks(1 + usize::from(*piece_len)) {
         loop {
+            let head = WriteHead::decode(piece).filter(|_| frames.is_between_frames());
             let frame = match frames.next(&mut piece) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
@@ -21,6 +24,9 @@ fn run(data: &[u8]) {
             };
             match server.accept(&frame) {
                 Ok(Incoming::Request { id, request }) => {
+                    if let Some(head) = head {
+                        assert_head(&head, id, &request);
+                    }
                     let mut wire = Vec::new();
                     request.encode(id, &mut wire);
                     let again = server.clone().accept(&wire[4..]).map(|i| format!("{i:?}"));
@@ -32,6 +38,20 @@ fn run(data: &[u8]) {
             }
         }
     }
+}
+
+/// What is seen of the beginning of a WRITE is what is seen of the whole.
+fn assert_head(head: &WriteHead<'_>, id: u32, request: &Request<'_>) {
+    let Request::Write(write) = request else { panic!("{head:?} of {request:?}") };
+    let whole = (id, write.handle, write.offset, write.data.len());
+    assert_eq!((head.id, head.handle, head.offset, head.data_len as usize), whole);
+    let mut wire = Vec::new();
+    head.encode(&mut wire);
+    assert_eq!(wire.len(), WriteHead::len_with(head.handle));
+    wire.extend_from_slice(write.data);
+    let mut again = Vec::new();
+    request.encode(id, &mut again);
+    assert_eq!(wire, again);
 }
 
 fuzz_target!(|data: &[u8]| run(data));

@@ -10,7 +10,7 @@ use sterna_sshwire::{DecodeError, Reader, put_u32};
 use crate::extension::{Extension, ExtensionSet, VendorId};
 use crate::frame::put_frame;
 use crate::limits::OUTSTANDING_MAX;
-use crate::messages::{ExtensionPairs, Init, VERSION, Version, Write};
+use crate::messages::{ExtensionPairs, Init, VERSION, Version, WriteHead};
 use crate::{Reply, Request};
 
 /// What one frame from the server turned out to be.
@@ -168,7 +168,7 @@ impl<T> Client<T> {
     ///
     /// # Errors
     /// [`TooManyRequests`]; nothing was appended.
-    pub fn write_header(
+    pub fn write_head(
         &mut self,
         handle: &[u8],
         offset: u64,
@@ -177,8 +177,18 @@ impl<T> Client<T> {
         out: &mut Vec<u8>,
     ) -> Result<u32, TooManyRequests<T>> {
         let id = self.outstanding.put(token)?;
-        encode_write_header(id, handle, offset, len, out);
+        WriteHead { id, handle, offset, data_len: len }.encode(out);
         Ok(id)
+    }
+
+    /// The token of an unanswered request.
+    pub fn token_mut(&mut self, id: u32) -> Option<&mut T> {
+        self.outstanding.get_mut(id)
+    }
+
+    /// Takes the token of a request whose reply was read by another way than [`accept`](Self::accept).
+    pub fn take_token(&mut self, id: u32) -> Option<T> {
+        self.outstanding.take(id)
     }
 
     /// What the server offers in the form that we know; empty before VERSION.
@@ -213,16 +223,6 @@ impl<T> Client<T> {
         self.draft_symlinks = symlinks_as_in_draft(&version);
         Ok(version)
     }
-}
-
-/// Appends a WRITE up to its data. `len` is at most [`WRITE_LEN_MAX`](crate::limits::WRITE_LEN_MAX).
-pub fn encode_write_header(id: u32, handle: &[u8], offset: u64, len: u32, out: &mut Vec<u8>) {
-    let start = out.len();
-    Request::Write(Write { handle, offset, data: b"" }).encode(id, out);
-    let without_data = (out.len() - start - 4) as u32;
-    out[start..start + 4].copy_from_slice(&(without_data + len).to_be_bytes());
-    let data_len_at = out.len() - 4;
-    out[data_len_at..].copy_from_slice(&len.to_be_bytes());
 }
 
 /// Who the server says it is, if it does.
@@ -278,6 +278,11 @@ impl<T> Outstanding<T> {
         slot.token = Some(token);
         self.len += 1;
         Ok(slot.id)
+    }
+
+    fn get_mut(&mut self, id: u32) -> Option<&mut T> {
+        let index = id % OUTSTANDING_MAX as u32;
+        self.slots.get_mut(index as usize).filter(|slot| slot.id == id)?.token.as_mut()
     }
 
     fn take(&mut self, id: u32) -> Option<T> {

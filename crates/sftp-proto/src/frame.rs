@@ -136,6 +136,16 @@ impl FrameAssembler {
         Ok(Some(std::mem::take(&mut self.body)))
     }
 
+    /// What comes next belongs to a frame of `len` bytes whose first ones are in `body`: the consumer has looked at
+    /// the beginning of the frame itself. Only between two frames, and for lengths that are allowed.
+    pub fn resume(&mut self, body: Vec<u8>, len: usize) {
+        assert!(self.is_between_frames() && !body.is_empty() && body.len() < len);
+        self.head = (len as u32).to_be_bytes();
+        self.head_len = 4;
+        self.body = body;
+        self.handed_out = false;
+    }
+
     /// The checked length of the frame that is being read, once its length word is complete.
     fn next_len(&mut self, input: &mut &[u8]) -> Result<Option<usize>, FrameError> {
         if self.handed_out {

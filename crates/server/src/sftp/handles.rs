@@ -21,6 +21,8 @@ pub(crate) struct OpenFile {
     pub(crate) path: Vec<u8>,
     pub(crate) reads: bool,
     pub(crate) writes: bool,
+    /// Every WRITE goes to the end, and no other one into the middle of it.
+    pub(crate) appends: bool,
     /// The last READ needed no waiting. Used by the session's own task only.
     pub(crate) at_hand: AtomicBool,
     /// The client has closed it: digests that are still computed stop.
@@ -295,6 +297,7 @@ mod tests {
             path: path.as_bytes().to_vec(),
             reads: false,
             writes: true,
+            appends: false,
             at_hand: AtomicBool::new(false),
             closing: Cancel::default(),
         }))

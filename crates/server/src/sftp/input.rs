@@ -4,6 +4,7 @@
 use std::fmt;
 
 use sterna_sftp_proto::frame::{FrameAssembler, FrameError};
+use sterna_sftp_proto::messages::WriteHead;
 use sterna_sftp_proto::server::PeerError;
 
 use crate::buffers::BufferPool;
@@ -61,6 +62,18 @@ impl Input {
             _ => buffers.take_empty(len),
         };
         assembler.next_owned(data, take).map_err(SessionError::Frame)
+    }
+
+    /// What comes next is the data of a WRITE with this head, which was taken out of the stream; it becomes a frame
+    /// as if its head had come now.
+    pub(super) fn resume_write(&mut self, head: WriteHead<'_>) {
+        let head_len = WriteHead::len_with(head.handle);
+        let mut frame = self.buffers.take_empty(head_len + head.data_len as usize);
+        frame.clear();
+        head.encode(&mut frame);
+        let frame_len = frame.len() - 4 + head.data_len as usize;
+        frame.drain(..4);
+        self.assembler.resume(frame, frame_len);
     }
 
     /// Takes a frame that nobody needs any more, for its memory.

@@ -19,6 +19,7 @@ mod listing;
 mod names;
 mod open;
 mod outbox;
+mod passing_write;
 mod path;
 mod policy;
 mod ranges;

@@ -27,6 +27,7 @@ pub(super) fn open(request: &OpenRequest<'_>, at: &mut Serving<'_>) -> Start {
             path,
             reads: how.read,
             writes: how.write,
+            appends: how.append,
             at_hand: AtomicBool::new(false),
             closing: Cancel::default(),
         });

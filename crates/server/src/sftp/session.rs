@@ -23,6 +23,7 @@ use super::gate;
 use super::handles::{HandleId, Handles, Open};
 use super::input::{Input, SessionError};
 use super::outbox::Outbox;
+use super::passing_write::PassingWrite;
 use super::path;
 use super::policy::SessionPolicy;
 use super::read::{ReadBatch, ReadQueue};
@@ -101,6 +102,8 @@ pub struct SftpSession {
     pub(super) exact_attrs: bool,
 
     pub(super) input: Input,
+    /// A WRITE that is written as it comes.
+    pub(super) passing: Option<PassingWrite>,
     server: Server,
     pub(super) requests: Requests,
 
@@ -135,6 +138,7 @@ impl SftpSession {
             digests: resources.digests.clone(),
             exact_attrs: false,
             input: Input::new(resources.buffers.clone()),
+            passing: None,
             requests: Requests::new(),
             io: Jobs::new(resources.io.clone()),
             syncs: Jobs::new(resources.syncs.clone()),
@@ -225,7 +229,7 @@ impl SftpSession {
         if !self.input.is_over() || !self.has_nothing_to_do() {
             return None;
         }
-        if !self.input.is_between_frames() {
+        if !self.input.is_between_frames() || self.passing.is_some() {
             tracing::info!("SFTP session ended in the middle of a packet");
         }
         Some(0)
@@ -255,6 +259,16 @@ impl SftpSession {
     /// Accepts requests from `data` as long as there is room.
     fn accept_from(&mut self, data: &mut &[u8]) {
         while self.has_room() && self.input.failed().is_none() {
+            if self.passing.is_none() {
+                self.begin_passing(data);
+            }
+            if self.passing.is_some() {
+                if data.is_empty() {
+                    return;
+                }
+                self.go_on_passing(data);
+                continue;
+            }
             let accepted = match self.input.next_frame(data) {
                 Ok(Some(frame)) => self.accept(frame).map_err(SessionError::Peer),
                 Ok(None) => return,
@@ -371,9 +385,9 @@ impl Drop for SftpSession {
     /// Stops long work and lets go of open files on the pool for syncs, since that may block.
     fn drop(&mut self) {
         self.cancel_jobs();
-        let open = self.handles.drain();
+        let (open, passing) = (self.handles.drain(), self.passing.take());
         if !open.is_empty() {
-            self.syncs.detach(move || drop(open));
+            self.syncs.detach(move || drop((open, passing)));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! WRITE: the bytes stay in the frame they came in, and the frame goes to the job.
+//! WRITE of a whole frame: the bytes stay in the frame they came in, and the frame goes to the job.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,21 +21,27 @@ pub(super) fn write(request: &Write<'_>, at: &mut Serving<'_>) -> Start {
     let Some(file) = HandleId::from_wire(request.handle).and_then(|id| at.handles.file(id)) else {
         return Start::Now(Answer::BAD_HANDLE);
     };
-    if !file.writes {
-        return Start::Now(Answer::failure("write: not opened for writing"));
-    }
-    if request.data.is_empty() {
+    if request.data.is_empty() && file.writes {
         return Start::Now(Answer::OK);
     }
-    let end = request.offset.checked_add(request.data.len() as u64);
-    if end.is_none_or(|end| end > i64::MAX as u64) {
-        return Start::Now(Answer::failure("write: beyond the largest file"));
+    if let Some(refusal) = refusal(file, request.offset, request.data.len()) {
+        return Start::Now(refusal);
     }
     Start::Write(WritePlan {
         file: Arc::clone(file),
         offset: request.offset,
         data: request.data_range(),
     })
+}
+
+/// Refuses what cannot be written to `file`; `None` lets it pass.
+pub(super) fn refusal(file: &OpenFile, offset: u64, len: usize) -> Option<Answer> {
+    if !file.writes {
+        return Some(Answer::failure("write: not opened for writing"));
+    }
+    let end = offset.checked_add(len as u64);
+    end.is_none_or(|end| end > i64::MAX as u64)
+        .then(|| Answer::failure("write: beyond the largest file"))
 }
 
 /// WRITEs of one file, in the order of their requests, that one job serves.

@@ -10,4 +10,5 @@ mod posix_attrs;
 mod session_basics;
 mod session_order;
 mod session_streams;
+mod session_writes;
 mod support;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::StatusCode;
-use crate::messages::{Remove, Status, Symlink};
+use crate::messages::{Remove, Status, Symlink, Write};
 
 fn version(number: u32, pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
     let (mut buffer, mut frame) = (Vec::new(), Vec::new());
@@ -101,14 +101,45 @@ fn one_request_too_many_gives_the_token_back_and_sends_nothing() {
 }
 
 #[test]
-fn a_write_header_and_its_data_are_the_whole_packet() {
+fn the_head_of_a_write_and_its_data_are_the_whole_packet() {
     let (mut client, mut parts) = (began(&[]), Vec::new());
-    let id = client.write_header(b"h1", 5, 3, "w", &mut parts).unwrap();
+    let id = client.write_head(b"h1", 5, 3, "w", &mut parts).unwrap();
     parts.extend_from_slice(b"abc");
 
     let mut whole = Vec::new();
     Request::Write(Write { handle: b"h1", offset: 5, data: b"abc" }).encode(id, &mut whole);
     assert_eq!(parts, whole);
+}
+
+#[test]
+fn the_head_of_a_write_is_read_from_its_beginning_and_nothing_else_is_taken_for_one() {
+    let mut packet = Vec::new();
+    Request::Write(Write { handle: b"handle", offset: 1 << 40, data: &[7; 1000] })
+        .encode(9, &mut packet);
+    let head = WriteHead { id: 9, handle: b"handle", offset: 1 << 40, data_len: 1000 };
+    let head_len = packet.len() - 1000;
+
+    assert_eq!(WriteHead::len_with(b"handle"), head_len);
+    for len in 0..packet.len() {
+        let expected = (len >= head_len).then_some(head);
+        assert_eq!(WriteHead::decode(&packet[..len]), expected, "of {len} bytes");
+    }
+
+    let with = |at: usize, byte| {
+        let mut packet = packet.clone();
+        packet[at] = byte;
+        packet
+    };
+    let another_type = with(4, 5);
+    let longer_than_its_data = with(3, packet[3] + 1);
+    let shorter_than_its_data = with(3, packet[3] - 1);
+    let too_long = with(0, 1);
+    let no_such_handle = with(9, 1);
+    for packet in
+        [another_type, longer_than_its_data, shorter_than_its_data, too_long, no_such_handle]
+    {
+        assert_eq!(WriteHead::decode(&packet), None, "{:?}", &packet[..head_len]);
+    }
 }
 
 #[test]

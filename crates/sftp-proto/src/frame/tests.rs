@@ -171,6 +171,31 @@ fn text_after_the_first_reply_is_a_length_error() {
     assert!(matches!(assembler.next(&mut input), Err(FrameError::TooLong { .. })));
 }
 
+#[test]
+fn a_frame_whose_beginning_was_taken_by_another_is_completed() {
+    let stream = stream_of(&[vec![1, 2, 3], vec![4]]);
+    for (taken, step) in [(1, 1), (2, 3), (3, usize::MAX)] {
+        let mut assembler = FrameAssembler::for_server();
+        let (mut frames, mut lens) = (Vec::new(), Vec::new());
+        // The length word and `taken` bytes of the frame.
+        assembler.resume(stream[4..4 + taken].to_vec(), 8);
+        for mut piece in stream[4 + taken..].chunks(step) {
+            while let Some(frame) = assembler
+                .next_owned(&mut piece, |len| {
+                    lens.push(len);
+                    Vec::new()
+                })
+                .unwrap()
+            {
+                frames.push(frame);
+            }
+        }
+
+        assert_eq!(frames, [vec![5, 0, 0, 0, 7, 1, 2, 3], vec![5, 0, 0, 0, 7, 4]]);
+        assert_eq!(lens, [6], "nothing is asked for the first");
+    }
+}
+
 proptest! {
     #[test]
     fn pieces_do_not_change_the_frames(

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use sterna_sshwire::{DecodeError, Reader, put_string, put_u32, put_u64};
+use sterna_sshwire::{DecodeError, Reader, put_string, put_u8, put_u32, put_u64};
 
 use super::{handle, path};
 use crate::limits::PACKET_LEN_MAX;
@@ -120,6 +120,53 @@ impl<'a> Write<'a> {
             offset: r.u64("offset")?,
             data: r.string("data", PACKET_LEN_MAX)?,
         })
+    }
+}
+
+/// The beginning of a packet with a WRITE, its length word included, up to the data: for who moves the data by
+/// another way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteHead<'a> {
+    /// The request's id.
+    pub id: u32,
+    pub handle: &'a [u8],
+    pub offset: u64,
+    /// Bytes of data behind it.
+    pub data_len: u32,
+}
+
+impl<'a> WriteHead<'a> {
+    /// Its length in bytes with this handle.
+    pub fn len_with(handle: &[u8]) -> usize {
+        4 + Write::HANDLE_AT + handle.len() + 8 + 4
+    }
+
+    /// Appends it. There are at most [`WRITE_LEN_MAX`](crate::limits::WRITE_LEN_MAX) bytes of data.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let len = Self::len_with(self.handle) - 4 + self.data_len as usize;
+        put_u32(out, len as u32);
+        put_u8(out, Write::TYPE);
+        put_u32(out, self.id);
+        put_string(out, self.handle);
+        put_u64(out, self.offset);
+        put_u32(out, self.data_len);
+    }
+
+    /// The head of the packet that `stream` begins with. `None` if that is anything but a WRITE of the usual form, or
+    /// if more must come before that can be said: then the whole packet has to be looked at.
+    pub fn decode(stream: &'a [u8]) -> Option<Self> {
+        let mut r = Reader::new(stream);
+        let packet_len = r.u32("length").ok()? as usize;
+        if packet_len > PACKET_LEN_MAX || r.u8("type").ok()? != Write::TYPE {
+            return None;
+        }
+        let id = r.u32("request id").ok()?;
+        let handle = handle(&mut r).ok()?;
+        let offset = r.u64("offset").ok()?;
+        let data_len = r.u32("data length").ok()?;
+        // Bytes behind the data are nobody's, but allowed.
+        let is_all = Self::len_with(handle) + data_len as usize == 4 + packet_len;
+        is_all.then_some(Self { id, handle, offset, data_len })
     }
 }
 

@@ -14,10 +14,12 @@ use sterna_sshwire::{DecodeError, Reader};
 
 pub use attributes::{Fsetstat, Fstat, Lstat, Setstat, Stat};
 pub use directory::{Mkdir, Opendir, Readdir, Rmdir};
-pub use file::{Close, Open, Read, Write};
+pub use file::{Close, Open, Read, Write, WriteHead};
 pub use init::{ExtensionPairs, Init, VERSION, Version};
 pub use path::{Readlink, Realpath, Remove, Rename, Symlink};
-pub use reply::{Data, ExtendedReply, Handle, Name, NameEntry, NameWriter, Reply, Status};
+pub use reply::{
+    Data, DataHead, ExtendedReply, Handle, Name, NameEntry, NameWriter, Reply, Status,
+};
 
 use crate::extension::Extended;
 use crate::frame::put_frame;

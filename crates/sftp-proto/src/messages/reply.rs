@@ -149,6 +149,32 @@ impl<'a> Data<'a> {
     }
 }
 
+/// The beginning of a packet with DATA, its length word included, up to the data: for who moves the data by another
+/// way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataHead {
+    /// The request's id.
+    pub id: u32,
+    /// Bytes of data behind it.
+    pub data_len: u32,
+}
+
+impl DataHead {
+    /// The head of the packet that `stream` begins with. `None` if that is anything but DATA of the usual form, or
+    /// if more must come before that can be said: then the whole packet has to be looked at.
+    pub fn decode(stream: &[u8]) -> Option<Self> {
+        let mut r = Reader::new(stream);
+        let packet_len = r.u32("length").ok()? as usize;
+        if packet_len > REPLY_PACKET_LEN_MAX || r.u8("type").ok()? != Data::TYPE {
+            return None;
+        }
+        let id = r.u32("request id").ok()?;
+        let data_len = r.u32("data length").ok()?;
+        let is_all = Data::HEADER_LEN + data_len as usize == 4 + packet_len;
+        is_all.then_some(Self { id, data_len })
+    }
+}
+
 /// `SSH_FXP_NAME`: names with their attributes, checked and still in their wire form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name<'a> {
