@@ -9,7 +9,9 @@ mod dir;
 mod engine;
 mod extensions;
 mod file;
+mod from_file;
 mod glob;
+mod into_file;
 mod over;
 mod paths;
 mod reader;
@@ -17,6 +19,7 @@ mod reader;
 pub(crate) mod script;
 #[cfg(test)]
 mod tests;
+mod timing;
 mod unsent;
 mod xattr;
 
@@ -46,7 +49,9 @@ pub use reader::FileReader;
 pub(crate) use buffer::BufferPool;
 pub(crate) use dir::check_name;
 pub(crate) use engine::{Call, Engine, EngineHandle, Frame, ReplyTo};
+pub(crate) use from_file::BlockSource;
 pub(crate) use glob::joined;
+pub(crate) use into_file::BlockTarget;
 
 use engine::{Ask, Greeting};
 
@@ -95,6 +100,7 @@ struct Inner {
     pool: BufferPool,
     failure: Arc<OnceLock<Error>>,
     window_full: Arc<AtomicU64>,
+    round_trip: Arc<AtomicU64>,
     unsent: Arc<AtomicUsize>,
     greeting: Greeting,
     limits: Limits,
@@ -172,6 +178,7 @@ impl Sftp {
             pool: handle.pool,
             failure: handle.failure,
             window_full: handle.window_full,
+            round_trip: handle.round_trip,
             unsent: handle.unsent,
             greeting,
             limits: Limits { read_len: safe, write_len: safe, open_handles: 0 },
@@ -233,6 +240,12 @@ impl Sftp {
     /// File bytes of WRITEs that wait in this process.
     pub(crate) fn unsent_len(&self) -> usize {
         self.inner.unsent.load(Ordering::Relaxed)
+    }
+
+    /// The shortest time in which a request was answered: the path, and what the server did at least.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        let nanos = self.inner.round_trip.load(Ordering::Relaxed);
+        (nanos != u64::MAX).then(|| Duration::from_nanos(nanos))
     }
 
     /// For how long in all bytes waited because the window of the SSH channel was full.
@@ -356,8 +369,13 @@ impl Inner {
     }
 
     async fn submit(&self, call: Call) -> Result<(), Error> {
-        if let Ask::Write { data, .. } = &call.ask {
-            self.unsent.fetch_add(data.len(), Ordering::Relaxed);
+        let len = match &call.ask {
+            Ask::Write { data, .. } => data.len(),
+            Ask::WriteFrom { len, .. } => *len,
+            _ => 0,
+        };
+        if len > 0 {
+            self.unsent.fetch_add(len, Ordering::Relaxed);
         }
         self.calls.send(call).await.map_err(|_| self.ended())
     }

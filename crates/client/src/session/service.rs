@@ -263,20 +263,39 @@ impl ClientService {
             _ => return,
         };
         engine.poll_calls(cx);
-        while let Some(parts) = engine.front() {
-            let len = link.connection.send_data(id, &parts, link.output);
-            if len == 0 {
-                break;
-            }
-            engine.advance(len);
+        let mut credit = link.connection.credit(id);
+        engine.note_credit(credit);
+        while Self::send_next(engine, id, credit, link) {
             engine.poll_calls(cx);
+            credit = link.connection.credit(id);
         }
-        engine.note_window(engine.front().is_some() && link.connection.is_window_full(id));
+        engine.note_window(engine.next_len().is_some_and(|len| credit < len));
         if engine.is_finished() {
             link.connection.send_eof(id, link.output);
             link.connection.close(id, link.output);
             *channel = Channel::Closing;
         }
+    }
+
+    /// Sends what comes next, or a part of it. False if nothing can be sent now.
+    fn send_next(engine: &mut Engine, id: ChannelId, credit: usize, link: &mut Link<'_>) -> bool {
+        let Link { connection, output, .. } = link;
+        let Some(len) = engine.in_file_len() else {
+            let Some(parts) = engine.front() else { return false };
+            let len = connection.send_data(id, &parts, output);
+            engine.advance(len);
+            return len > 0;
+        };
+        if connection.sendable(id, output) >= len {
+            connection.send_data_with(id, len, output, |slices| engine.lay_from_file(slices));
+            return true;
+        }
+        let will_fit = credit >= len || engine.expects_credit(len);
+        if !will_fit || connection.fillable_len_max(id) < len {
+            engine.gather_from_file();
+            return true;
+        }
+        false
     }
 
     fn opened(&mut self, id: ChannelId, link: &mut Link<'_>) {

@@ -21,18 +21,25 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant};
 
 use super::buffer::{Buffer, BufferPool};
+use super::from_file::{BlockSource, FromFile};
+use super::into_file::{BlockTarget, IntoFile, PassingData};
+use super::timing::Timing;
 use super::unsent::Unsent;
 use crate::Error;
-use crate::limits::{SFTP_LONG_SILENCE_MAX, SFTP_QUEUE_LEN, SFTP_UNSENT_LEN_MAX};
+use crate::limits::{SFTP_QUEUE_LEN, SFTP_UNSENT_LEN_MAX};
 
 /// A reply, complete and known to be one; a packet without its length word.
 #[derive(Debug)]
-pub(crate) struct Frame(pub(crate) Buffer);
+pub(crate) struct Frame {
+    pub(crate) bytes: Buffer,
+    /// Bytes of DATA that went to a file, and are missing in front of those that are here.
+    pub(crate) written: usize,
+}
 
 impl Frame {
     /// Decodes the reply behind type and id. The engine has done so before, so it succeeds.
     pub(crate) fn reply(&self) -> Result<Reply<'_>, Error> {
-        let mut r = Reader::new(&self.0);
+        let mut r = Reader::new(&self.bytes);
         let wire_type = r.u8("type").map_err(super::unreadable)?;
         r.u32("request id").map_err(super::unreadable)?;
         match Reply::decode(wire_type, &mut r) {
@@ -71,7 +78,7 @@ pub(crate) struct Call {
     pub(crate) reply_to: ReplyTo,
 }
 
-/// What is asked. The two that move file bytes are encoded by the engine, where nothing has to be
+/// What is asked. Those that move file bytes are encoded by the engine, where nothing has to be
 /// allocated for it.
 pub(crate) enum Ask {
     Read {
@@ -79,10 +86,24 @@ pub(crate) enum Ask {
         offset: u64,
         len: u32,
     },
+    /// A READ of what goes to a local file, to the same offset.
+    ReadInto {
+        handle: Arc<[u8]>,
+        offset: u64,
+        len: u32,
+        target: Arc<dyn BlockTarget>,
+    },
     Write {
         handle: Arc<[u8]>,
         offset: u64,
         data: Buffer,
+    },
+    /// A WRITE of what stands in a local file, from the same offset on.
+    WriteFrom {
+        handle: Arc<[u8]>,
+        offset: u64,
+        len: usize,
+        source: Arc<dyn BlockSource>,
     },
     /// Any other: an encoded packet, whatever its id.
     Encoded(Vec<u8>),
@@ -100,7 +121,7 @@ pub(crate) enum ReplyTo {
 
 impl ReplyTo {
     /// Gives the result back if its receiver is gone.
-    fn send(self, result: Result<Frame, Error>) -> Option<Result<Frame, Error>> {
+    pub(super) fn send(self, result: Result<Frame, Error>) -> Option<Result<Frame, Error>> {
         match self {
             Self::One(sender) => sender.send(result).err(),
             Self::Tagged(tag, sender) => sender.send((tag, result)).err().map(|error| error.0.1),
@@ -109,10 +130,11 @@ impl ReplyTo {
     }
 }
 
-struct Pending {
-    reply_to: ReplyTo,
+pub(super) struct Pending {
+    pub(super) reply_to: ReplyTo,
     reply_len_max: usize,
-    is_long: bool,
+    pub(super) is_long: bool,
+    pub(super) into: Option<IntoFile>,
 }
 
 /// What the handle side keeps of an engine.
@@ -124,6 +146,8 @@ pub(crate) struct EngineHandle {
     pub(crate) failure: Arc<OnceLock<Error>>,
     /// Nanoseconds for which bytes waited because the channel's window was full.
     pub(crate) window_full: Arc<AtomicU64>,
+    /// Nanoseconds of the shortest round trip that was seen; `u64::MAX` before the first.
+    pub(crate) round_trip: Arc<AtomicU64>,
     /// File bytes of WRITEs that were submitted and are not on their way. Submitting adds to it.
     pub(crate) unsent: Arc<AtomicUsize>,
 }
@@ -132,18 +156,21 @@ pub(crate) struct EngineHandle {
 pub(crate) struct Engine {
     calls: mpsc::Receiver<Call>,
     calls_ended: bool,
-    client: Client<Pending>,
-    /// Requests without an answer that may take long.
-    long_outstanding: usize,
-    unsent: Unsent,
+    pub(super) client: Client<Pending>,
+    pub(super) unsent: Unsent,
+    /// What goes behind `unsent`. No call is taken meanwhile.
+    pub(super) from_file: Option<FromFile>,
     greeting: Option<oneshot::Sender<Result<Greeting, Error>>>,
-    assembler: FrameAssembler,
-    pool: BufferPool,
+    pub(super) assembler: FrameAssembler,
+    /// A reply that is written to a file as it comes.
+    pub(super) passing: Option<PassingData>,
+    pub(super) pool: BufferPool,
     failure: Arc<OnceLock<Error>>,
-    last_activity: Instant,
-    silence_max: Duration,
+    pub(super) timing: Timing,
     window_full: Arc<AtomicU64>,
-    unsent_len: Arc<AtomicUsize>,
+    pub(super) unsent_len: Arc<AtomicUsize>,
+    /// The most credit that was seen.
+    credit_max: usize,
     /// Since when that is to be added.
     window_full_since: Option<Instant>,
 }
@@ -156,6 +183,8 @@ impl Engine {
         let pool = BufferPool::default();
         let failure = Arc::new(OnceLock::new());
         let window_full = Arc::new(AtomicU64::new(0));
+        let timing = Timing::new(silence_max);
+        let round_trip = timing.round_trip();
         let unsent_len = Arc::new(AtomicUsize::new(0));
         let (client, mut unsent) = (Client::new(), Unsent::default());
         client.encode_init(unsent.heads());
@@ -163,24 +192,28 @@ impl Engine {
             calls,
             calls_ended: false,
             client,
-            long_outstanding: 0,
             unsent,
+            from_file: None,
             greeting: Some(greeting_in),
             assembler: FrameAssembler::for_client(),
+            passing: None,
             pool: pool.clone(),
             failure: failure.clone(),
-            last_activity: Instant::now(),
-            silence_max,
+            timing,
             window_full: window_full.clone(),
             unsent_len: unsent_len.clone(),
+            credit_max: 0,
             window_full_since: None,
         };
-        let unsent = unsent_len;
-        (engine, EngineHandle { calls: calls_in, greeting, pool, failure, window_full, unsent })
+        let (calls, unsent) = (calls_in, unsent_len);
+        let handle =
+            EngineHandle { calls, greeting, pool, failure, window_full, round_trip, unsent };
+        (engine, handle)
     }
 
     /// Takes waiting requests as far as there is room for them.
     pub(crate) fn poll_calls(&mut self, cx: &mut Context<'_>) {
+        self.poll_from_file(cx);
         while self.has_room() {
             match self.calls.poll_recv(cx) {
                 Poll::Ready(Some(call)) => self.take(call),
@@ -194,37 +227,44 @@ impl Engine {
     }
 
     fn has_room(&self) -> bool {
-        !self.calls_ended && self.unsent.len() < SFTP_UNSENT_LEN_MAX && self.client.room() > 0
+        !self.calls_ended
+            && self.from_file.is_none()
+            && self.unsent.len() < SFTP_UNSENT_LEN_MAX
+            && self.client.room() > 0
     }
 
     fn take(&mut self, call: Call) {
-        if self.client.outstanding() == 0 {
-            self.last_activity = Instant::now();
-        }
         let Call { ask, reply_len_max, is_long, reply_to } = call;
-        self.long_outstanding += usize::from(is_long);
-        let (heads, token) = (self.unsent.heads(), Pending { reply_to, reply_len_max, is_long });
+        self.timing.asked(is_long, self.client.outstanding() == 0);
+        let mut token = Pending { reply_to, reply_len_max, is_long, into: None };
+        let heads = self.unsent.heads();
         let taken = match ask {
             Ask::Read { handle, offset, len } => {
+                self.client.request(Read { handle: &handle, offset, len }, token, heads)
+            }
+            Ask::ReadInto { handle, offset, len, target } => {
+                token.into = Some(IntoFile::new(target, offset, len));
                 self.client.request(Read { handle: &handle, offset, len }, token, heads)
             }
             Ask::Write { handle, offset, data } => {
                 // A buffer holds one block, far below 4 GiB.
                 let len = data.len() as u32;
-                let taken = self.client.write_header(&handle, offset, len, token, heads);
+                let taken = self.client.write_head(&handle, offset, len, token, heads);
                 match taken {
                     Ok(_) => self.unsent.push_body(data),
                     Err(_) => drop(self.unsent_len.fetch_sub(data.len(), Ordering::Relaxed)),
                 }
                 taken
             }
+            Ask::WriteFrom { handle, offset, len, source } => {
+                self.from_file = Some(FromFile::new(handle, offset, len, source, token));
+                return;
+            }
             Ask::Encoded(packet) => self.client.request_encoded(&packet, token, heads),
         };
-        // `has_room` was asked before, so this does not happen; if it did, nobody would wait for ever.
         if let Err(refused) = taken {
-            self.long_outstanding -= usize::from(is_long);
-            let why = "too many requests at once".into();
-            refused.0.reply_to.send(Err(Error::Interrupted { doing: "use SFTP", why }));
+            self.timing.answered(is_long);
+            refuse(refused.0);
         }
     }
 
@@ -238,10 +278,26 @@ impl Engine {
         let before = self.unsent.bodies_len();
         self.unsent.advance(len);
         self.unsent_len.fetch_sub(before - self.unsent.bodies_len(), Ordering::Relaxed);
-        self.last_activity = Instant::now();
+        self.timing.active();
     }
 
-    /// Says whether the peer must give credit before any more of [`front`](Self::front) can be written.
+    /// How many bytes must be sent at once next.
+    pub(crate) fn next_len(&self) -> Option<usize> {
+        self.in_file_len().or_else(|| self.front().map(|_| 1))
+    }
+
+    /// The peer has given this much credit that is not used.
+    pub(crate) fn note_credit(&mut self, credit: usize) {
+        self.credit_max = self.credit_max.max(credit);
+    }
+
+    /// Whether credit for `len` bytes at once will come although there is less: so much was there, and the peer
+    /// works on what was sent. Twice as much, because many give credit only when half of it is used.
+    pub(crate) fn expects_credit(&self, len: usize) -> bool {
+        self.credit_max >= 2 * len && self.client.outstanding() > 0
+    }
+
+    /// Says whether the peer must give credit before anything can be written.
     pub(crate) fn note_window(&mut self, is_full: bool) {
         let now = Instant::now();
         if let Some(since) = self.window_full_since.take() {
@@ -258,8 +314,16 @@ impl Engine {
     /// [`Error::Peer`]: lengths that cannot be, replies that nobody asked for or that make no sense;
     /// [`Error::NotSftp`]: text before VERSION. The channel is over.
     pub(crate) fn receive(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
-        self.last_activity = Instant::now();
-        while let Some(frame) = self.assembler.next(&mut bytes).map_err(not_a_frame)? {
+        self.timing.active();
+        loop {
+            while self.pass_data(&mut bytes)? {
+                if bytes.is_empty() {
+                    return Ok(());
+                }
+            }
+            let Some(frame) = self.assembler.next(&mut bytes).map_err(not_a_frame)? else {
+                return Ok(());
+            };
             match self.client.accept(&frame).map_err(|e| Error::peer(e.to_string()))? {
                 Incoming::Version(version) => {
                     if let Some(waiting) = self.greeting.take() {
@@ -267,7 +331,7 @@ impl Engine {
                     }
                 }
                 Incoming::Reply { token, .. } => {
-                    self.long_outstanding -= usize::from(token.is_long);
+                    self.timing.answered(token.is_long);
                     if let Some(undelivered) = deliver(token, frame, &self.pool)?
                         && let Reply::Handle(reply) = undelivered.reply()?
                     {
@@ -278,25 +342,20 @@ impl Engine {
                 }
             }
         }
-        Ok(())
     }
 
     /// When to give up if nothing comes from the server until then.
     pub(crate) fn silence_deadline(&self) -> Option<Instant> {
         let waits = self.greeting.is_some() || self.client.outstanding() > 0;
-        waits.then(|| self.last_activity + self.silence_max())
-    }
-
-    fn silence_max(&self) -> Duration {
-        match self.long_outstanding {
-            0 => self.silence_max,
-            _ => self.silence_max.max(SFTP_LONG_SILENCE_MAX),
-        }
+        waits.then(|| self.timing.deadline())
     }
 
     /// Whether nobody can ask any more and everything is answered.
     pub(crate) fn is_finished(&self) -> bool {
-        self.calls_ended && self.unsent.len() == 0 && self.client.outstanding() == 0
+        self.calls_ended
+            && self.from_file.is_none()
+            && self.unsent.len() == 0
+            && self.client.outstanding() == 0
     }
 
     /// Ends everything with `error`: whoever waits or asks later gets it.
@@ -306,7 +365,10 @@ impl Engine {
         while let Ok(call) = self.calls.try_recv() {
             call.reply_to.send(Err(error.clone()));
         }
-        self.long_outstanding = 0;
+        self.timing.ended();
+        if let Some(write) = self.from_file.take() {
+            write.fail(error.clone());
+        }
         for pending in self.client.drain() {
             pending.reply_to.send(Err(error.clone()));
         }
@@ -319,7 +381,7 @@ impl Engine {
 
     /// The error of a server that fell silent.
     pub(crate) fn silence_error(&self) -> Error {
-        let seconds = self.silence_max().as_secs();
+        let seconds = self.timing.silence_max().as_secs();
         Error::Interrupted {
             doing: "wait for the server",
             why: format!("no answer for {seconds} seconds"),
@@ -336,6 +398,12 @@ impl Drop for Engine {
     }
 }
 
+/// `has_room` was asked before, so this does not happen; if it did, nobody would wait for ever.
+pub(super) fn refuse(pending: Pending) {
+    let why = "too many requests at once".into();
+    pending.reply_to.send(Err(Error::Interrupted { doing: "use SFTP", why }));
+}
+
 fn not_a_frame(error: FrameError) -> Error {
     match error {
         FrameError::Text(printed) => Error::NotSftp { printed },
@@ -344,7 +412,7 @@ fn not_a_frame(error: FrameError) -> Error {
 }
 
 /// Hands a reply to whoever waits, in a buffer of its own. It comes back if the waiter is gone.
-fn deliver(
+pub(super) fn deliver(
     pending: Pending,
     frame: WireFrame<'_>,
     pool: &BufferPool,
@@ -356,7 +424,8 @@ fn deliver(
         pending.reply_to.send(Err(error.clone()));
         return Err(error);
     }
-    let buffer = match frame {
+    let written = pending.into.as_ref().map_or(0, IntoFile::written);
+    let bytes = match frame {
         _ if matches!(pending.reply_to, ReplyTo::Nobody) => return Ok(None),
         WireFrame::Assembled(bytes) => pool.take_content(bytes),
         WireFrame::Lent(bytes) => {
@@ -365,5 +434,5 @@ fn deliver(
             buffer
         }
     };
-    Ok(pending.reply_to.send(Ok(Frame(buffer))).and_then(Result::ok))
+    Ok(pending.reply_to.send(Ok(Frame { bytes, written })).and_then(Result::ok))
 }

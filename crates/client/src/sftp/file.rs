@@ -9,6 +9,8 @@ use sterna_sftp_proto::{OpenFlags, Reply, StatusCode};
 
 use super::buffer::Buffer;
 use super::engine::{Ask, Call, Frame, ReplyTo};
+use super::from_file::BlockSource;
+use super::into_file::BlockTarget;
 use super::{Attrs, Sftp, Waiting, refused};
 use crate::Error;
 use crate::limits::DATA_OVERHEAD_LEN;
@@ -142,13 +144,23 @@ impl File {
         Call { ask, reply_len_max, is_long: false, reply_to }
     }
 
+    /// The same for what goes to `target`, to the same offset; what could not be written at once comes in the reply.
+    pub(crate) fn read_call_into(
+        &self,
+        offset: u64,
+        len: u32,
+        target: Arc<dyn BlockTarget>,
+        reply_to: ReplyTo,
+    ) -> Call {
+        let ask = Ask::ReadInto { handle: self.handle.clone(), offset, len, target };
+        Call { ask, ..self.read_call(offset, len, reply_to) }
+    }
+
     pub(crate) fn read_result(&self, frame: Frame, asked_len: u32) -> Result<ReadData, Error> {
         let len = match frame.reply()? {
-            Reply::Data(reply) if reply.data.len() > asked_len as usize => {
-                return Err(Error::peer(format!(
-                    "{} bytes where {asked_len} were asked for",
-                    reply.data.len()
-                )));
+            Reply::Data(reply) if frame.written + reply.data.len() > asked_len as usize => {
+                let len = frame.written + reply.data.len();
+                return Err(Error::peer(format!("{len} bytes where {asked_len} were asked for")));
             }
             Reply::Data(reply) => reply.data.len(),
             Reply::Status(status) if status.code == StatusCode::Eof => return Ok(ReadData::end()),
@@ -181,6 +193,18 @@ impl File {
     /// A WRITE of a whole buffer, which is not copied again on the way to the stream.
     pub(crate) fn write_call(&self, offset: u64, data: Buffer, reply_to: ReplyTo) -> Call {
         let ask = Ask::Write { handle: self.handle.clone(), offset, data };
+        Call { ask, reply_len_max: 64 << 10, is_long: false, reply_to }
+    }
+
+    /// A WRITE of `len` bytes that stand in `source` at the same offset.
+    pub(crate) fn write_call_from(
+        &self,
+        offset: u64,
+        len: usize,
+        source: Arc<dyn BlockSource>,
+        reply_to: ReplyTo,
+    ) -> Call {
+        let ask = Ask::WriteFrom { handle: self.handle.clone(), offset, len, source };
         Call { ask, reply_len_max: 64 << 10, is_long: false, reply_to }
     }
 
@@ -305,12 +329,17 @@ pub struct ReadData {
 impl ReadData {
     #[cfg(test)]
     pub(crate) fn of(data: &[u8]) -> Self {
-        let frame = [&[0; DATA_OVERHEAD_LEN], data].concat();
-        Self { frame: Some(Frame(frame.into())), len: data.len() }
+        let bytes = [&[0; DATA_OVERHEAD_LEN], data].concat().into();
+        Self { frame: Some(Frame { bytes, written: 0 }), len: data.len() }
     }
 
     fn end() -> Self {
         Self { frame: None, len: 0 }
+    }
+
+    /// Bytes in front of these that went to a file already.
+    pub(crate) fn written(&self) -> usize {
+        self.frame.as_ref().map_or(0, |frame| frame.written)
     }
 
     /// Whether the server said "end of file" rather than sending nothing.
@@ -325,7 +354,7 @@ impl std::ops::Deref for ReadData {
     fn deref(&self) -> &[u8] {
         match &self.frame {
             // Type, id and the length word stand before the data; REPLY_PACKET_LEN_MAX bounds it all.
-            Some(frame) => &frame.0[DATA_OVERHEAD_LEN..DATA_OVERHEAD_LEN + self.len],
+            Some(frame) => &frame.bytes[DATA_OVERHEAD_LEN..DATA_OVERHEAD_LEN + self.len],
             None => &[],
         }
     }

@@ -23,6 +23,10 @@ pub(super) async fn run<IO: AsyncRead + AsyncWrite + Unpin>(mut io: IO, mut engi
     let result = std::future::poll_fn(|cx| {
         loop {
             engine.poll_calls(cx);
+            if engine.in_file_len().is_some() {
+                engine.gather_from_file();
+                continue;
+            }
             if engine.is_finished() {
                 return Poll::Ready(Ok(()));
             }

@@ -5,6 +5,7 @@
 
 mod arrived;
 mod commit;
+mod into_part;
 mod part;
 mod pump;
 

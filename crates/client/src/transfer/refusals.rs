@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn what_is_refused_in_a_crowd_goes_again_and_what_is_refused_alone_does_in_the_end_not() {
-        let mut window = Window::new(1 << 20, 1 << 20, Instant::now());
+        let mut window = Window::new(1 << 20, 1 << 20, None, Instant::now());
         let mut refusals = Refusals::default();
         let failure = refused(Refusal::FAILURE);
 

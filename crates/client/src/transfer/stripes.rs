@@ -97,6 +97,11 @@ impl<'p> Stripes<'p> {
         }
     }
 
+    /// Whether everything goes by the first lane.
+    pub(super) fn is_one(&self) -> bool {
+        self.others.is_empty()
+    }
+
     /// `len` bytes that went by this number are answered.
     pub(super) fn end(&mut self, number: usize, len: usize) {
         let in_flight = match number {

@@ -6,6 +6,7 @@
 mod commit;
 mod part;
 mod pump;
+mod source_blocks;
 mod take_over;
 
 use std::os::fd::OwnedFd;

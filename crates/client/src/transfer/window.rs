@@ -3,8 +3,8 @@
 //! At first the window grows by what is answered, so it doubles in each round trip, until that makes
 //! nothing faster. From then on it is the best rate of late, times the round trip, and half as much again
 //! so that the path never runs dry; not more, because whatever else is asked on the connection waits
-//! behind it, and the server keeps what the path does not take yet. The time to the first answer stands
-//! for the round trip: nothing was queued before it.
+//! behind it, and the server keeps what the path does not take yet. The shortest time in which the server has
+//! answered anything stands for the round trip; if nothing is known, the time to the first answer.
 
 use std::time::{Duration, Instant};
 
@@ -39,12 +39,18 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub(super) fn new(start: usize, max: usize, now: Instant) -> Self {
+    /// `round_trip` of a request, if it is known; else the first answer tells.
+    pub(super) fn new(
+        start: usize,
+        max: usize,
+        round_trip: Option<Duration>,
+        now: Instant,
+    ) -> Self {
         let len = start.min(max);
         Self {
             len,
             max,
-            round_trip: None,
+            round_trip,
             born: now,
             since: now,
             round_len: len,
@@ -130,7 +136,7 @@ mod tests {
     impl Path {
         fn new(delay: f64) -> Self {
             let now = Instant::now();
-            let window = Window::new(2 * MIB, 32 * MIB, now);
+            let window = Window::new(2 * MIB, 32 * MIB, None, now);
             Self { window, now, flights: VecDeque::new(), free_at: now, delay }
         }
 

@@ -21,7 +21,11 @@ const OLD: &[u8] = b"what was there before";
 const SERVERS: [&[&str]; 2] = [&[], NO_DIGESTS];
 
 fn sides(way: Way, seed: u64) -> (Sides, Vec<u8>) {
-    let (sides, data) = (Sides::new(way), content(LEN, seed));
+    prepared(Sides::new(way), seed)
+}
+
+fn prepared(sides: Sides, seed: u64) -> (Sides, Vec<u8>) {
+    let data = content(LEN, seed);
     fs::write(sides.source(), &data).unwrap();
     fs::write(sides.target(), OLD).unwrap();
     (sides, data)
@@ -74,8 +78,8 @@ async fn assert_completes(
 /// Goal: whatever packet is the last, nothing wrong gets the name and nothing is lost.
 /// Method: count the packets of an undisturbed transfer; then, for each of them, a new one that ends
 /// there, before or within the packet, or by the client vanishing; then run it once more.
-async fn cut_everywhere(way: Way, lacks: &'static [&'static str]) {
-    let (sides, data) = sides(way, 1);
+async fn cut_everywhere(new: fn(Way) -> Sides, way: Way, lacks: &'static [&'static str]) {
+    let (sides, data) = prepared(new(way), 1);
     let server = sides.serve(Wish { lacks, ..Wish::default() }).await.unwrap();
     let options = sides.options();
     sides.transfer(&server.sftp, options, &Recorder::new()).await.unwrap();
@@ -92,7 +96,7 @@ async fn cut_everywhere(way: Way, lacks: &'static [&'static str]) {
                 Fault::Stall(direction, packet),
             ] {
                 let what = (way, lacks.is_empty(), fault);
-                let (sides, data) = self::sides(way, packet);
+                let (sides, data) = prepared(new(way), packet);
                 let options = sides.options();
 
                 let first = meet(&sides, &options, lacks, fault).await;
@@ -113,22 +117,32 @@ async fn cut_everywhere(way: Way, lacks: &'static [&'static str]) {
 
 #[tokio::test]
 async fn a_download_that_is_cut_anywhere_is_completed_by_running_again() {
-    cut_everywhere(Way::Get, &[]).await;
+    cut_everywhere(Sides::new, Way::Get, &[]).await;
 }
 
 #[tokio::test]
 async fn an_upload_that_is_cut_anywhere_is_completed_by_running_again() {
-    cut_everywhere(Way::Put, &[]).await;
+    cut_everywhere(Sides::new, Way::Put, &[]).await;
 }
 
 #[tokio::test]
 async fn a_download_from_a_server_without_digests_that_is_cut_anywhere_is_completed_too() {
-    cut_everywhere(Way::Get, NO_DIGESTS).await;
+    cut_everywhere(Sides::new, Way::Get, NO_DIGESTS).await;
 }
 
 #[tokio::test]
 async fn an_upload_to_a_server_without_digests_that_is_cut_anywhere_is_completed_too() {
-    cut_everywhere(Way::Put, NO_DIGESTS).await;
+    cut_everywhere(Sides::new, Way::Put, NO_DIGESTS).await;
+}
+
+#[tokio::test]
+async fn a_download_straight_into_the_part_that_is_cut_anywhere_is_completed_too() {
+    cut_everywhere(Sides::in_memory, Way::Get, NO_DIGESTS).await;
+}
+
+#[tokio::test]
+async fn an_upload_straight_from_the_source_that_is_cut_anywhere_is_completed_too() {
+    cut_everywhere(Sides::in_memory, Way::Put, NO_DIGESTS).await;
 }
 
 /// Goal: cuts do not add up. Method: cut the same transfer again and again, at places that a seed gives,

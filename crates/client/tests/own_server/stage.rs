@@ -24,9 +24,21 @@ impl Stage {
         Self::with(&[KeyType::Ed25519], |_| {})
     }
 
+    /// With all files in memory, where reading and writing waits for nothing.
+    pub fn in_memory() -> Self {
+        Self::in_dir(tempfile::tempdir_in("/dev/shm").unwrap(), &[KeyType::Ed25519], |_| {})
+    }
+
     /// With host keys of these types, best first, and a user who is changed before anybody logs in.
     pub fn with(host_keys: &[KeyType], change: impl FnOnce(&mut User)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::in_dir(tempfile::tempdir().unwrap(), host_keys, change)
+    }
+
+    fn in_dir(
+        dir: tempfile::TempDir,
+        host_keys: &[KeyType],
+        change: impl FnOnce(&mut User),
+    ) -> Self {
         for side in ["here", "there"] {
             fs::create_dir(dir.path().join(side)).unwrap();
         }

@@ -280,8 +280,14 @@ impl Connection {
         }
         let Some(channel) = self.channels.get(id) else { return 0 };
         let room = OUTPUT_LEN_SOFT_MAX.saturating_sub(out.len());
-        let slices = SEND_SLICES_MAX * channel.send_packet_len_max();
-        channel.sendable().min(room).min(slices)
+        channel.sendable().min(room).min(self.fillable_len_max(id))
+    }
+
+    /// The most that [`send_data_with`](Self::send_data_with) ever takes at once on this channel.
+    pub fn fillable_len_max(&self, id: ChannelId) -> usize {
+        let packet_len_max =
+            self.channels.get(id).map_or(0, |channel| channel.send_packet_len_max());
+        OUTPUT_LEN_SOFT_MAX.min(SEND_SLICES_MAX * packet_len_max)
     }
 
     /// Sends as much of the concatenated `parts` as may go now; returns how many bytes went.
@@ -315,10 +321,10 @@ impl Connection {
         sent
     }
 
-    /// Whether the peer must give credit before anything more can be sent on an open channel.
-    pub fn is_window_full(&self, id: ChannelId) -> bool {
-        let channel = self.channels.get(id).filter(|channel| channel.recipient().is_some());
-        channel.is_some_and(|channel| channel.send.left() == 0)
+    /// Bytes that the peer has given credit for and that are not sent; 0 on a channel that is not open. That much
+    /// can be sent once the socket has taken what waits and no key exchange is under way.
+    pub fn credit(&self, id: ChannelId) -> usize {
+        self.channels.get(id).map_or(0, |channel| channel.sendable())
     }
 
     /// Sends up to `len` bytes that `fill` writes straight into the outgoing packets.

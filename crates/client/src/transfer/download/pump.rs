@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 
 use super::arrived::{Arrived, Writing, Written};
+use super::into_part::IntoPart;
 use super::part::Part;
 use crate::Error;
 use crate::limits::{EMPTY_READS_MAX, JOURNAL_STEP_LEN, PROGRESS_STEP_LEN};
@@ -47,6 +48,8 @@ pub(super) struct Pump<'p> {
     next_tag: u64,
     replies_in: mpsc::UnboundedSender<(u64, Result<Frame, Error>)>,
     replies: mpsc::UnboundedReceiver<(u64, Result<Frame, Error>)>,
+    /// The part, once it is known that bytes may be written as they come.
+    into_part: Option<IntoPart>,
     /// What came and is not being written yet.
     arrived: Vec<Arrived>,
     at_hand: AtHand,
@@ -95,11 +98,17 @@ impl<'p> Pump<'p> {
             part,
             stripes: Stripes::reading(context, remote, state),
             path,
-            window: Window::new(options.window_start, options.window_max, Instant::now()),
+            window: Window::new(
+                options.window_start,
+                options.window_max,
+                remote.sftp().round_trip(),
+                Instant::now(),
+            ),
             flights: HashMap::new(),
             next_tag: 0,
             replies_in,
             replies,
+            into_part: None,
             arrived: Vec::new(),
             at_hand: AtHand::Ask,
             writing: None,
@@ -130,6 +139,7 @@ impl<'p> Pump<'p> {
     /// and counted.
     pub(super) async fn run(&mut self) -> Result<u64, Error> {
         let result = self.transfer().await;
+        self.into_part = None;
         // Late replies go nowhere. What has come is written, so that it need not travel again, and all writes
         // are waited for, so that `done` is true.
         loop {
@@ -218,10 +228,17 @@ impl<'p> Pump<'p> {
             self.next_tag += 1;
             self.in_flight += len as usize;
             let alone = self.flights.is_empty();
+            // What comes on several lanes does not come in its order, as a digest wants it.
+            let into_part = self.into_part.as_ref().filter(|_| self.stripes.is_one());
+            let target = into_part.and_then(IntoPart::target);
             let (lane, file) = self.stripes.begin(len as usize);
             self.flights.insert(tag, Flight { offset, len, lane, permit: Some(permit), alone });
             let reply_to = ReplyTo::Tagged(tag, self.replies_in.clone());
-            file.sftp().submit(file.read_call(offset, len, reply_to)).await?;
+            let call = match target {
+                Some(target) => file.read_call_into(offset, len, target, reply_to),
+                None => file.read_call(offset, len, reply_to),
+            };
+            file.sftp().submit(call).await?;
         }
     }
 
@@ -241,7 +258,8 @@ impl<'p> Pump<'p> {
             Err(error) => return Err(error),
         };
         self.refusals.succeeded();
-        let (offset, len) = (flight.offset, data.len());
+        let (offset, written) = (flight.offset, data.written());
+        let len = written + data.len();
         self.in_flight -= flight.len as usize - len;
         let was_probe = offset >= self.believed;
         if data.is_end() {
@@ -270,8 +288,14 @@ impl<'p> Pump<'p> {
             return Ok(());
         }
         self.received += len as u64;
-        self.arrived.push(Arrived { offset, data, _permit: flight.permit.take() });
-        Ok(())
+        if !data.is_empty() {
+            let offset = offset + written as u64;
+            self.arrived.push(Arrived { offset, data, _permit: flight.permit.take() });
+        }
+        match written {
+            0 => Ok(()),
+            _ => self.written(Written { done: vec![(offset, written)], result: Ok(()) }),
+        }
     }
 
     /// Writes what has arrived, or lets a thread begin to where that takes long, unless one writes still. Returns
@@ -280,17 +304,6 @@ impl<'p> Pump<'p> {
         if self.arrived.is_empty() || self.writing.is_some() {
             return Ok(false);
         }
-        let contiguous = self.done.contiguous();
-        let note = (contiguous >= self.noted_at + JOURNAL_STEP_LEN).then(|| {
-            self.noted_at = contiguous;
-            let mark = self.passing.as_ref().and_then(|passing| passing.mark_within(contiguous));
-            (self.part.journal.clone(), mark)
-        });
-        let note = move || {
-            if let Some((journal, mark)) = note {
-                journal.lock().unwrap_or_else(PoisonError::into_inner).write(contiguous, mark);
-            }
-        };
         let writing = Writing {
             fd: self.part.fd.clone(),
             arrived: std::mem::take(&mut self.arrived),
@@ -299,16 +312,15 @@ impl<'p> Pump<'p> {
         };
         match writing.run_at_once(&mut self.at_hand) {
             Ok(written) => {
-                // A hundred bytes into the page cache.
-                note();
+                if self.into_part.is_none() {
+                    let passer = self.passing.as_ref().map(Passing::passer);
+                    let (fd, zeros) = (self.part.fd.clone(), self.zeros.clone());
+                    self.into_part = IntoPart::new(fd, zeros, passer, self.at_hand);
+                }
                 self.written(written).map(|()| true)
             }
             Err(writing) => {
-                self.writing = Some(tokio::task::spawn_blocking(move || {
-                    let written = writing.run();
-                    note();
-                    written
-                }));
+                self.writing = Some(tokio::task::spawn_blocking(|| writing.run()));
                 Ok(false)
             }
         }
@@ -323,6 +335,12 @@ impl<'p> Pump<'p> {
         written.result.map_err(|e| Error::local("write", &self.part.path, e))?;
         self.follow();
         let done = self.done.contiguous();
+        if done >= self.noted_at + JOURNAL_STEP_LEN {
+            self.noted_at = done;
+            let mark = self.passing.as_ref().and_then(|passing| passing.mark_within(done));
+            // A hundred bytes into the page cache: shorter than a hop to another thread.
+            self.part.journal.lock().unwrap_or_else(PoisonError::into_inner).write(done, mark);
+        }
         if done >= self.told_at + PROGRESS_STEP_LEN {
             self.told_at = done;
             let total = Some(self.believed.max(done));

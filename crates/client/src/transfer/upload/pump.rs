@@ -8,18 +8,18 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 
 use super::Source;
+use super::source_blocks::{Block, Blocks, SourceBlocks};
 use crate::Error;
 use crate::limits::{JOURNAL_STEP_LEN, PROGRESS_STEP_LEN};
-use crate::sftp::{Buffer, BufferPool, File, Frame, ReplyTo};
-use crate::transfer::local::AtHand;
-use crate::transfer::passing::{Passer, Passing};
+use crate::sftp::{File, Frame, ReplyTo};
+use crate::transfer::Context;
+use crate::transfer::passing::Passing;
 use crate::transfer::progress::Event;
 use crate::transfer::ranges::{Done, Ranges};
 use crate::transfer::refusals::Refusals;
 use crate::transfer::resume::Journal;
 use crate::transfer::stripes::Stripes;
 use crate::transfer::window::Window;
-use crate::transfer::{Context, local};
 
 /// Bytes that one hop to a thread reads.
 const READ_AHEAD_LEN: u64 = 512 << 10;
@@ -27,8 +27,6 @@ const READ_AHEAD_LEN: u64 = 512 << 10;
 /// Bytes that may wait in this process before more is read, where the answers come quickly: what waits
 /// longer leaves the processor's cache, and is fetched from memory once more.
 const UNSENT_LEN_MAX: usize = 512 << 10;
-
-type Chunks = Vec<(u64, Buffer)>;
 
 /// A WRITE without an answer.
 struct Flight {
@@ -54,8 +52,8 @@ pub(super) struct Pump<'p> {
     next_tag: u64,
     replies_in: mpsc::UnboundedSender<(u64, Result<Frame, Error>)>,
     replies: mpsc::UnboundedReceiver<(u64, Result<Frame, Error>)>,
-    at_hand: AtHand,
-    reading: Option<JoinHandle<std::io::Result<Chunks>>>,
+    blocks: SourceBlocks,
+    reading: Option<JoinHandle<std::io::Result<Blocks>>>,
     in_flight: usize,
     /// What is still to be read.
     ranges: Ranges,
@@ -90,12 +88,17 @@ impl<'p> Pump<'p> {
             part,
             stripes: Stripes::writing(context, part),
             path,
-            window: Window::new(options.window_start, options.window_max, Instant::now()),
+            window: Window::new(
+                options.window_start,
+                options.window_max,
+                part.sftp().round_trip(),
+                Instant::now(),
+            ),
             flights: HashMap::new(),
             next_tag: 0,
             replies_in,
             replies,
-            at_hand: AtHand::Ask,
+            blocks: SourceBlocks::new(source.fd.clone(), passing.as_ref().map(Passing::passer)),
             reading: None,
             in_flight: 0,
             ranges,
@@ -118,9 +121,9 @@ impl<'p> Pump<'p> {
                 if let Some(pause) = self.refusals.pause() {
                     tokio::time::sleep(pause).await;
                 }
-                while let Some(chunks) = self.read_ahead() {
-                    let chunks = chunks.map_err(|e| Error::local("read", "", e))?;
-                    self.send(chunks).await?;
+                while let Some(blocks) = self.read_ahead() {
+                    let blocks = blocks.map_err(|e| Error::local("read", "", e))?;
+                    self.send(blocks).await?;
                 }
             }
             let is_reading = self.reading.is_some();
@@ -141,10 +144,10 @@ impl<'p> Pump<'p> {
                         next = self.replies.try_recv().ok();
                     }
                 }
-                chunks = joined(&mut self.reading), if is_reading => {
+                blocks = joined(&mut self.reading), if is_reading => {
                     self.reading = None;
                     if first_error.is_none() {
-                        self.send(chunks?).await?;
+                        self.send(blocks?).await?;
                     }
                 }
                 () = self.stripes.widened() => {}
@@ -165,7 +168,7 @@ impl<'p> Pump<'p> {
     }
 
     /// Reads the next bytes if the window has room for them and they are at hand, else begins to.
-    fn read_ahead(&mut self) -> Option<std::io::Result<Chunks>> {
+    fn read_ahead(&mut self) -> Option<std::io::Result<Blocks>> {
         if let Some(passing) = &self.passing {
             // What is kept between ranges does not come by; it can be hashed at once.
             passing.follow(self.ranges.first().unwrap_or(self.source.size));
@@ -192,30 +195,26 @@ impl<'p> Pump<'p> {
         let blocks = (most / u64::from(step)).max(1) * u64::from(step);
         let next = again.or_else(|| self.ranges.take(blocks));
         let (offset, len) = next?;
-        let (fd, pool) = (self.source.fd.clone(), self.part.sftp().pool().clone());
-        let passer = self.passing.as_ref().map(Passing::passer);
         // At most READ_AHEAD_LEN, or what one request carries.
         let (len, step) = (len as usize, step as usize);
-        // A digest takes as long as sending: it is for another thread.
-        if passer.as_ref().is_none_or(Passer::is_quick) {
-            let at_hand = &mut self.at_hand;
-            let read = |out: &mut [u8], at| at_hand.read_into(&fd, out, at);
-            let read = hashed(passer.as_ref(), read);
-            if let Some(chunks) = read_chunks(offset, len, step, &pool, read) {
-                return Some(chunks);
-            }
+        // What leaves on several lanes is not read in its order, as the digest wants it.
+        if self.stripes.is_one()
+            && let Some(blocks) = self.blocks.in_file(offset, len, step)
+        {
+            return Some(Ok(blocks));
         }
-        self.reading = Some(tokio::task::spawn_blocking(move || {
-            let read = |out: &mut [u8], at| Some(local::read_into(&fd, out, at));
-            let read = hashed(passer.as_ref(), read);
-            read_chunks(offset, len, step, &pool, read).unwrap_or_else(|| Ok(Vec::new()))
-        }));
+        let pool = self.part.sftp().pool();
+        if let Some(blocks) = self.blocks.read_at_once(offset, len, step, pool) {
+            return Some(blocks);
+        }
+        let reading = self.blocks.reading(offset, len, step, pool);
+        self.reading = Some(tokio::task::spawn_blocking(reading));
         None
     }
 
-    async fn send(&mut self, chunks: Chunks) -> Result<(), Error> {
-        for (offset, data) in chunks {
-            let len = data.len();
+    async fn send(&mut self, blocks: Blocks) -> Result<(), Error> {
+        for (offset, block) in blocks {
+            let len = block.len();
             self.context.pace(len).await?;
             // What is read is sent in any case; the budget only slows the next reads of all files.
             let permit = match self.context.try_budget(len) {
@@ -231,7 +230,11 @@ impl<'p> Pump<'p> {
             let (lane, file) = self.stripes.begin(len);
             let alone = self.flights.is_empty();
             self.flights.insert(tag, Flight { offset, len, lane, alone, _permit: permit });
-            file.sftp().submit(file.write_call(offset, data, reply_to)).await?;
+            let call = match block {
+                Block::Read(data) => file.write_call(offset, data, reply_to),
+                Block::InFile(len, source) => file.write_call_from(offset, len, source, reply_to),
+            };
+            file.sftp().submit(call).await?;
         }
         Ok(())
     }
@@ -246,7 +249,8 @@ impl<'p> Pump<'p> {
         let Flight { offset, len, lane, alone, .. } = flight;
         self.in_flight -= len;
         self.stripes.end(lane, len);
-        match self.part.write_result(&reply?) {
+        let reply = reply.map_err(|error| self.named(error))?;
+        match self.part.write_result(&reply) {
             Ok(()) => self.refusals.succeeded(),
             Err(error) if self.refusals.may_go_again(&error, alone, &mut self.window) => {
                 self.again.push_back((offset, len as u64));
@@ -277,59 +281,24 @@ impl<'p> Pump<'p> {
     }
 }
 
+impl Pump<'_> {
+    /// Who reads blocks for packets does not know what file they are of.
+    fn named(&self, error: Error) -> Error {
+        match error {
+            Error::SourceChanged { .. } => Error::SourceChanged { path: self.path.to_vec() },
+            error => error,
+        }
+    }
+}
+
 async fn joined(
-    reading: &mut Option<JoinHandle<std::io::Result<Chunks>>>,
-) -> Result<Chunks, Error> {
+    reading: &mut Option<JoinHandle<std::io::Result<Blocks>>>,
+) -> Result<Blocks, Error> {
     match reading {
         Some(handle) => match handle.await {
-            Ok(chunks) => chunks.map_err(|e| Error::local("read", "", e)),
+            Ok(blocks) => blocks.map_err(|e| Error::local("read", "", e)),
             Err(_) => Err(Error::Cancelled),
         },
         None => std::future::pending().await,
     }
-}
-
-/// What `read` reads has passed.
-fn hashed(
-    passer: Option<&Passer>,
-    mut read: impl FnMut(&mut [u8], u64) -> Option<std::io::Result<usize>>,
-) -> impl FnMut(&mut [u8], u64) -> Option<std::io::Result<usize>> {
-    move |out, at| {
-        let read = read(out, at);
-        if let (Some(passer), Some(Ok(len))) = (passer, &read) {
-            passer.pass(at, &out[..*len]);
-        }
-        read
-    }
-}
-
-/// Reads `len` bytes into buffers of at most `step`; fewer if the file ends. `None` if `read` says so: then it
-/// has to be read by another way.
-fn read_chunks(
-    offset: u64,
-    len: usize,
-    step: usize,
-    pool: &BufferPool,
-    mut read: impl FnMut(&mut [u8], u64) -> Option<std::io::Result<usize>>,
-) -> Option<std::io::Result<Chunks>> {
-    let mut chunks = Vec::with_capacity(len.div_ceil(step));
-    let mut at = 0;
-    while at < len {
-        let wanted = step.min(len - at);
-        let mut data = pool.take_filled(wanted);
-        let got = match read(&mut data, offset + at as u64)? {
-            Ok(got) => got,
-            Err(error) => return Some(Err(error)),
-        };
-        data.truncate(got);
-        // Never a WRITE without bytes: some servers refuse it.
-        if got > 0 {
-            chunks.push((offset + at as u64, data));
-        }
-        at += got;
-        if got < wanted {
-            break;
-        }
-    }
-    Some(Ok(chunks))
 }
