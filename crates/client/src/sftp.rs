@@ -48,12 +48,12 @@ pub use reader::FileReader;
 
 pub(crate) use buffer::BufferPool;
 pub(crate) use dir::check_name;
-pub(crate) use engine::{Call, Engine, EngineHandle, Frame, ReplyTo};
+pub(crate) use engine::{Ask, Call, Engine, EngineHandle, Frame, ReplyTo};
 pub(crate) use from_file::BlockSource;
 pub(crate) use glob::joined;
 pub(crate) use into_file::BlockTarget;
 
-use engine::{Ask, Greeting};
+use engine::Greeting;
 
 use crate::limits::{IO_LEN_MAX, IO_LEN_MIN, IO_LEN_SAFE, SFTP_SILENCE_MAX};
 use crate::{Error, Refusal};

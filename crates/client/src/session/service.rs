@@ -283,7 +283,9 @@ impl ClientService {
         let Some(len) = engine.in_file_len() else {
             let Some(parts) = engine.front() else { return false };
             let len = connection.send_data(id, &parts, output);
-            engine.advance(len);
+            if len > 0 {
+                engine.advance(len);
+            }
             return len > 0;
         };
         if connection.sendable(id, output) >= len {
@@ -544,3 +546,6 @@ fn no_more_channels() -> Error {
 fn unsupported(doing: &'static str, extension: &'static str) -> Error {
     Error::Unsupported { doing, extension }
 }
+
+#[cfg(test)]
+mod tests;

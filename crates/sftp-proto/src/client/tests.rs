@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::StatusCode;
-use crate::messages::{Remove, Status, Symlink, Write};
+use crate::messages::{Data, DataHead, Remove, Status, Symlink, Write};
 
 fn version(number: u32, pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
     let (mut buffer, mut frame) = (Vec::new(), Vec::new());
@@ -140,6 +140,38 @@ fn the_head_of_a_write_is_read_from_its_beginning_and_nothing_else_is_taken_for_
     {
         assert_eq!(WriteHead::decode(&packet), None, "{:?}", &packet[..head_len]);
     }
+}
+
+#[test]
+fn the_head_of_data_is_read_from_its_beginning_and_nothing_else_is_taken_for_one() {
+    let packet = [&Data::header(9, 1000)[..], &[7; 1000]].concat();
+    let head = DataHead { id: 9, data_len: 1000 };
+
+    for len in 0..packet.len() {
+        let expected = (len >= Data::HEADER_LEN).then_some(head);
+        assert_eq!(DataHead::decode(&packet[..len]), expected, "of {len} bytes");
+    }
+    // Another type, lengths that do not belong together, and a length that is not allowed.
+    for (at, byte) in [(4, 101), (3, packet[3] + 1), (3, packet[3] - 1), (0, 1), (12, 0)] {
+        let mut packet = packet.clone();
+        packet[at] = byte;
+        assert_eq!(DataHead::decode(&packet), None, "{:?}", &packet[..Data::HEADER_LEN]);
+    }
+}
+
+#[test]
+fn a_token_can_be_seen_and_taken_as_long_as_its_request_is_unanswered() {
+    let (mut client, mut out) = (began(&[]), Vec::new());
+    let id = client.request(Remove { path: b"a" }, "first", &mut out).unwrap();
+    assert_eq!(client.token_mut(id + 1), None);
+
+    *client.token_mut(id).unwrap() = "changed";
+
+    assert_eq!(client.take_token(id), Some("changed"));
+    assert!(client.token_mut(id).is_none() && client.take_token(id).is_none());
+    assert!(client.accept(&ok(id)).is_err(), "it is answered");
+    let again = client.request(Remove { path: b"a" }, "second", &mut out).unwrap();
+    assert!(again != id && client.token_mut(id).is_none(), "a slot that is used again");
 }
 
 #[test]
