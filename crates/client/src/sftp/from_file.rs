@@ -21,9 +21,8 @@ const SLICES_MAX: usize = 12;
 
 /// A local file that is read, perhaps without waiting.
 pub(crate) trait BlockSource: Send + Sync {
-    /// Fills `slices` with what stands from `offset` on. Returns how many bytes that were: all; `None` if there are
-    /// not so many, or it would wait.
-    fn try_read(&self, slices: &mut [IoSliceMut<'_>], offset: u64) -> Option<usize>;
+    /// Fills `slices` with what stands from `offset` on. False if there is not so much, or if it would wait.
+    fn try_read(&self, slices: &mut [IoSliceMut<'_>], offset: u64) -> bool;
 
     /// Fills `out` as far as the file goes, however long that takes.
     ///
@@ -70,7 +69,7 @@ impl FromFile {
             std::iter::once(&mut first[head_len..]).chain(others.iter_mut().map(|s| &mut **s));
         let mut views: [IoSliceMut<'_>; SLICES_MAX] =
             std::array::from_fn(|_| IoSliceMut::new(pieces.next().unwrap_or_default()));
-        self.source.try_read(&mut views[..count], self.offset).is_some()
+        self.source.try_read(&mut views[..count], self.offset)
     }
 }
 
@@ -106,7 +105,7 @@ impl Engine {
     pub(crate) fn gather_from_file(&mut self) {
         let Some(write) = self.from_file.take() else { return };
         let mut data = self.pool.take_filled(write.len);
-        if write.source.try_read(&mut [IoSliceMut::new(&mut data)], write.offset).is_some() {
+        if write.source.try_read(&mut [IoSliceMut::new(&mut data)], write.offset) {
             self.push(write, data);
         } else {
             self.from_file = Some(write);

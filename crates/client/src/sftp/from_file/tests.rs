@@ -29,15 +29,16 @@ impl Cold {
 }
 
 impl BlockSource for Cold {
-    fn try_read(&self, slices: &mut [IoSliceMut<'_>], offset: u64) -> Option<usize> {
+    fn try_read(&self, slices: &mut [IoSliceMut<'_>], offset: u64) -> bool {
         let len: usize = slices.iter().map(|slice| slice.len()).sum();
-        let mut rest = self.content[..self.at_hand].get(offset as usize..)?.get(..len)?;
+        let at_hand = self.content[..self.at_hand].get(offset as usize..);
+        let Some(mut rest) = at_hand.and_then(|bytes| bytes.get(..len)) else { return false };
         for slice in slices {
             let (piece, behind) = rest.split_at(slice.len());
             slice.copy_from_slice(piece);
             rest = behind;
         }
-        Some(len)
+        true
     }
 
     fn read(&self, out: &mut [u8], offset: u64) -> io::Result<usize> {

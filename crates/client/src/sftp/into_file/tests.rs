@@ -123,9 +123,7 @@ fn what_cannot_be_written_comes_in_the_reply() {
         }
 
         let (written, gathered) = rest(first);
-        let taken = target.pieces.lock().unwrap().iter().map(|(_, piece)| piece.len()).sum();
-        let in_time = written.min(taken);
-        assert_eq!(in_time, written, "until {until}");
+        assert!(500 + written as u64 <= until.max(500), "until {until}");
         assert_eq!(gathered, content[written..], "until {until}");
         let (written, gathered) = rest(second);
         assert_eq!(written + gathered.len(), 4);

@@ -54,21 +54,16 @@ impl AtHand {
         Some(Ok(filled))
     }
 
-    /// Fills `slices` from `offset` on and returns how many bytes that were, by one call. `None` if it did not fill
-    /// them: some of it is not in memory, the file ends, or there was an error, which who may wait meets again.
-    pub(crate) fn read_vectored(
-        self,
-        fd: &OwnedFd,
-        slices: &mut [IoSliceMut<'_>],
-        offset: u64,
-    ) -> Option<usize> {
+    /// Fills `slices` from `offset` on by one call. False if that did not fill them: some of it is not in memory,
+    /// the file ends, or there was an error, which who may wait meets again.
+    pub(crate) fn fill(self, fd: &OwnedFd, slices: &mut [IoSliceMut<'_>], offset: u64) -> bool {
         let wanted: usize = slices.iter().map(|slice| slice.len()).sum();
         let read = match self {
             Self::Ask => rustix::io::preadv2(fd, slices, offset, ReadWriteFlags::NOWAIT),
             Self::Plain => rustix::io::preadv(fd, slices, offset),
-            Self::Never => return None,
+            Self::Never => return false,
         };
-        read.ok().filter(|len| *len == wanted)
+        read.is_ok_and(|len| len == wanted)
     }
 
     /// Writes all of `slices` one after the other from `offset` on. `None` if some of it would wait: then it has to be

@@ -112,21 +112,19 @@ impl InFile {
 }
 
 impl BlockSource for InFile {
-    fn try_read(&self, slices: &mut [IoSliceMut<'_>], offset: u64) -> Option<usize> {
-        let Some(len) = self.at_hand.read_vectored(&self.fd, slices, offset) else {
+    fn try_read(&self, slices: &mut [IoSliceMut<'_>], offset: u64) -> bool {
+        if !self.at_hand.fill(&self.fd, slices, offset) {
             self.was_missed.store(true, Ordering::Relaxed);
-            return None;
-        };
+            return false;
+        }
         if let Some(passer) = &self.passer {
-            let (mut at, mut left) = (offset, len);
+            let mut at = offset;
             for slice in slices {
-                let piece = &slice[..slice.len().min(left)];
-                passer.pass(at, piece);
-                at += piece.len() as u64;
-                left -= piece.len();
+                passer.pass(at, slice);
+                at += slice.len() as u64;
             }
         }
-        Some(len)
+        true
     }
 
     fn read(&self, out: &mut [u8], offset: u64) -> io::Result<usize> {
