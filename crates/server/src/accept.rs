@@ -1,0 +1,87 @@
+//! Takes connections from all sockets in turn, and goes on when descriptors run out.
+
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::task::Poll;
+
+use tokio::net::TcpStream;
+
+use crate::listening::Listening;
+use crate::refuse::Refusals;
+
+/// Accepts connections.
+pub(crate) struct Acceptor {
+    /// Which socket is asked first: one after the other, so that a flood at one starves no other.
+    first: usize,
+    /// A descriptor to let go of when there are no others, so that a peer can be told.
+    reserve: Option<File>,
+}
+
+/// A connection, and the number of the socket that it came through.
+pub(crate) struct Accepted {
+    pub(crate) socket: TcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) listening: usize,
+}
+
+impl Acceptor {
+    pub(crate) fn new() -> Self {
+        Self { first: 0, reserve: reserve() }
+    }
+
+    /// The next connection of any socket.
+    ///
+    /// # Errors
+    /// What `accept` says: mostly that there are no descriptors left.
+    ///
+    /// # Cancelling
+    /// No connection is lost.
+    pub(crate) async fn accept(&mut self, sockets: &[Listening]) -> io::Result<Accepted> {
+        std::future::poll_fn(|cx| {
+            for step in 0..sockets.len() {
+                let listening = (self.first + step) % sockets.len();
+                if let Poll::Ready(result) = sockets[listening].poll_accept(cx) {
+                    self.first = listening + 1;
+                    return Poll::Ready(result.map(|(socket, peer)| Accepted {
+                        socket,
+                        peer,
+                        listening,
+                    }));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// After `accept` failed for want of descriptors: takes one connection with the descriptor that was
+    /// kept for this, and tells it why it is not served.
+    pub(crate) async fn refuse_one(&mut self, sockets: &[Listening], why: &str) {
+        self.reserve = None;
+        let waits = std::future::poll_fn(|cx| {
+            for listening in sockets {
+                if let Poll::Ready(Ok((socket, peer))) = listening.poll_accept(cx) {
+                    Refusals::refuse_at_once(&socket, listening.software(), why);
+                    return Poll::Ready(Some(peer));
+                }
+            }
+            Poll::Ready(None)
+        });
+        if let Some(peer) = waits.await {
+            tracing::debug!(%peer, why, "connection refused");
+        }
+        self.reserve = reserve();
+    }
+}
+
+/// Whether an error of `accept` means that there are no descriptors: of this process, or of all.
+pub(crate) fn lacks_descriptors(error: &io::Error) -> bool {
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
+}
+
+fn reserve() -> Option<File> {
+    File::open("/dev/null").ok()
+}
