@@ -42,8 +42,13 @@ impl Handover {
     /// The successor serves: no further connection is taken here, and the server ends with its last
     /// session.
     pub fn leave(&self) {
-        self.0.sockets.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.close();
         self.0.left.send_replace(true);
+    }
+
+    /// There is nothing to hand over any more.
+    pub(crate) fn close(&self) {
+        self.0.sockets.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Whether [`leave`](Self::leave) was called.

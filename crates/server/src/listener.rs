@@ -133,6 +133,7 @@ impl Server {
             }
         }
         drop(self.listening);
+        handover.close();
         introductions.abort_all();
         tracing::info!(connections = tasks.len(), "stopping");
         shutdown.finish(&mut tasks, patience, log_panic).await;

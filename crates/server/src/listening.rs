@@ -138,8 +138,9 @@ pub(crate) fn socket_for(
     inherited: &mut Vec<std::net::TcpListener>,
 ) -> io::Result<TcpListener> {
     let has_it = |socket: &std::net::TcpListener| {
-        // A port that the system chose is another one each time.
-        address.port() != 0 && socket.local_addr().is_ok_and(|own| own == address)
+        // A port that the system chose for a predecessor is as good as any other.
+        let fits = |own: SocketAddr| address.port() == 0 && own.ip() == address.ip();
+        socket.local_addr().is_ok_and(|own| own == address || fits(own))
     };
     match inherited.iter().position(has_it) {
         Some(at) => adopt(inherited.swap_remove(at)),

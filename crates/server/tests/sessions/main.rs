@@ -1,5 +1,6 @@
 //! SFTP sessions with a client in memory or a real one, one file for each subject.
 
+mod admission;
 mod check_file;
 mod defence;
 mod file_extensions;

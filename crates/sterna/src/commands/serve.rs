@@ -271,11 +271,14 @@ impl Plan {
         // Handlers first: whoever sees the last line may send a signal at once.
         let mut signals = Signals::new(live.is_some())?;
         let mut second = Signals::new(false)?;
-        if let Some(taken_over) = taken_over {
-            serve_in_place_of(taken_over)?;
+        let is_successor = taken_over.is_some();
+        taken_over.map_or(Ok(()), serve_in_place_of)?;
+        match greet(share.as_ref(), &server.fingerprints(), &server.local_addrs()) {
+            Ok(()) => {}
+            // Nobody else serves any more, whoever read the old server's words.
+            Err(error) if is_successor => tracing::warn!(%error, "standard output"),
+            Err(error) => return Err(output_failed(&error)),
         }
-        greet(share.as_ref(), &server.fingerprints(), &server.local_addrs())
-            .map_err(|error| output_failed(&error))?;
         service_manager::tell_ready();
         tokio::spawn(service_manager::keep_watchdog_quiet());
         let asked_to_end = async {
