@@ -1,4 +1,4 @@
-//! Test helpers: virtual time, in-memory links, pairs of connections, odd servers, and real programs.
+//! Test helpers: virtual time, in-memory links, pairs of connections, odd servers, storage that fails, and real programs.
 //!
 //! Never published. Everything random comes from one seed, which a failing test prints.
 
@@ -11,6 +11,7 @@ pub mod pam;
 pub mod processes;
 pub mod seed;
 pub mod sftp;
+pub mod storage;
 
 pub use certificate::CertificateSpec;
 pub use clock::Clock;
