@@ -34,14 +34,15 @@ fn get(disk: &Disk, path: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Puts `here/f` on the disk, with a session of its own; true if that was called done.
-async fn put(disk: &Disk, layer: Layer, dir: &std::path::Path) -> bool {
-    let Ok(server) = Server::on(layer(disk), Wish::default()).await else { return false };
+/// Puts `here/f` on the disk, with a session of its own.
+async fn put(disk: &Disk, layer: Layer, dir: &std::path::Path) -> Result<(), String> {
+    let server = Server::on(layer(disk), Wish::default()).await.map_err(|e| e.to_string())?;
     let options = Options { state_dir: Some(dir.join("state")), retries: 0, ..Options::default() };
     let transfer = Transfer::new(&server.sftp).options(options);
     let summary = transfer.put(&[dir.join("f")], b"/f").await;
     server.end().await;
-    summary.is_ok_and(|summary| summary.exit_code() == 0)
+    let summary = summary.map_err(|error| error.to_string())?;
+    if summary.exit_code() == 0 { Ok(()) } else { Err(format!("{:?}", summary.errors)) }
 }
 
 async fn cut_everywhere(layer: Layer) {
@@ -49,14 +50,14 @@ async fn cut_everywhere(layer: Layer) {
     let new = content(LEN, 1);
     std::fs::write(dir.path().join("f"), &new).unwrap();
     let fresh = || {
-        let disk = Disk::new();
+        let disk = Disk::with_journal();
         let how = OpenHow { write: true, create: true, ..OpenHow::default() };
         disk.open(b"/f", &how).unwrap().write_at(OLD, 0).unwrap();
         disk.settle();
         disk
     };
     let undisturbed = fresh();
-    assert!(put(&undisturbed, layer, dir.path()).await);
+    assert_eq!(put(&undisturbed, layer, dir.path()).await, Ok(()));
     assert!(get(&undisturbed, b"/f").as_ref() == Some(&new));
     let calls = undisturbed.calls();
     assert!(calls > 10, "{calls}");
@@ -64,7 +65,7 @@ async fn cut_everywhere(layer: Layer) {
     for at in 0..=calls {
         let disk = fresh();
         disk.cut_at(at);
-        let done = put(&disk, layer, dir.path()).await;
+        let done = put(&disk, layer, dir.path()).await.is_ok();
         for kept in [Kept::Nothing, Kept::All, Kept::Names, Kept::Some(at), Kept::Some(at + 1000)] {
             let after = disk.after_cut(kept);
             let what = format!("call {at} of {calls}, {kept:?}, done {done}");
@@ -76,7 +77,7 @@ async fn cut_everywhere(layer: Layer) {
             let whole = found == new || part.as_ref() == Some(&new);
             assert!(!done || whole, "{what}: called done and not whole");
 
-            assert!(put(&after, layer, dir.path()).await, "{what}: once more");
+            assert_eq!(put(&after, layer, dir.path()).await, Ok(()), "{what}: once more");
             assert!(get(&after, b"/f").as_ref() == Some(&new), "{what}: once more");
         }
     }

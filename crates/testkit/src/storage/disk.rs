@@ -51,6 +51,7 @@ struct State {
     synced: Names,
     pending: Vec<NameChange>,
     open: usize,
+    journal: bool,
 }
 
 type Names = BTreeMap<Vec<u8>, usize>;
@@ -88,6 +89,14 @@ impl Disk {
         state.names.insert(b"/".to_vec(), root);
         state.synced.insert(b"/".to_vec(), root);
         Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// As [`Disk::new`], where syncing a file brings its name to stable storage too, as the file systems of Linux do
+    /// for a new one.
+    pub fn with_journal() -> Self {
+        let disk = Self::new();
+        disk.state().journal = true;
+        disk
     }
 
     /// The power goes at the call number `at`, counted from 0: that one and all later ones fail.
@@ -138,8 +147,9 @@ impl Disk {
             names.keys().filter(|path| is_reachable(&names, path)).cloned().collect();
         names.retain(|path, _| reachable.contains(path));
         let inodes = before.inodes.iter().map(|inode| inode.after_cut(kept, &mut random)).collect();
-        let clock = before.clock;
-        let state = State { inodes, synced: names.clone(), names, clock, ..State::default() };
+        let (clock, journal) = (before.clock, before.journal);
+        let synced = names.clone();
+        let state = State { inodes, synced, names, clock, journal, ..State::default() };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -273,6 +283,15 @@ impl State {
     fn change_names(&mut self, change: NameChange) {
         change.apply(&mut self.names);
         self.pending.push(change);
+    }
+
+    /// Brings those changes of names to stable storage.
+    fn sync_names(&mut self, which: impl Fn(&NameChange) -> bool) {
+        let (these, others) = self.pending.drain(..).partition::<Vec<_>, _>(which);
+        for change in these {
+            change.apply(&mut self.synced);
+        }
+        self.pending = others;
     }
 
     fn attrs(&self, inode: usize) -> Attrs {
@@ -445,7 +464,14 @@ impl File for DiskFile {
     }
 
     fn sync(&self) -> Result<()> {
-        self.disk.call("fsync")?.inodes[self.inode].sync();
+        let mut state = self.disk.call("fsync")?;
+        state.inodes[self.inode].sync();
+        if state.journal {
+            let of_this = |change: &NameChange| {
+                change.added.as_ref().is_some_and(|(_, inode)| *inode == self.inode)
+            };
+            state.sync_names(of_this);
+        }
         Ok(())
     }
 
@@ -492,16 +518,9 @@ impl Dir for DiskDir {
         Ok(state.attrs(inode))
     }
 
-    /// All changes of names in this directory, with those before them that they build on.
+    /// All changes of names in this directory.
     fn sync(&self) -> Result<()> {
-        let mut state = self.disk.call("fsync")?;
-        let State { pending, synced, .. } = &mut *state;
-        let (of_here, others) =
-            pending.drain(..).partition::<Vec<_>, _>(|change| change.is_in(&self.path));
-        for change in of_here {
-            change.apply(synced);
-        }
-        *pending = others;
+        self.disk.call("fsync")?.sync_names(|change| change.is_in(&self.path));
         Ok(())
     }
 }
