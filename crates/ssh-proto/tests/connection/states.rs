@@ -1,21 +1,14 @@
 //! Protocol states: what each message does in every state that a peer can bring a connection to.
 //!
 //! The machine that each role shows is learnt from outside and kept in `testdata/states_*.txt` for people to read.
-//! Whatever is said, the subject's books are held against the connection (`subject.rs`): nobody is logged in whom the
+//! Whatever is said, the subject's books are held against the connection (`testkit::states::subject`): nobody is logged in whom the
 //! application did not accept, nothing of channels moves before, and a client tells a stranger nothing.
-
-mod alphabet;
-mod learn;
-mod peer;
-mod subject;
 
 use sterna_ssh_proto::{Error, PeerError, Role};
 use sterna_testkit::Seed;
-
-use alphabet::{Symbol, find};
-use learn::{Machine, fresh, learn, step};
-use peer::{Keys, Peer};
-use subject::{Seen, Subject};
+use sterna_testkit::states::{
+    Keys, Machine, Peer, Seen, Subject, Symbol, alphabet, find, fresh, learn, step,
+};
 
 /// A learnt machine is what the file says; `UPDATE_GOLDEN=1` writes it.
 fn check_golden(name: &str, text: &str) {

@@ -2,7 +2,7 @@
 //!
 //! Two sequences lead to one state if every symbol behind them is answered alike, and if a key exchange runs, also every
 //! symbol behind its end: in the middle of one nothing shows what comes after. That is a guess about what is further away;
-//! long random walks hold it against the side itself (`mod.rs`).
+//! long random walks hold it against the side itself (`ssh-proto`'s tests).
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;

@@ -31,6 +31,38 @@ impl Keys {
     }
 }
 
+/// What came is not what this side would have expected.
+struct CannotFollow;
+
+/// A change of the next payload before it is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spoil {
+    /// The byte at this place, counted around the end.
+    Xor { at: usize, with: u8 },
+    /// All behind this place goes.
+    Cut { at: usize },
+    /// So many bytes more of this value.
+    Grow { by: usize, with: u8 },
+    /// Four bytes at this place: a length, a channel, an offset.
+    Word { at: usize, word: u32 },
+}
+
+impl Spoil {
+    fn apply(self, payload: &mut Vec<u8>) {
+        let len = payload.len();
+        match self {
+            Self::Xor { at, with } => payload[at % len] ^= with,
+            Self::Cut { at } => payload.truncate(1 + at % len),
+            Self::Grow { by, with } => payload.resize(len + by, with),
+            Self::Word { at, word } => {
+                for (i, byte) in word.to_be_bytes().into_iter().enumerate() {
+                    payload[(at + i) % len] = byte;
+                }
+            }
+        }
+    }
+}
+
 /// One hostile end of a connection.
 pub struct Peer<'k> {
     role: Role,
@@ -57,6 +89,11 @@ pub struct Peer<'k> {
     sealed: u32,
     opened: u32,
     keyed: bool,
+    /// What becomes of the next payload.
+    pub spoils: Vec<Spoil>,
+    /// The subject said something that this side cannot follow, because it was told something spoilt: it is not listened
+    /// to any more.
+    pub deaf: bool,
     /// Keep counting over NEWKEYS although the strict exchange was agreed on.
     pub forgets_to_reset: bool,
 }
@@ -84,6 +121,8 @@ impl<'k> Peer<'k> {
             sealed: 0,
             opened: 0,
             keyed: false,
+            spoils: Vec::new(),
+            deaf: false,
             forgets_to_reset: false,
         }
     }
@@ -100,14 +139,21 @@ impl<'k> Peer<'k> {
     }
 
     /// Any payload, under the keys of the moment; behind a NEWKEYS the next ones hold.
+    ///
+    /// # Panics
+    /// If `payload` is empty.
     pub fn payload(&mut self, payload: &[u8]) {
+        let mut payload = payload.to_vec();
+        for spoil in self.spoils.drain(..) {
+            spoil.apply(&mut payload);
+        }
         let shape = self.sealer.shape();
         let counted = 1 + payload.len() + if shape.length_is_aligned { 4 } else { 0 };
         let padding_len = shape.block_len - counted % shape.block_len;
         let padding_len = padding_len + if padding_len < 4 { shape.block_len } else { 0 };
         let mut packet = ((1 + payload.len() + padding_len) as u32).to_be_bytes().to_vec();
         packet.push(padding_len as u8);
-        packet.extend_from_slice(payload);
+        packet.extend_from_slice(&payload);
         packet.resize(packet.len() + padding_len + shape.tag_len, 0);
         self.sealer.seal(self.sealed, &mut packet);
         self.sealed = self.sealed.wrapping_add(1);
@@ -172,60 +218,79 @@ impl<'k> Peer<'k> {
 
     pub fn hear(&mut self, bytes: &[u8]) {
         self.raw.extend_from_slice(bytes);
+        if self.deaf {
+            return;
+        }
         if self.their_version.is_none() {
             let Some(end) = self.raw.iter().position(|b| *b == b'\n') else { return };
             let line: Vec<u8> = self.raw.drain(..=end).collect();
             self.their_version = Some(line[..end - 1].to_vec());
         }
-        while let Some(payload) = self.open() {
-            self.learn_from(&payload);
+        loop {
+            let payload = match self.open() {
+                Ok(Some(payload)) => payload,
+                Ok(None) => return,
+                Err(CannotFollow) => {
+                    self.deaf = true;
+                    return;
+                }
+            };
             if !self.keyed {
                 self.heard_in_clear.push(payload[0]);
             }
+            self.deaf = self.learn_from(&payload).is_none();
             self.heard.push(payload);
+            if self.deaf {
+                return;
+            }
         }
     }
 
-    fn open(&mut self) -> Option<Vec<u8>> {
+    fn open(&mut self) -> Result<Option<Vec<u8>>, CannotFollow> {
         let shape = self.opener.shape();
         if self.raw.len() < shape.head_len {
-            return None;
+            return Ok(None);
         }
         let length = self.opener.packet_length(self.opened, &mut self.raw[..shape.head_len]);
-        let total = 4 + length as usize + shape.tag_len;
-        assert!(self.raw.len() >= total, "the subject sends whole packets");
+        let total = (length as usize).saturating_add(4 + shape.tag_len);
+        // The subject sends whole packets.
+        if self.raw.len() < total || length < 6 {
+            return Err(CannotFollow);
+        }
         let mut packet: Vec<u8> = self.raw.drain(..total).collect();
-        self.opener.open(self.opened, &mut packet).expect("the subject uses the keys agreed on");
+        self.opener.open(self.opened, &mut packet).map_err(|_| CannotFollow)?;
         self.opened = self.opened.wrapping_add(1);
-        let payload_len = length as usize - 1 - packet[4] as usize;
-        Some(packet[5..5 + payload_len].to_vec())
+        let payload_len = (length as usize - 1).checked_sub(packet[4] as usize);
+        Ok(Some(packet[5..5 + payload_len.ok_or(CannotFollow)?].to_vec()))
     }
 
-    fn learn_from(&mut self, payload: &[u8]) {
+    /// Takes part in the exchange; `None` if there is none that it could follow.
+    fn learn_from(&mut self, payload: &[u8]) -> Option<()> {
         match payload[0] {
             KEXINIT => self.their_kexinit = payload.to_vec(),
             30 => {
-                let value = decode_init(&mut Reader::new(&payload[1..]), false).unwrap();
+                let value = decode_init(&mut Reader::new(&payload[1..]), false).ok()?;
                 self.client_public = value.to_vec();
             }
             31 => {
-                let reply = ExchangeReply::decode(&mut Reader::new(&payload[1..]), false).unwrap();
-                let exchange = self.exchange.take().expect("an answer to our value");
+                let reply = ExchangeReply::decode(&mut Reader::new(&payload[1..]), false).ok()?;
+                let exchange = self.exchange.take()?;
                 let public = exchange.public().to_vec();
-                let secret = exchange.finish(reply.public).unwrap();
+                let secret = exchange.finish(reply.public).ok()?;
                 let hash = self.hash(reply.host_key, &public, reply.public, &secret);
                 self.agree(&secret, hash);
             }
             NEWKEYS => {
                 self.keyed = true;
-                let keys = self.incoming.take().expect("NEWKEYS ends an exchange");
-                self.opener = cipher(CIPHER).unwrap().opener(None, &keys);
+                let keys = self.incoming.take()?;
+                self.opener = cipher(CIPHER)?.opener(None, &keys);
                 if self.strict {
                     self.opened = 0;
                 }
             }
             _ => {}
         }
+        Some(())
     }
 
     // ---- the mathematics ----

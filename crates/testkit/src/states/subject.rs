@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::peer::{Keys, Peer};
+use crate::Seed;
 use sterna_ssh_proto::messages::{
     DEBUG, DISCONNECT, KEX_METHOD_FIRST, KEX_METHOD_LAST, KEXINIT, NEWKEYS, USERAUTH_SUCCESS,
     name_of,
@@ -13,9 +15,6 @@ use sterna_ssh_proto::{
     AuthAnswer, AuthMethod, ChannelRequest, ClientAuth, ClientConfig, Connection, Error, Event,
     InputBuffer, OutputBuffer, Prompt, Prompts, Role, ServerConfig, SignatureCheck,
 };
-use sterna_testkit::Seed;
-
-use super::peer::{Keys, Peer};
 
 pub const USER: &str = "alice";
 /// What the server's application takes, and what the client's sends.
