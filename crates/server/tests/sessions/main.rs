@@ -3,11 +3,13 @@
 mod admission;
 mod check_file;
 mod defence;
+mod faults;
 mod file_extensions;
 mod golden;
 mod openssh_client;
 mod own_storage;
 mod posix_attrs;
+mod power_cut;
 mod session_basics;
 mod session_order;
 mod session_streams;
