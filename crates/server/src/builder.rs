@@ -34,6 +34,7 @@ const LISTEN_BACKLOG: i32 = 128;
 /// Puts a [`Server`] together. Host keys and an authenticator are needed; the rest has defaults.
 pub struct Builder {
     listen: Vec<SocketAddr>,
+    inherited: Vec<std::net::TcpListener>,
     host_keys: Option<HostKeys>,
     authenticator: Option<Arc<dyn Authenticator>>,
     storage_of: Box<StorageOf>,
@@ -83,6 +84,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
+            inherited: Vec::new(),
             host_keys: None,
             authenticator: None,
             storage_of: Box::new(local_roots()),
@@ -108,6 +110,13 @@ impl Builder {
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen.push(address);
+        self
+    }
+
+    /// Sockets that listen already: they are used where the address is theirs, and those of other addresses are closed.
+    #[must_use]
+    pub fn inherited(mut self, sockets: Vec<std::net::TcpListener>) -> Self {
+        self.inherited = sockets;
         self
     }
 
@@ -199,7 +208,7 @@ impl Builder {
     ///
     /// # Errors
     /// [`BuildError`]: something is missing, or an address cannot be used.
-    pub fn bind(self) -> Result<Server, BuildError> {
+    pub fn bind(mut self) -> Result<Server, BuildError> {
         let host_keys = self.host_keys.ok_or(BuildError::Missing("host keys"))?;
         let authenticator = self.authenticator.ok_or(BuildError::Missing("users"))?;
         if self.listen.is_empty() {
@@ -219,9 +228,22 @@ impl Builder {
         let sockets: Result<Vec<_>, _> = self
             .listen
             .into_iter()
-            .map(|address| listen(address).map_err(|source| BuildError::Listen { address, source }))
+            .map(|address| {
+                let mut own = self.inherited.iter();
+                let own = own.position(|socket| socket.local_addr().is_ok_and(|at| at == address));
+                let socket = match own {
+                    Some(at) => Ok(self.inherited.swap_remove(at)),
+                    None => listen_on(address),
+                };
+                socket
+                    .and_then(|socket| {
+                        socket.set_nonblocking(true)?;
+                        TcpListener::from_std(socket)
+                    })
+                    .map_err(|source| BuildError::Listen { address, source })
+            })
             .collect();
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = crate::cores();
         let shared = Shared {
             host_keys,
             sessions: authenticator.sessions(),
@@ -237,7 +259,11 @@ impl Builder {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// Opens a socket that listens, for [`Builder::inherited`]: before the rights for it are given up, say.
+///
+/// # Errors
+/// If the address cannot be used.
+pub fn listen_on(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     use socket2::{Domain, Protocol, Socket, Type};
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for old connections to be forgotten.
@@ -248,6 +274,5 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     }
     socket.bind(&address.into())?;
     socket.listen(LISTEN_BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }

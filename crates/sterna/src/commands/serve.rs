@@ -2,11 +2,13 @@
 //! everything from a settings file.
 
 mod answer;
+mod confine;
+pub mod helpers;
 pub mod reload;
 
 use std::{
     io::{self, Write as _},
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock, Weak},
     time::{Duration, Instant, SystemTime},
@@ -26,14 +28,18 @@ use sterna_storage::Backend;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use self::answer::unban;
-use self::{answer::Answers, reload::Reloader};
+use self::{
+    answer::Answers,
+    confine::{Reach, confine},
+    reload::Reloader,
+};
 use crate::{
     control::{Control, SocketFile},
     exit::Exit,
     failure::{Failure, Result, output_failed},
     output::display_name,
     prompt,
-    settings::{self, Effective, Legacy, Settings, SettingsError},
+    settings::{self, Confinement, Effective, Legacy, Settings, SettingsError},
     state_dir,
 };
 
@@ -88,15 +94,17 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
-    pub async fn run(self) -> Result<Exit> {
+    /// Does everything for which the rights of whoever starts the server are needed, and gives these up: while there
+    /// is one thread, for others would keep them. `None`: there was only something to check.
+    pub fn start(self) -> Result<Option<Started>> {
         let plan = match &self.config {
             Some(file) => Plan::from_settings(file)?,
             None => self.plan()?,
         };
         if self.check {
-            return Ok(Exit::Done);
+            return Ok(None);
         }
-        plan.run().await
+        plan.start().map(Some)
     }
 
     /// One user who sees one directory.
@@ -142,6 +150,7 @@ impl ServeArgs {
             banner: None,
             legacy: Legacy::default(),
             defence: DefenceSettings { exempt: loopback(), ..DefenceSettings::default() },
+            confinement: Confinement::default(),
             users,
             keep_unfinished: settings::KEEP_UNFINISHED_DEFAULT,
             warnings: Vec::new(),
@@ -160,7 +169,7 @@ struct Plan {
 }
 
 /// What is worth saying about a single shared directory.
-struct Share {
+pub struct Share {
     root: PathBuf,
     user: String,
     made_password: Option<String>,
@@ -176,11 +185,26 @@ impl Plan {
         Ok(Self { settings, settings_file: Some(file.to_owned()), share: None })
     }
 
-    async fn run(self) -> Result<Exit> {
-        let Self { settings, settings_file, share } = self;
+    /// While there is one thread.
+    fn start(self) -> Result<Started> {
+        let Self { mut settings, settings_file, share } = self;
+        sterna_server::cores();
         let host_keys = host_keys(&settings)?;
-        let state = state(&settings, settings_file.is_some())?;
+        let mut sockets = Vec::new();
+        let addresses: Result<Vec<_>> = settings
+            .listen
+            .iter()
+            .map(|address| {
+                let fail = |source| cannot_start(BuildError::Listen { address: *address, source });
+                let socket = sterna_server::listen_on(*address).map_err(fail)?;
+                let own = socket.local_addr().map_err(fail)?;
+                sockets.push(socket);
+                Ok(own)
+            })
+            .collect();
         let fixed = reload::Fixed::of(&settings);
+        // With the ports that the system chose.
+        settings.listen = addresses?;
         let reloads = match settings_file {
             Some(file) => {
                 let effective = Effective::of(&file, &settings, false)
@@ -189,6 +213,27 @@ impl Plan {
             }
             None => None,
         };
+        let reach = Arc::new(confine(&settings, reloads.as_ref(), share.as_ref())?);
+        Ok(Started { settings, share, host_keys, sockets, fixed, reloads, reach })
+    }
+}
+
+/// A server that has what it needs, and no other rights any more.
+pub struct Started {
+    settings: Settings,
+    share: Option<Share>,
+    host_keys: HostKeys,
+    sockets: Vec<TcpListener>,
+    fixed: reload::Fixed,
+    /// The settings file, and what it says.
+    reloads: Option<(PathBuf, Effective)>,
+    reach: Arc<Reach>,
+}
+
+impl Started {
+    pub async fn run(self) -> Result<Exit> {
+        let Self { settings, share, host_keys, sockets, fixed, reloads, reach } = self;
+        let state = state(&settings, reloads.is_some())?;
         let control_dir = state_dir_of(&settings);
         let Settings { listen, banner, legacy, defence, users, keep_unfinished, .. } = settings;
         let defence = start_defence(defence, state.as_ref())?;
@@ -212,11 +257,12 @@ impl Plan {
             .ssh(move |config| legacy.allow_in(&mut config.common.algorithms))
             .storage(storage_of(Arc::clone(&roots), SystemNames::load()));
         let builder = listen.iter().fold(builder, |builder, at| builder.listen(*at));
-        let server = builder.bind().map_err(cannot_start)?;
+        let server = builder.inherited(sockets).bind().map_err(cannot_start)?;
         tokio::spawn(sweep_hourly(roots, Arc::clone(&users), keep_unfinished));
         let live = reloads.map(|(file, effective)| {
             let defence = Arc::clone(&defence);
-            Arc::new(Reloader::new(file, fixed, users, defence, banner, effective))
+            let live = Reloader::new(file, fixed, users, defence, banner, effective);
+            Arc::new(live.within(reach))
         });
         let mut _control = None;
         if let Some(live) = &live {

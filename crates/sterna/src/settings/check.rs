@@ -1,6 +1,7 @@
 //! From what the file says to what the server needs: addresses, directories, rules, users. All mistakes
 //! are collected, so that one look at the output shows what there is to repair.
 
+mod confinement;
 mod defence;
 mod groups;
 mod hooks;
@@ -15,7 +16,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -30,6 +31,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+pub use self::confinement::{Confinement, SandboxMode};
 use self::{groups::Groups, trust_files::TrustFiles};
 use super::{
     files::Files,
@@ -67,6 +69,7 @@ pub struct Settings {
     pub banner: Option<String>,
     pub legacy: Legacy,
     pub defence: DefenceSettings,
+    pub confinement: Confinement,
     /// How long unfinished uploads stay where they are published on close.
     pub keep_unfinished: Duration,
     /// Users, and the rules that hold for all of them.
@@ -133,7 +136,10 @@ pub fn load_from(path: &Path, files: &Files) -> Result<Settings, Vec<SettingsErr
 /// Where the server listens if nothing is said: all addresses of both families, or of IPv4 alone on
 /// a machine without IPv6.
 pub fn listen_default() -> SocketAddr {
-    let has_ipv6 = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok();
+    // Asked once: behind its walls a server could not find out.
+    static HAS_IPV6: LazyLock<bool> =
+        LazyLock::new(|| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok());
+    let has_ipv6 = *HAS_IPV6;
     let everybody: IpAddr =
         if has_ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
     SocketAddr::new(everybody, PORT_DEFAULT)
@@ -215,6 +221,7 @@ impl<'f> Check<'f> {
         let banner = top.banner.as_ref().and_then(|text| self.banner(source, text));
         let legacy = self.legacy(source, top.legacy.as_deref());
         let defence = self.defence(source, &tables.defence);
+        let confinement = self.confinement(source, top);
         self.login_rules(source, &tables);
         self.groups(source, tables.groups);
         // Behind the groups, to which its users may belong.
@@ -261,6 +268,7 @@ impl<'f> Check<'f> {
             banner,
             legacy,
             defence,
+            confinement,
             keep_unfinished,
             users,
             warnings: Vec::new(),

@@ -41,6 +41,13 @@ pub struct TopTable {
     pub authorized_keys_command: Option<Spanned<Vec<String>>>,
     pub authorized_keys_command_timeout_s: Option<Spanned<u64>>,
     pub keep_unfinished_days: Option<Spanned<u64>>,
+    /// Name or number of the user that the server becomes.
+    pub run_as_user: Option<Spanned<String>>,
+    pub run_as_group: Option<Spanned<String>>,
+    /// `auto` (the default), `require` or `off`.
+    pub sandbox: Option<Spanned<String>>,
+    /// Directories beneath which users' directories may lie.
+    pub sandbox_roots: Option<Vec<Spanned<PathBuf>>>,
 }
 
 /// `[host_based]`.
