@@ -1,8 +1,8 @@
 //! Takes connections from all sockets in turn, and goes on when descriptors run out.
 
-use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::task::Poll;
 
 use tokio::net::TcpStream;
@@ -15,7 +15,7 @@ pub(crate) struct Acceptor {
     /// Which socket is asked first: one after the other, so that a flood at one starves no other.
     first: usize,
     /// A descriptor to let go of when there are no others, so that a peer can be told.
-    reserve: Option<File>,
+    reserve: Option<OwnedFd>,
 }
 
 /// A connection, and the number of the socket that it came through.
@@ -82,6 +82,7 @@ pub(crate) fn lacks_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
 }
 
-fn reserve() -> Option<File> {
-    File::open("/dev/null").ok()
+/// Any descriptor that needs no file.
+fn reserve() -> Option<OwnedFd> {
+    rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).ok()
 }

@@ -243,7 +243,7 @@ impl Builder {
         drop(inherited);
         let resources = self.resources.unwrap_or_default();
         resources.handles.set_max(self.limits.now().handles_total);
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = crate::cores();
         let shared = Shared {
             host_keys,
             sessions: authenticator.sessions(),

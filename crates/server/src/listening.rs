@@ -132,29 +132,37 @@ impl Listening {
     }
 }
 
-/// The socket for `address`: the one of `inherited` that has it, or a new one.
-pub(crate) fn socket_for(
+/// A socket that listens on `address`: the one of `inherited` that has it, or a new one. For
+/// [`Builder::inherited`](crate::Builder::inherited), before the rights to open it are given up.
+///
+/// # Errors
+/// If the address cannot be used.
+pub fn listening_socket(
     address: SocketAddr,
     inherited: &mut Vec<std::net::TcpListener>,
-) -> io::Result<TcpListener> {
+) -> io::Result<std::net::TcpListener> {
     let has_it = |socket: &std::net::TcpListener| {
         // A port that the system chose for a predecessor is as good as any other.
         let fits = |own: SocketAddr| address.port() == 0 && own.ip() == address.ip();
         socket.local_addr().is_ok_and(|own| own == address || fits(own))
     };
     match inherited.iter().position(has_it) {
-        Some(at) => adopt(inherited.swap_remove(at)),
+        Some(at) => Ok(inherited.swap_remove(at)),
         None => open(address),
     }
 }
 
-/// Takes over a socket that listens already.
-pub(crate) fn adopt(socket: std::net::TcpListener) -> io::Result<TcpListener> {
+/// The same for the tasks of this process.
+pub(crate) fn socket_for(
+    address: SocketAddr,
+    inherited: &mut Vec<std::net::TcpListener>,
+) -> io::Result<TcpListener> {
+    let socket = listening_socket(address, inherited)?;
     socket.set_nonblocking(true)?;
     TcpListener::from_std(socket)
 }
 
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
+fn open(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     use socket2::{Domain, Protocol, Socket, Type};
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for old connections to be forgotten.
@@ -165,5 +173,5 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     }
     socket.bind(&address.into())?;
     socket.listen(LISTEN_BACKLOG)?;
-    adopt(socket.into())
+    Ok(socket.into())
 }

@@ -1,24 +1,21 @@
 //! How much memory the process takes, for the limit above which nobody new is let in.
 
-use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
+
+use crate::machine::{page_len, statm};
 
 /// Between two looks: reading takes microseconds, and a flood of connections must not cost more.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
 
 /// Looks at the process's own memory.
 pub(crate) struct MemoryWatch {
-    /// Kept open: in a sandbox it could not be opened later.
-    statm: Option<File>,
-    page_len: u64,
     looked: Option<(Instant, u64)>,
 }
 
 impl MemoryWatch {
     pub(crate) fn new() -> Self {
-        let statm = File::open("/proc/self/statm").ok();
-        Self { statm, page_len: rustix::param::page_size() as u64, looked: None }
+        Self { looked: None }
     }
 
     /// Bytes in memory at about `now`; zero where the system does not tell.
@@ -35,9 +32,9 @@ impl MemoryWatch {
 
     fn read(&self) -> Option<u64> {
         let mut text = [0; 128];
-        let len = self.statm.as_ref()?.read_at(&mut text, 0).ok()?;
+        let len = statm()?.read_at(&mut text, 0).ok()?;
         let pages = std::str::from_utf8(&text[..len]).ok()?.split(' ').nth(1)?;
-        Some(pages.parse::<u64>().ok()? * self.page_len)
+        Some(pages.parse::<u64>().ok()? * page_len())
     }
 }
 

@@ -99,6 +99,8 @@ pub enum Command {
     HashPassword(commands::hash_password::HashPasswordArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
+    #[command(hide = true)]
+    HookRunner(commands::serve::helpers::HookRunnerArgs),
 }
 
 #[cfg(test)]

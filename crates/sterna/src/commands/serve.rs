@@ -2,13 +2,15 @@
 //! everything from a settings file.
 
 mod answer;
+mod confine;
+pub mod helpers;
 pub mod reload;
 mod service_manager;
 mod signals;
 
 use std::{
     io::{self, Write as _},
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock, Weak},
     time::{Duration, Instant, SystemTime},
@@ -21,6 +23,7 @@ use sterna_server::{
     Authenticator as _, Banner, BuildError, HostKeys, ListenAt, LiveLimits, Roots, Server,
     Sessions, SystemWorld, Users,
     defence::{Defence, DefenceSettings},
+    listening_socket,
     sftp::{Names, SessionPolicy, SystemNames},
 };
 use sterna_ssh_crypto::{Random, SystemRandom};
@@ -30,6 +33,7 @@ use sterna_storage::Backend;
 pub use self::answer::unban;
 use self::{
     answer::Answers,
+    confine::{Reach, confine},
     reload::Reloader,
     signals::{Asked, Signals},
 };
@@ -39,7 +43,7 @@ use crate::{
     failure::{Failure, Result, output_failed},
     output::display_name,
     prompt,
-    settings::{self, Effective, Legacy, Settings, SettingsError},
+    settings::{self, Confinement, Effective, Legacy, Settings, SettingsError},
     state_dir,
 };
 
@@ -97,15 +101,17 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
-    pub async fn run(self) -> Result<Exit> {
+    /// Does everything for which the rights of whoever starts the server are needed, and gives these up: while there
+    /// is one thread, for others would keep them. `None`: there was only something to check.
+    pub fn start(self) -> Result<Option<Started>> {
         let plan = match &self.config {
             Some(file) => Plan::from_settings(file)?,
             None => self.plan()?,
         };
         if self.check {
-            return Ok(Exit::Done);
+            return Ok(None);
         }
-        plan.run(self.take_over).await
+        plan.start(self.take_over).map(Some)
     }
 
     /// One user who sees one directory.
@@ -152,6 +158,7 @@ impl ServeArgs {
             banner: None,
             legacy: Legacy::default(),
             defence: DefenceSettings { exempt: loopback(), ..DefenceSettings::default() },
+            confinement: Confinement::default(),
             users,
             keep_unfinished: settings::KEEP_UNFINISHED_DEFAULT,
             listens_by_default: false,
@@ -173,7 +180,7 @@ struct Plan {
 }
 
 /// What is worth saying about a single shared directory.
-struct Share {
+pub struct Share {
     root: PathBuf,
     user: String,
     made_password: Option<String>,
@@ -189,12 +196,38 @@ impl Plan {
         Ok(Self { settings, settings_file: Some(file.to_owned()), share: None })
     }
 
-    async fn run(self, take_over: bool) -> Result<Exit> {
-        let Self { settings, settings_file, share } = self;
+    /// While there is one thread.
+    fn start(self, take_over: bool) -> Result<Started> {
+        let Self { mut settings, settings_file, share } = self;
         settings::raise_descriptors();
+        sterna_server::look_at_the_machine();
+        let mut taken_over = match (state_dir_of(&settings), take_over) {
+            (Some(dir), true) => Some(take_over_from(&dir)?),
+            _ => None,
+        };
+        let mut inherited = match &mut taken_over {
+            Some(taken_over) => std::mem::take(&mut taken_over.sockets),
+            None => service_manager::inherited_sockets(),
+        };
+        if taken_over.is_none() {
+            service_manager::listen_where_inherited(&mut settings, &inherited);
+        }
         let host_keys = host_keys(&settings)?;
-        let state = state(&settings, settings_file.is_some())?;
+        let mut sockets = Vec::new();
+        let addresses: Result<Vec<_>> = settings
+            .listen
+            .iter()
+            .map(|ListenAt { address, rules }| {
+                let fail = |source| cannot_start(BuildError::Listen { address: *address, source });
+                let socket = listening_socket(*address, &mut inherited).map_err(fail)?;
+                let own = socket.local_addr().map_err(fail)?;
+                sockets.push(socket);
+                Ok(ListenAt { address: own, rules: Arc::clone(rules) })
+            })
+            .collect();
         let fixed = reload::Fixed::of(&settings);
+        // With the ports that the system chose.
+        settings.listen = addresses?;
         let reloads = match settings_file {
             Some(file) => {
                 let effective = Effective::of(&file, &settings, false)
@@ -203,30 +236,33 @@ impl Plan {
             }
             None => None,
         };
+        let reach = Arc::new(confine(&settings, reloads.as_ref(), share.as_ref())?);
+        Ok(Started { settings, share, host_keys, sockets, taken_over, fixed, reloads, reach })
+    }
+}
+
+/// A server that has what it needs, and no other rights any more.
+pub struct Started {
+    settings: Settings,
+    share: Option<Share>,
+    host_keys: HostKeys,
+    sockets: Vec<TcpListener>,
+    /// From the server in whose place this one comes.
+    taken_over: Option<TakenOver>,
+    fixed: reload::Fixed,
+    /// The settings file, and what it says.
+    reloads: Option<(PathBuf, Effective)>,
+    reach: Arc<Reach>,
+}
+
+impl Started {
+    pub async fn run(self) -> Result<Exit> {
+        let Self { settings, share, host_keys, sockets, taken_over, fixed, reloads, reach } = self;
+        let state = state(&settings, reloads.is_some())?;
         let control_dir = state_dir_of(&settings);
         let Settings {
-            mut listen,
-            listens_by_default,
-            banner,
-            legacy,
-            defence,
-            users,
-            keep_unfinished,
-            limits,
-            drain,
-            ..
+            listen, banner, legacy, defence, users, keep_unfinished, limits, drain, ..
         } = settings;
-        let mut taken_over = match (&control_dir, take_over) {
-            (Some(dir), true) => Some(take_over_from(dir)?),
-            _ => None,
-        };
-        let inherited = match &mut taken_over {
-            Some(taken_over) => std::mem::take(&mut taken_over.sockets),
-            None => service_manager::inherited_sockets(),
-        };
-        if taken_over.is_none() {
-            service_manager::listen_where_inherited(&mut listen, listens_by_default, &inherited);
-        }
         let defence = start_defence(defence, state.as_ref())?;
         let mut world = SystemWorld::new();
         if let Some(state) = state {
@@ -248,15 +284,15 @@ impl Plan {
             .banner(banner.clone())
             .ssh(move |config| legacy.allow_in(&mut config.common.algorithms))
             .limits(Arc::clone(&limits))
-            .inherited(inherited)
             .storage(storage_of(Arc::clone(&roots), SystemNames::load(), Arc::clone(&limits)));
         let builder = listen.into_iter().fold(builder, |builder, at| builder.listen_at(at));
-        let server = builder.bind().map_err(cannot_start)?;
+        let server = builder.inherited(sockets).bind().map_err(cannot_start)?;
         let sessions = users.sessions();
         tokio::spawn(sweep_hourly(roots, Arc::clone(&users), keep_unfinished));
         let live = reloads.map(|(file, effective)| {
             let defence = Arc::clone(&defence);
-            Arc::new(Reloader::new(file, fixed, users, defence, banner, limits, effective))
+            let live = Reloader::new(file, fixed, users, defence, banner, limits, effective);
+            Arc::new(live.within(reach))
         });
         let mut _control = None;
         if let Some(live) = &live {

@@ -1,6 +1,7 @@
 //! From what the file says to what the server needs: addresses, directories, rules, users. All mistakes
 //! are collected, so that one look at the output shows what there is to repair.
 
+mod confinement;
 mod defence;
 mod groups;
 mod hooks;
@@ -17,7 +18,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -32,6 +33,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+pub use self::confinement::{Confinement, SandboxMode};
 pub use self::limits::limits_default;
 use self::{groups::Groups, trust_files::TrustFiles};
 use super::{
@@ -80,6 +82,7 @@ pub struct Settings {
     pub banner: Option<String>,
     pub legacy: Legacy,
     pub defence: DefenceSettings,
+    pub confinement: Confinement,
     /// How long unfinished uploads stay where they are published on close.
     pub keep_unfinished: Duration,
     /// Users, and the rules that hold for all of them.
@@ -146,7 +149,10 @@ pub fn load_from(path: &Path, files: &Files) -> Result<Settings, Vec<SettingsErr
 /// Where the server listens if nothing is said: all addresses of both families, or of IPv4 alone on
 /// a machine without IPv6.
 pub fn listen_default() -> SocketAddr {
-    let has_ipv6 = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok();
+    // Asked once: behind its walls a server could not find out.
+    static HAS_IPV6: LazyLock<bool> =
+        LazyLock::new(|| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok());
+    let has_ipv6 = *HAS_IPV6;
     let everybody: IpAddr =
         if has_ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
     SocketAddr::new(everybody, PORT_DEFAULT)
@@ -229,6 +235,7 @@ impl<'f> Check<'f> {
         let banner = top.banner.as_ref().and_then(|text| self.banner(source, "banner", text));
         let legacy = self.legacy(source, top.legacy.as_deref());
         let defence = self.defence(source, &tables.defence);
+        let confinement = self.confinement(source, top);
         self.login_rules(source, &tables);
         self.groups(source, tables.groups);
         let listens_by_default = top.listen.is_none() && tables.listeners.is_empty();
@@ -282,6 +289,7 @@ impl<'f> Check<'f> {
             banner,
             legacy,
             defence,
+            confinement,
             keep_unfinished,
             users,
             warnings: Vec::new(),

@@ -18,6 +18,10 @@ pub const NEEDS_RESTART: &[&str] = &[
     "legacy",
     "keep_unfinished_days",
     "drain_s",
+    "run_as_user",
+    "run_as_group",
+    "sandbox",
+    "sandbox_roots",
 ];
 
 /// One difference.

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher as _, RandomState},
-    path::{Path, absolute},
+    path::{Path, PathBuf, absolute},
     sync::OnceLock,
 };
 
@@ -41,6 +41,7 @@ const PATHS: &[&str] = &[
     "shosts_file",
     "authorized_keys_file",
     "root",
+    "sandbox_roots",
     "token_file",
     "ca_file",
 ];
@@ -49,6 +50,7 @@ const PATHS: &[&str] = &[
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Effective {
     table: Table,
+    users_dir: Option<PathBuf>,
     /// What tells one secret from another within this process, and nothing else: by whose it is and
     /// its key.
     secrets: HashMap<(String, String), u64>,
@@ -76,8 +78,11 @@ impl Effective {
         let mut table = table_of(&source)?;
         absolute_paths(&source, &mut table);
         let mut users = take_tables(&mut table, "user");
+        let mut users_dir = None;
         if let Some(Value::String(dir)) = table.remove("users_dir") {
-            users.extend(users_in(&source.resolve(Path::new(&dir)), &files)?);
+            let dir = source.resolve(Path::new(&dir));
+            users.extend(users_in(&dir, &files)?);
+            users_dir = Some(dir);
         }
         let groups = take_tables(&mut table, "group");
         for user in &mut users {
@@ -95,12 +100,24 @@ impl Effective {
             }
         }
         hide_secrets(&mut table);
-        Ok(Self { table, secrets })
+        Ok(Self { table, users_dir, secrets })
     }
 
     /// Tells whether a secret of `user NAME` is the same as in other settings; for this process only.
     pub fn secret(&self, of: &str, key: &str) -> Option<u64> {
         self.secrets.get(&(of.to_owned(), key.to_owned())).copied()
+    }
+
+    /// Where the files of users are.
+    pub fn users_dir(&self) -> Option<&Path> {
+        self.users_dir.as_deref()
+    }
+
+    /// Every path that the settings name, with its key.
+    pub fn paths(&self) -> Vec<(&str, PathBuf)> {
+        let mut all = Vec::new();
+        paths_in(&self.table, &mut all);
+        all
     }
 
     /// As a table, for whoever compares.
@@ -208,6 +225,27 @@ fn absolute_paths(source: &Source, table: &mut Table) {
     }
 }
 
+fn paths_in<'t>(table: &'t Table, all: &mut Vec<(&'t str, PathBuf)>) {
+    for (key, value) in table {
+        match value {
+            Value::Table(inner) => paths_in(inner, all),
+            Value::String(path)
+                if PATHS.contains(&key.as_str()) || key == "trusted_user_ca_keys" =>
+            {
+                all.push((key, path.into()));
+            }
+            Value::Array(items) => {
+                items.iter().filter_map(Value::as_table).for_each(|inner| paths_in(inner, all));
+                if PATHS.contains(&key.as_str()) {
+                    let paths = items.iter().filter_map(Value::as_str);
+                    all.extend(paths.map(|path| (key.as_str(), path.into())));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 fn hide_secrets(table: &mut Table) {
     for (key, value) in table.iter_mut() {
         match value {
@@ -239,6 +277,7 @@ fn add_defaults(table: &mut Table, settings: &Settings) {
     add("ca_signature_algorithms", settings.users.rules().ca_signature_algorithms.clone().into());
     add("legacy", Vec::<String>::new().into());
     let days = settings.keep_unfinished.as_secs() / (24 * 3600);
+    add("sandbox", settings.confinement.sandbox.name().into());
     add("keep_unfinished_days", i64::try_from(days).unwrap_or(i64::MAX).into());
     if let Some(Value::Table(host_based)) = table.get_mut("host_based") {
         host_based.entry("check_address").or_insert(true.into());

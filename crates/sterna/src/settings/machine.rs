@@ -1,6 +1,6 @@
 //! What this machine lets one process have: descriptors and memory, from which the limits' defaults are made.
 
-use std::fs;
+use std::{fs, sync::OnceLock};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -17,8 +17,13 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// This one.
+    /// This one, as it was when it was asked first: behind its walls a server cannot read it.
     pub fn here() -> Self {
+        static HERE: OnceLock<Machine> = OnceLock::new();
+        *HERE.get_or_init(Self::look)
+    }
+
+    fn look() -> Self {
         let descriptors = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
         Self { descriptors, memory: memory() }
     }

@@ -12,8 +12,8 @@ mod schema;
 mod source;
 
 pub use check::{
-    KEEP_UNFINISHED_DEFAULT, Legacy, Settings, USERS_MAX, authorized_keys_of, limits_default,
-    listen_default, load, load_from, parse_listen,
+    Confinement, KEEP_UNFINISHED_DEFAULT, Legacy, SandboxMode, Settings, USERS_MAX,
+    authorized_keys_of, limits_default, listen_default, load, load_from, parse_listen,
 };
 pub use diff::{Change, NEEDS_RESTART, between};
 pub use effective::Effective;

@@ -51,6 +51,13 @@ pub struct TopTable {
     pub keep_unfinished_days: Option<Spanned<u64>>,
     /// Seconds that sessions may take to finish when the server ends.
     pub drain_s: Option<Spanned<u64>>,
+    /// Name or number of the user that the server becomes.
+    pub run_as_user: Option<Spanned<String>>,
+    pub run_as_group: Option<Spanned<String>>,
+    /// `auto` (the default), `require` or `off`.
+    pub sandbox: Option<Spanned<String>>,
+    /// Directories beneath which users' directories may lie.
+    pub sandbox_roots: Option<Vec<Spanned<PathBuf>>>,
 }
 
 /// `[host_based]`.

@@ -14,15 +14,20 @@ use sterna_server::{
 };
 use sterna_ssh_crypto::SystemRandom;
 
+use super::confine::Reach;
 use crate::{
     commands::user,
-    settings::{self, Change, Effective, Legacy, NEEDS_RESTART, Settings, SettingsError},
+    settings::{
+        self, Change, Confinement, Effective, Legacy, NEEDS_RESTART, Settings, SettingsError,
+    },
 };
 
 /// What a running server takes over from its settings file, and where it came from.
 pub struct Reloader {
     file: PathBuf,
     started_with: Fixed,
+    /// What the server can reach of what new settings name.
+    reach: Arc<Reach>,
     users: Arc<Users>,
     defence: Arc<Defence>,
     banner: Banner,
@@ -69,6 +74,7 @@ pub struct Fixed {
     legacy: Legacy,
     keep_unfinished: Duration,
     drain: Duration,
+    confinement: Confinement,
 }
 
 impl Fixed {
@@ -81,6 +87,7 @@ impl Fixed {
             legacy: settings.legacy.clone(),
             keep_unfinished: settings.keep_unfinished,
             drain: settings.drain,
+            confinement: settings.confinement.clone(),
         }
     }
 
@@ -101,6 +108,12 @@ impl Fixed {
             self.legacy != new.legacy,
             self.keep_unfinished != new.keep_unfinished,
             self.drain != new.drain,
+            self.confinement.account.as_ref().map(|account| account.uid)
+                != new.confinement.account.as_ref().map(|account| account.uid),
+            self.confinement.account.as_ref().map(|account| account.gid)
+                != new.confinement.account.as_ref().map(|account| account.gid),
+            self.confinement.sandbox != new.confinement.sandbox,
+            self.confinement.roots != new.confinement.roots,
         ];
         let all = NEEDS_RESTART.iter().zip(has_changed);
         all.filter(|(_, changed)| *changed).map(|(key, _)| *key).collect()
@@ -118,7 +131,14 @@ impl Reloader {
         in_force: Effective,
     ) -> Self {
         let (in_force, turn) = (Mutex::new(in_force), Mutex::new(()));
-        Self { file, started_with, users, defence, banner, limits, in_force, turn }
+        let reach = Arc::default();
+        Self { file, started_with, reach, users, defence, banner, limits, in_force, turn }
+    }
+
+    /// For a server that cannot reach everything any more.
+    #[must_use]
+    pub fn within(self, reach: Arc<Reach>) -> Self {
+        Self { reach, ..self }
     }
 
     /// The settings file.
@@ -150,7 +170,9 @@ impl Reloader {
             errors.iter().for_each(|error| tracing::error!("{error}"));
             tracing::error!("settings not reloaded, the old ones are kept");
         })?;
-        let report = self.take_over(settings);
+        let out_of_reach = self.reach.lacks(&self.file, &effective);
+        let mut report = self.take_over(settings);
+        report.warnings.extend(out_of_reach);
         *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) = effective;
         drop(turn);
         report.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));

@@ -5,7 +5,8 @@ use std::net::TcpListener;
 
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
-use sterna_server::ListenAt;
+
+use crate::settings::Settings;
 
 /// Sockets that were opened before the server was started (socket activation).
 pub fn inherited_sockets() -> Vec<TcpListener> {
@@ -23,13 +24,10 @@ pub fn inherited_sockets() -> Vec<TcpListener> {
 
 /// What the service manager opened is served, too, whether the settings name its address or not; and they
 /// alone if the settings name none.
-pub fn listen_where_inherited(
-    listen: &mut Vec<ListenAt>,
-    listens_by_default: bool,
-    inherited: &[TcpListener],
-) {
+pub fn listen_where_inherited(settings: &mut Settings, inherited: &[TcpListener]) {
+    let listen = &mut settings.listen;
     let addresses: Vec<_> = inherited.iter().filter_map(|s| s.local_addr().ok()).collect();
-    if listens_by_default && !addresses.is_empty() {
+    if settings.listens_by_default && !addresses.is_empty() {
         listen.clear();
     }
     for address in addresses {
