@@ -3,11 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use sterna_audit::Audit;
 use sterna_ssh_crypto::SystemRandom;
 use sterna_ssh_proto::ServerConfig;
-use sterna_ssh_tokio::{Driver, prepare_socket};
+use sterna_ssh_tokio::{Driver, End, prepare_socket};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -17,6 +19,7 @@ use crate::builder::Builder;
 use crate::connection::{ServerConnection, Shared};
 use crate::defence::{Admit, Defence, DefenceSettings, DropReason, Visit};
 use crate::limits::DEFENCE_SAVE_PAUSE;
+use crate::observe::Figures;
 use crate::shutdown::Shutdown;
 
 /// Pause after a failed `accept`: what is short then, mostly file descriptors, takes time to come
@@ -67,6 +70,12 @@ impl Server {
         self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
     }
 
+    /// Its figures, if it was built with them.
+    pub fn figures(&self) -> Option<Figures> {
+        let metrics = Arc::clone(self.shared.metrics.as_ref()?);
+        Some(Figures::new(metrics, Arc::clone(&self.shared)))
+    }
+
     /// SHA-256 fingerprints of the host keys, as clients show them, with the type of each.
     pub fn fingerprints(&self) -> Vec<(String, String)> {
         let of =
@@ -114,12 +123,20 @@ impl Server {
         tasks: &mut JoinSet<()>,
     ) {
         let now = Instant::now();
-        let Admit::Yes(admission) = self.defence.admit(source.ip(), now, &mut SystemRandom) else {
-            return;
+        if let Some(metrics) = &self.shared.metrics {
+            metrics.connections.fetch_add(1, Ordering::Relaxed);
+        }
+        let admission = match self.defence.admit(source.ip(), now, &mut SystemRandom) {
+            Admit::Yes(admission) => admission,
+            Admit::Drop(reason) => return self.count_drop(reason),
         };
+        if self.shared.audit.as_ref().is_some_and(Audit::is_stopped) {
+            self.defence.log_drop(source.ip(), DropReason::NoAudit, now);
+            return self.count_drop(DropReason::NoAudit);
+        }
         let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() else {
             self.defence.log_drop(source.ip(), DropReason::ServerFull, now);
-            return;
+            return self.count_drop(DropReason::ServerFull);
         };
         if let Err(error) = prepare_socket(&socket) {
             tracing::debug!(%source, %error, "socket option refused");
@@ -129,6 +146,12 @@ impl Server {
             ServerConnection::new(Arc::clone(&self.shared), source, admission, shutdown.watch());
         let driver = Driver::server(socket, self.config());
         tasks.spawn(run_connection(driver, service, source, visit, place));
+    }
+
+    fn count_drop(&self, reason: DropReason) {
+        if let Some(metrics) = &self.shared.metrics {
+            metrics.dropped(reason);
+        }
     }
 
     /// What a new connection is offered, with the defence's settings and the banner of this moment.
@@ -163,6 +186,11 @@ fn run_connection(
         let now = Instant::now();
         visit.end(&result, now);
         let seconds = now.duration_since(began).as_secs();
+        service.note_end(match &result {
+            Ok(End::Disconnected) => "the client left".to_owned(),
+            Ok(End::PeerClosed) => "the client closed the connection".to_owned(),
+            Err(error) => error.to_string(),
+        });
         match (service.user(), result) {
             (Some(user), Ok(_)) => tracing::info!(user, %source, seconds, "session ended"),
             (Some(user), Err(error)) => {

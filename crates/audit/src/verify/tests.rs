@@ -142,9 +142,7 @@ fn a_repeated_line_is_found_wherever_it_is() {
 
 #[test]
 fn a_cut_end_is_found_wherever_it_is_cut() {
-    let all = all_lines();
-    for at in 0..all.len() {
-        let (file, line) = all[at];
+    for (file, line) in all_lines() {
         for part in [0, 1, 2] {
             let report = verify_with(|files| {
                 let kept = part * files[file][line].len() / 3;

@@ -2,7 +2,10 @@
 //! everything from a settings file.
 
 mod answer;
+mod metrics;
+mod observe;
 pub mod reload;
+mod sessions;
 
 use std::{
     io::{self, Write as _},
@@ -16,7 +19,7 @@ use clap::Args;
 use ipnet::IpNet;
 use sterna_identity::{Directory, PasswordHash, User, UserKey};
 use sterna_server::{
-    Banner, BuildError, HostKeys, Roots, Server, SystemWorld, Users,
+    Authenticator as _, Banner, BuildError, HostKeys, Roots, Server, SystemWorld, Users,
     defence::{Defence, DefenceSettings},
     sftp::{Names, SessionPolicy, SystemNames},
 };
@@ -142,6 +145,8 @@ impl ServeArgs {
             banner: None,
             legacy: Legacy::default(),
             defence: DefenceSettings { exempt: loopback(), ..DefenceSettings::default() },
+            audit: None,
+            metrics: None,
             users,
             keep_unfinished: settings::KEEP_UNFINISHED_DEFAULT,
             warnings: Vec::new(),
@@ -190,7 +195,9 @@ impl Plan {
             None => None,
         };
         let control_dir = state_dir_of(&settings);
-        let Settings { listen, banner, legacy, defence, users, keep_unfinished, .. } = settings;
+        let audit = observe::start_audit(&settings, control_dir.as_deref())?;
+        let Settings { listen, banner, legacy, defence, users, keep_unfinished, metrics, .. } =
+            settings;
         let defence = start_defence(defence, state.as_ref())?;
         let mut world = SystemWorld::new();
         if let Some(state) = state {
@@ -202,6 +209,7 @@ impl Plan {
             world = world.change_password(reload::password_changer(file, Arc::clone(&reloader)));
         }
         let users = Arc::new(Users::with_world(users, world));
+        let sessions = users.sessions();
         let banner = Banner::new(banner);
         let roots = Arc::new(Roots::new());
         let builder = Server::builder()
@@ -211,22 +219,27 @@ impl Plan {
             .banner(banner.clone())
             .ssh(move |config| legacy.allow_in(&mut config.common.algorithms))
             .storage(storage_of(Arc::clone(&roots), SystemNames::load()));
+        let builder = audit.iter().fold(builder, |builder, audit| builder.audit(audit.clone()));
         let builder = listen.iter().fold(builder, |builder, at| builder.listen(*at));
-        let server = builder.bind().map_err(cannot_start)?;
+        let server = builder.metrics(metrics.is_some()).bind().map_err(cannot_start)?;
+        let metrics = observe::start_metrics(metrics, &server).await?;
         tokio::spawn(sweep_hourly(roots, Arc::clone(&users), keep_unfinished));
         let live = reloads.map(|(file, effective)| {
             let defence = Arc::clone(&defence);
-            Arc::new(Reloader::new(file, fixed, users, defence, banner, effective))
+            let audit = audit.clone();
+            Arc::new(Reloader::new(file, fixed, users, defence, banner, audit, effective))
         });
         let mut _control = None;
         if let Some(live) = &live {
             // Nothing else sets it.
             let _ = reloader.set(Arc::downgrade(live));
-            let answers = Answers { reloader: Arc::clone(live), defence };
+            let reloader = Arc::clone(live);
+            let answers = Answers { reloader, defence, sessions, audit: audit.clone() };
             _control = control_dir.and_then(|dir| listen_for_commands(&dir, answers));
         }
         // Handlers first: whoever sees the last line may send a signal at once.
         let mut signals = Signals::new(live.is_some())?;
+        observe::greet_metrics(metrics).map_err(|error| output_failed(&error))?;
         greet(share.as_ref(), &server.fingerprints(), &server.local_addrs())
             .map_err(|error| output_failed(&error))?;
         let asked_to_end = async {
@@ -239,6 +252,7 @@ impl Plan {
             }
         };
         server.run(asked_to_end, SHUTDOWN_GRACE).await;
+        observe::close_audit(audit).await;
         Ok(Exit::Done)
     }
 }

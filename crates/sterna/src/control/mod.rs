@@ -7,6 +7,7 @@
 
 mod client;
 mod server;
+mod sessions;
 
 use std::{
     path::{Path, PathBuf},
@@ -18,6 +19,7 @@ use sterna_server::defence::Penalty;
 
 pub use client::ask;
 pub use server::{Control, SocketFile};
+pub use sessions::{MovingRow, SessionRow, Which};
 
 use crate::settings::{Change, SettingsError};
 
@@ -56,6 +58,12 @@ pub enum Request {
     Lift {
         sources: String,
     },
+    Sessions,
+    /// End sessions; their clients are told `why`.
+    Kick {
+        which: Which,
+        why: String,
+    },
 }
 
 /// What it says.
@@ -78,6 +86,12 @@ pub enum Reply {
     },
     Lifted {
         sources: usize,
+    },
+    Sessions {
+        sessions: Vec<SessionRow>,
+    },
+    Kicked {
+        sessions: Vec<SessionRow>,
     },
     /// It cannot be done.
     Refused {

@@ -5,6 +5,7 @@ mod defence;
 mod groups;
 mod hooks;
 mod login_rules;
+mod observe;
 mod policy;
 mod trust_files;
 mod user;
@@ -33,10 +34,14 @@ use toml::{
 use self::{groups::Groups, trust_files::TrustFiles};
 use super::{
     files::Files,
-    schema::{DefenceTable, HookTable, HostBasedTable, OneOrMore, TABLES, TopTable},
+    schema::{
+        AuditTable, DefenceTable, HookTable, HostBasedTable, MetricsTable, OneOrMore, TABLES,
+        TopTable,
+    },
     source::{SettingsError, Source},
 };
 use crate::{failure::io_reason, output::display_name};
+pub use observe::{AuditSettings, ROTATE_MIB_DEFAULT, audit_state_in};
 
 /// The port if nothing is said.
 const PORT_DEFAULT: u16 = 2022;
@@ -67,6 +72,10 @@ pub struct Settings {
     pub banner: Option<String>,
     pub legacy: Legacy,
     pub defence: DefenceSettings,
+    /// `None`: nothing is recorded.
+    pub audit: Option<AuditSettings>,
+    /// Where figures may be asked for.
+    pub metrics: Option<SocketAddr>,
     /// How long unfinished uploads stay where they are published on close.
     pub keep_unfinished: Duration,
     /// Users, and the rules that hold for all of them.
@@ -188,6 +197,8 @@ struct Tables<'t> {
     external_identity: Option<Spanned<HookTable>>,
     keyboard_interactive: Option<Spanned<HookTable>>,
     defence: DefenceTable,
+    audit: Option<Spanned<AuditTable>>,
+    metrics: Option<Spanned<MetricsTable>>,
     groups: Vec<Spanned<DeTable<'t>>>,
     users: Vec<Spanned<DeTable<'t>>>,
 }
@@ -215,6 +226,8 @@ impl<'f> Check<'f> {
         let banner = top.banner.as_ref().and_then(|text| self.banner(source, text));
         let legacy = self.legacy(source, top.legacy.as_deref());
         let defence = self.defence(source, &tables.defence);
+        let audit = self.audit(source, tables.audit.as_ref());
+        let metrics = self.metrics(source, tables.metrics.as_ref());
         self.login_rules(source, &tables);
         self.groups(source, tables.groups);
         // Behind the groups, to which its users may belong.
@@ -261,6 +274,8 @@ impl<'f> Check<'f> {
             banner,
             legacy,
             defence,
+            audit,
+            metrics,
             keep_unfinished,
             users,
             warnings: Vec::new(),
@@ -283,6 +298,8 @@ impl<'f> Check<'f> {
         let external_identity = one(source, "external_identity", &mut tables, errors);
         let keyboard_interactive = one(source, "keyboard_interactive", &mut tables, errors);
         let defence = one(source, "defence", &mut tables, errors);
+        let audit = one(source, "audit", &mut tables, errors);
+        let metrics = one(source, "metrics", &mut tables, errors);
         let groups = several(source, "group", &mut tables, errors);
         let users = several(source, "user", &mut tables, errors);
         if !self.errors.is_empty() {
@@ -296,6 +313,8 @@ impl<'f> Check<'f> {
             external_identity,
             keyboard_interactive,
             defence: defence.map(Spanned::into_inner).unwrap_or_default(),
+            audit,
+            metrics,
             groups,
             users,
         })

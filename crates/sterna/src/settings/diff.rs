@@ -8,9 +8,17 @@ use toml::{Table, Value};
 use super::{effective::Effective, schema::SECRETS};
 use crate::output::display_name;
 
-/// Keys at the top whose new values need a restart.
-pub const NEEDS_RESTART: &[&str] =
-    &["listen", "state_dir", "host_keys", "host_certificates", "legacy", "keep_unfinished_days"];
+/// Keys and tables at the top whose new values need a restart.
+pub const NEEDS_RESTART: &[&str] = &[
+    "listen",
+    "state_dir",
+    "host_keys",
+    "host_certificates",
+    "legacy",
+    "keep_unfinished_days",
+    "audit",
+    "metrics",
+];
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,7 +122,8 @@ fn tables(
                 (_, None) => Kind::Removed,
                 _ => Kind::Changed,
             },
-            needs_restart: of.is_empty() && NEEDS_RESTART.contains(&key.as_str()),
+            needs_restart: of.is_empty()
+                && key.split('.').next().is_some_and(|first| NEEDS_RESTART.contains(&first)),
         });
     }
 }

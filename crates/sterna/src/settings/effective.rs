@@ -14,12 +14,12 @@ use toml::{Table, Value};
 use toml_edit::{ArrayOfTables, DocumentMut, Item};
 
 use super::{
-    check::{Settings, USERS_MAX, load_from},
+    check::{ROTATE_MIB_DEFAULT, Settings, USERS_MAX, load_from},
     files::Files,
     places::Places,
     schema::{
-        DefenceTable, FolderTable, GroupTable, HookTable, HostBasedTable, PenaltiesTable,
-        PolicyTable, SECRETS, TABLES, TopTable, UserTable, keys_of,
+        AuditTable, DefenceTable, FolderTable, GroupTable, HookTable, HostBasedTable, MetricsTable,
+        PenaltiesTable, PolicyTable, SECRETS, TABLES, TopTable, UserTable, keys_of,
     },
     source::{SettingsError, Source},
 };
@@ -40,6 +40,7 @@ const PATHS: &[&str] = &[
     "root",
     "token_file",
     "ca_file",
+    "file",
 ];
 
 /// What a settings file comes to.
@@ -246,7 +247,27 @@ fn add_defaults(table: &mut Table, settings: &Settings) {
         let timeout = seconds(sterna_hooks::Hook::TIMEOUT_DEFAULT);
         table.entry("authorized_keys_command_timeout_s").or_insert(timeout);
     }
+    if let Some(Value::Table(audit)) = table.get_mut("audit") {
+        for (key, value) in audit_defaults() {
+            audit.entry(key).or_insert(value);
+        }
+    }
+    if let Some(Value::Table(metrics)) = table.get_mut("metrics") {
+        metrics.entry("allow_remote").or_insert(false.into());
+    }
     table.insert("defence".to_owned(), Value::Table(defence(&settings.defence)));
+}
+
+fn audit_defaults() -> [(&'static str, Value); 7] {
+    [
+        ("stdout", false.into()),
+        ("journald", false.into()),
+        ("rotate_mib", (ROTATE_MIB_DEFAULT as i64).into()),
+        ("rotate_hours", 0.into()),
+        ("keep_files", 0.into()),
+        ("sync", "batch".into()),
+        ("on_failure", "stop".into()),
+    ]
 }
 
 fn add_user_defaults(user: &mut Table, directory: &Directory) {
@@ -331,6 +352,8 @@ pub fn keys_in(table: &str) -> Vec<&'static str> {
             keys_of::<HookTable>().iter().copied().filter(|key| *key != "cache_s").collect()
         }
         "defence" => keys_of::<DefenceTable>().to_vec(),
+        "audit" => keys_of::<AuditTable>().to_vec(),
+        "metrics" => keys_of::<MetricsTable>().to_vec(),
         "defence.penalties" => keys_of::<PenaltiesTable>().to_vec(),
         "group" => [keys_of::<GroupTable>(), keys_of::<PolicyTable>()].concat(),
         "user" => [keys_of::<UserTable>(), keys_of::<PolicyTable>()].concat(),

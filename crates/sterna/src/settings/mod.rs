@@ -11,8 +11,8 @@ mod schema;
 mod source;
 
 pub use check::{
-    KEEP_UNFINISHED_DEFAULT, Legacy, Settings, USERS_MAX, authorized_keys_of, listen_default, load,
-    load_from, parse_listen,
+    AuditSettings, KEEP_UNFINISHED_DEFAULT, Legacy, Settings, USERS_MAX, audit_state_in,
+    authorized_keys_of, listen_default, load, load_from, parse_listen,
 };
 pub use diff::{Change, NEEDS_RESTART, between};
 pub use effective::Effective;

@@ -3,6 +3,8 @@
 //!
 //! A key that is not here is an error: a server that ignored `allow_from` would be open to everybody.
 
+mod observe;
+
 use std::{fmt, path::PathBuf};
 
 use serde::{
@@ -11,9 +13,19 @@ use serde::{
 };
 use toml::{Spanned, value::Datetime};
 
+pub use observe::{AuditTable, MetricsTable};
+
 /// Keys of the file that hold tables; each is read by itself.
-pub const TABLES: &[&str] =
-    &["host_based", "external_identity", "keyboard_interactive", "defence", "group", "user"];
+pub const TABLES: &[&str] = &[
+    "host_based",
+    "external_identity",
+    "keyboard_interactive",
+    "defence",
+    "audit",
+    "metrics",
+    "group",
+    "user",
+];
 
 /// Keys whose values are never shown.
 pub const SECRETS: &[&str] = &["password", "totp_secret", "recovery_codes"];

@@ -18,15 +18,15 @@ use crate::support::{port_of, spawn_until_listening, stderr, stdout, sterna};
 const HASH: &str = "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5";
 
 /// A server with settings, and the commands for it.
-struct Live {
+pub struct Live {
     child: Child,
     log: BufReader<ChildStderr>,
-    port: u16,
+    pub port: u16,
     dir: TempDir,
 }
 
 impl Live {
-    fn start(defence: &str, users: &str) -> Self {
+    pub fn start(defence: &str, users: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("root")).unwrap();
         fs::write(dir.path().join("root/f"), "x").unwrap();
@@ -38,7 +38,16 @@ impl Live {
         Self { port: port_of(&greeting), child, log, dir }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// Starts the server again that was stopped.
+    pub fn restart(&mut self) {
+        let mut command = sterna();
+        command.current_dir(self.dir.path()).args(["serve", "--config", "sterna.toml"]);
+        let (mut child, greeting) = spawn_until_listening(&mut command);
+        self.log = BufReader::new(child.stderr.take().unwrap());
+        (self.port, self.child) = (port_of(&greeting), child);
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -46,19 +55,19 @@ impl Live {
         fs::write(self.path("sterna.toml"), settings(defence, users)).unwrap();
     }
 
-    fn run(&self, args: &str) -> Output {
+    pub fn run(&self, args: &str) -> Output {
         let mut command = sterna();
         command.current_dir(self.dir.path()).env("STERNA_CONFIG", "sterna.toml");
         command.env("HOME", self.dir.path()).args(args.split(' ')).output().unwrap()
     }
 
-    fn ok(&self, args: &str) -> String {
+    pub fn ok(&self, args: &str) -> String {
         let output = self.run(args);
         assert_eq!(output.status.code(), Some(0), "{args}: {}", stderr(&output));
         stdout(&output)
     }
 
-    fn client(&self, command: &str, user: &str, password: &str) -> Command {
+    pub fn client(&self, command: &str, user: &str, password: &str) -> Command {
         let mut client = sterna();
         client.args([command, "-F", "none", "-o", "StrictHostKeyChecking=no", "-o"]);
         client.args(["UserKnownHostsFile=/dev/null", "-P", &self.port.to_string()]);
@@ -71,12 +80,12 @@ impl Live {
     }
 
     /// The exit status of one login.
-    fn login(&self, user: &str) -> Option<i32> {
+    pub fn login(&self, user: &str) -> Option<i32> {
         self.client("ls", user, "Hello world!").output().unwrap().status.code()
     }
 
     /// A session that has listed its folder once and waits for more commands.
-    fn session(&self, user: &str) -> Child {
+    pub fn session(&self, user: &str) -> Child {
         let mut client = self.client("sftp", user, "Hello world!");
         client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = client.spawn().unwrap();
@@ -85,7 +94,7 @@ impl Live {
     }
 
     /// Ends the server with a signal and returns the rest of its log.
-    fn stop(&mut self) -> String {
+    pub fn stop(&mut self) -> String {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap().success());
         let mut log = String::new();
@@ -103,7 +112,7 @@ impl Drop for Live {
 }
 
 /// Asks a session for its folder; `None` if it has ended.
-fn lists(session: &mut Child) -> Option<bool> {
+pub fn lists(session: &mut Child) -> Option<bool> {
     session.stdin.as_mut()?.write_all(b"ls\n").ok()?;
     let mut line = Vec::new();
     let stdout = session.stdout.as_mut()?;
@@ -123,11 +132,11 @@ fn settings(defence: &str, users: &str) -> String {
     format!("listen = ['127.0.0.1:0']\nstate_dir = 'state'\n[defence]\n{defence}\n{users}")
 }
 
-fn user(name: &str, more: &str) -> String {
+pub fn user(name: &str, more: &str) -> String {
     format!("[[user]]\nname = '{name}'\nroot = 'root'\npassword = '{HASH}'\n{more}\n")
 }
 
-const QUIET: &str = "exempt = ['127.0.0.1']";
+pub const QUIET: &str = "exempt = ['127.0.0.1']";
 
 #[test]
 fn a_broken_file_keeps_the_old_state_and_every_mistake_is_named() {

@@ -5,6 +5,7 @@ mod control;
 mod exit_codes;
 mod explain;
 mod files;
+mod observe;
 mod serve;
 mod settings;
 mod shell;

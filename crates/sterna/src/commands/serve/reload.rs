@@ -9,13 +9,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sterna_audit::{Audit, Record};
 use sterna_identity::{PasswordHash, User};
 use sterna_server::{Banner, ChangePassword, Users, defence::Defence};
 use sterna_ssh_crypto::SystemRandom;
 
 use crate::{
     commands::user,
-    settings::{self, Change, Effective, Legacy, NEEDS_RESTART, Settings, SettingsError},
+    settings::{
+        self, AuditSettings, Change, Effective, Legacy, NEEDS_RESTART, Settings, SettingsError,
+    },
 };
 
 /// What a running server takes over from its settings file, and where it came from.
@@ -25,6 +28,7 @@ pub struct Reloader {
     users: Arc<Users>,
     defence: Arc<Defence>,
     banner: Banner,
+    audit: Option<Audit>,
     /// What the settings in force say, for whoever compares.
     in_force: Mutex<Effective>,
     /// Two at once might end with the older settings.
@@ -66,6 +70,8 @@ pub struct Fixed {
     host_certificates: Vec<PathBuf>,
     legacy: Legacy,
     keep_unfinished: Duration,
+    audit: Option<AuditSettings>,
+    metrics: Option<SocketAddr>,
 }
 
 impl Fixed {
@@ -77,6 +83,8 @@ impl Fixed {
             host_certificates: settings.host_certificates.clone(),
             legacy: settings.legacy.clone(),
             keep_unfinished: settings.keep_unfinished,
+            audit: settings.audit.clone(),
+            metrics: settings.metrics,
         }
     }
 
@@ -89,6 +97,8 @@ impl Fixed {
             self.host_certificates != new.host_certificates,
             self.legacy != new.legacy,
             self.keep_unfinished != new.keep_unfinished,
+            self.audit != new.audit,
+            self.metrics != new.metrics,
         ];
         let all = NEEDS_RESTART.iter().zip(has_changed);
         all.filter(|(_, changed)| *changed).map(|(key, _)| *key).collect()
@@ -102,10 +112,11 @@ impl Reloader {
         users: Arc<Users>,
         defence: Arc<Defence>,
         banner: Banner,
+        audit: Option<Audit>,
         in_force: Effective,
     ) -> Self {
         let (in_force, turn) = (Mutex::new(in_force), Mutex::new(()));
-        Self { file, started_with, users, defence, banner, in_force, turn }
+        Self { file, started_with, users, defence, banner, audit, in_force, turn }
     }
 
     /// The settings file.
@@ -136,13 +147,22 @@ impl Reloader {
         let (settings, effective) = read.inspect_err(|errors| {
             errors.iter().for_each(|error| tracing::error!("{error}"));
             tracing::error!("settings not reloaded, the old ones are kept");
+            let first = errors.first().map_or_else(String::new, ToString::to_string);
+            self.record(Record::new("settings-reloaded").result(first));
         })?;
         let report = self.take_over(settings);
         *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) = effective;
         drop(turn);
         report.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         tracing::info!("{report}");
+        self.record(Record::new("settings-reloaded").with("summary", report.to_string()));
         Ok(report)
+    }
+
+    fn record(&self, record: Record) {
+        if let Some(audit) = &self.audit {
+            audit.record(record);
+        }
     }
 
     /// From here on nothing can fail.
@@ -167,11 +187,14 @@ pub fn password_changer(
         user::store_password(&file, &user.name, &hash).map_err(|failure| failure.to_string())?;
         tracing::info!(user = user.name, "password changed by the user");
         match reloader.get().and_then(Weak::upgrade) {
-            Some(reloader) => match reloader.reload() {
-                Ok(_) => Ok(()),
-                // The password is stored; what else is wrong has been logged.
-                Err(errors) => Err(format!("{} mistakes in the settings", errors.len())),
-            },
+            Some(reloader) => {
+                reloader.record(Record::new("password-changed").user(user.name.as_bytes()));
+                match reloader.reload() {
+                    Ok(_) => Ok(()),
+                    // The password is stored; what else is wrong has been logged.
+                    Err(errors) => Err(format!("{} mistakes in the settings", errors.len())),
+                }
+            }
             None => Err("the server is ending".to_owned()),
         }
     })
@@ -201,7 +224,7 @@ mod tests {
         let defence = Defence::new(settings.defence, Instant::now(), SystemTime::now());
         let users = Arc::new(Users::with_world(settings.users, SystemWorld::new()));
         let banner = Banner::new(settings.banner);
-        let reloader = Reloader::new(file, fixed, users, defence, banner, effective);
+        let reloader = Reloader::new(file, fixed, users, defence, banner, None, effective);
         (dir, Arc::new(reloader))
     }
 

@@ -128,7 +128,9 @@ fn the_reference_has_every_key_and_no_other() {
     // The tables have sections instead of rows.
     let top = keys_in("").into_iter().filter(|key| !TABLES.contains(key)).collect();
     assert_eq!(keys(""), sorted(top));
-    for name in ["host_based", "external_identity", "keyboard_interactive", "defence"] {
+    for name in
+        ["host_based", "external_identity", "keyboard_interactive", "defence", "audit", "metrics"]
+    {
         assert_eq!(keys(name), sorted(keys_in(name)), "{name}");
     }
     assert_eq!(keys("defence.penalties"), sorted(keys_in("defence.penalties")));
@@ -143,12 +145,14 @@ fn the_reference_has_every_key_and_no_other() {
 fn the_reference_tells_the_defaults_that_hold() {
     let in_force = defence(&DefenceSettings::default());
     let penalties = in_force["penalties"].as_table().unwrap();
+    let audit = Table::from_iter(audit_defaults().map(|(key, value)| (key.to_owned(), value)));
     let mut looked_at = 0;
 
     for Row { table, key, default } in documented() {
         let value = match table.as_str() {
             "defence" => &in_force[&key],
             "defence.penalties" => &penalties[&key],
+            "audit" if key != "file" => &audit[&key],
             _ => continue,
         };
         let shown = match value {
@@ -160,5 +164,5 @@ fn the_reference_tells_the_defaults_that_hold() {
         looked_at += 1;
     }
 
-    assert_eq!(looked_at, in_force.len() + penalties.len());
+    assert_eq!(looked_at, in_force.len() + penalties.len() + audit.len());
 }
