@@ -157,6 +157,13 @@ pub const DROP_LINE_PAUSE: Duration = Duration::from_secs(60);
 /// Sources that have lines of their own about dropped connections; all others share one.
 pub const DROP_LOG_SOURCES_MAX: usize = 1024;
 
+/// Refusals of one session that have a record each in the audit log. Further ones are counted: who may nothing
+/// must not be able to fill a disk with that.
+pub const REFUSALS_RECORDED_MAX: u32 = 1000;
+
+/// Open files of one session that a list of sessions shows, those with the most bytes.
+pub const MOVING_LISTED_MAX: usize = 8;
+
 const _: () = assert!(sterna_sftp_proto::limits::READ_LEN_MAX as usize <= BATCH_BYTES_MAX);
 const _: () = assert!(sterna_sftp_proto::limits::PACKET_LEN_MAX <= BUFFER_LEN);
 const _: () = assert!(READ_AHEAD_BYTES <= REPLY_BYTES_MAX);

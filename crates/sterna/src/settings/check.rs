@@ -8,6 +8,7 @@ mod hooks;
 mod limits;
 mod listeners;
 mod login_rules;
+mod observe;
 mod policy;
 mod trust_files;
 mod user;
@@ -38,10 +39,14 @@ pub use self::limits::limits_default;
 use self::{groups::Groups, trust_files::TrustFiles};
 use super::{
     files::Files,
-    schema::{DefenceTable, HookTable, HostBasedTable, LimitsTable, OneOrMore, TABLES, TopTable},
+    schema::{
+        AuditTable, DefenceTable, HookTable, HostBasedTable, LimitsTable, MetricsTable, OneOrMore,
+        TABLES, TopTable,
+    },
     source::{SettingsError, Source},
 };
 use crate::{failure::io_reason, output::display_name};
+pub use observe::{AuditSettings, ROTATE_MIB_DEFAULT, audit_state_in};
 
 /// The port if nothing is said.
 const PORT_DEFAULT: u16 = 2022;
@@ -83,6 +88,10 @@ pub struct Settings {
     pub legacy: Legacy,
     pub defence: DefenceSettings,
     pub confinement: Confinement,
+    /// `None`: nothing is recorded.
+    pub audit: Option<AuditSettings>,
+    /// Where figures may be asked for.
+    pub metrics: Option<SocketAddr>,
     /// How long unfinished uploads stay where they are published on close.
     pub keep_unfinished: Duration,
     /// Users, and the rules that hold for all of them.
@@ -209,6 +218,8 @@ struct Tables<'t> {
     defence: DefenceTable,
     limits: LimitsTable,
     listeners: Vec<Spanned<DeTable<'t>>>,
+    audit: Option<Spanned<AuditTable>>,
+    metrics: Option<Spanned<MetricsTable>>,
     groups: Vec<Spanned<DeTable<'t>>>,
     users: Vec<Spanned<DeTable<'t>>>,
 }
@@ -236,6 +247,8 @@ impl<'f> Check<'f> {
         let legacy = self.legacy(source, top.legacy.as_deref());
         let defence = self.defence(source, &tables.defence);
         let confinement = self.confinement(source, top);
+        let audit = self.audit(source, tables.audit.as_ref());
+        let metrics = self.metrics(source, tables.metrics.as_ref());
         self.login_rules(source, &tables);
         self.groups(source, tables.groups);
         let listens_by_default = top.listen.is_none() && tables.listeners.is_empty();
@@ -290,6 +303,8 @@ impl<'f> Check<'f> {
             legacy,
             defence,
             confinement,
+            audit,
+            metrics,
             keep_unfinished,
             users,
             warnings: Vec::new(),
@@ -314,6 +329,8 @@ impl<'f> Check<'f> {
         let defence = one(source, "defence", &mut tables, errors);
         let limits = one(source, "limits", &mut tables, errors);
         let listeners = several(source, "listener", &mut tables, errors);
+        let audit = one(source, "audit", &mut tables, errors);
+        let metrics = one(source, "metrics", &mut tables, errors);
         let groups = several(source, "group", &mut tables, errors);
         let users = several(source, "user", &mut tables, errors);
         if !self.errors.is_empty() {
@@ -329,6 +346,8 @@ impl<'f> Check<'f> {
             defence: defence.map(Spanned::into_inner).unwrap_or_default(),
             limits: limits.map(Spanned::into_inner).unwrap_or_default(),
             listeners,
+            audit,
+            metrics,
             groups,
             users,
         })

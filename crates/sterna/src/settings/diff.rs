@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use super::{effective::Effective, schema::SECRETS};
 use crate::output::display_name;
 
-/// Keys at the top whose new values need a restart.
+/// Keys and tables at the top whose new values need a restart.
 pub const NEEDS_RESTART: &[&str] = &[
     "listen",
     "listener",
@@ -22,6 +22,8 @@ pub const NEEDS_RESTART: &[&str] = &[
     "run_as_group",
     "sandbox",
     "sandbox_roots",
+    "audit",
+    "metrics",
 ];
 
 /// One difference.
@@ -126,7 +128,8 @@ fn tables(
                 (_, None) => Kind::Removed,
                 _ => Kind::Changed,
             },
-            needs_restart: of.is_empty() && NEEDS_RESTART.contains(&key.as_str()),
+            needs_restart: of.is_empty()
+                && key.split('.').next().is_some_and(|first| NEEDS_RESTART.contains(&first)),
         });
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! A key that is not here is an error: a server that ignored `allow_from` would be open to everybody.
 
+mod observe;
+
 use std::{fmt, path::PathBuf};
 
 use serde::{
@@ -10,6 +12,8 @@ use serde::{
     de::{self, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use toml::{Spanned, value::Datetime};
+
+pub use observe::{AuditTable, MetricsTable};
 
 /// Keys of the file that hold tables; each is read by itself.
 pub const TABLES: &[&str] = &[
@@ -19,6 +23,8 @@ pub const TABLES: &[&str] = &[
     "defence",
     "limits",
     "listener",
+    "audit",
+    "metrics",
     "group",
     "user",
 ];

@@ -1,5 +1,6 @@
 //! Sterna against real peers, one file for each peer or subject. One binary, since each one takes long to link.
 
+mod audit;
 mod bad_input;
 mod baseline;
 mod batches;

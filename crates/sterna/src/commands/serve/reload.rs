@@ -3,11 +3,13 @@
 
 use std::{
     fmt,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
+use sterna_audit::{Audit, Record};
 use sterna_identity::{PasswordHash, User};
 use sterna_server::{
     Banner, ChangePassword, ListenAt, ListenerRules, LiveLimits, Users, defence::Defence,
@@ -18,7 +20,8 @@ use super::confine::Reach;
 use crate::{
     commands::user,
     settings::{
-        self, Change, Confinement, Effective, Legacy, NEEDS_RESTART, Settings, SettingsError,
+        self, AuditSettings, Change, Confinement, Effective, Legacy, NEEDS_RESTART, Settings,
+        SettingsError,
     },
 };
 
@@ -32,6 +35,7 @@ pub struct Reloader {
     defence: Arc<Defence>,
     banner: Banner,
     limits: Arc<LiveLimits>,
+    audit: Option<Audit>,
     /// What the settings in force say, for whoever compares.
     in_force: Mutex<Effective>,
     /// Two at once might end with the older settings.
@@ -75,6 +79,8 @@ pub struct Fixed {
     keep_unfinished: Duration,
     drain: Duration,
     confinement: Confinement,
+    audit: Option<AuditSettings>,
+    metrics: Option<SocketAddr>,
 }
 
 impl Fixed {
@@ -88,6 +94,8 @@ impl Fixed {
             keep_unfinished: settings.keep_unfinished,
             drain: settings.drain,
             confinement: settings.confinement.clone(),
+            audit: settings.audit.clone(),
+            metrics: settings.metrics,
         }
     }
 
@@ -114,6 +122,8 @@ impl Fixed {
                 != new.confinement.account.as_ref().map(|account| account.gid),
             self.confinement.sandbox != new.confinement.sandbox,
             self.confinement.roots != new.confinement.roots,
+            self.audit != new.audit,
+            self.metrics != new.metrics,
         ];
         let all = NEEDS_RESTART.iter().zip(has_changed);
         all.filter(|(_, changed)| *changed).map(|(key, _)| *key).collect()
@@ -128,11 +138,12 @@ impl Reloader {
         defence: Arc<Defence>,
         banner: Banner,
         limits: Arc<LiveLimits>,
+        audit: Option<Audit>,
         in_force: Effective,
     ) -> Self {
         let (in_force, turn) = (Mutex::new(in_force), Mutex::new(()));
         let reach = Arc::default();
-        Self { file, started_with, reach, users, defence, banner, limits, in_force, turn }
+        Self { file, started_with, reach, users, defence, banner, limits, audit, in_force, turn }
     }
 
     /// For a server that cannot reach everything any more.
@@ -169,6 +180,8 @@ impl Reloader {
         let (settings, effective) = read.inspect_err(|errors| {
             errors.iter().for_each(|error| tracing::error!("{error}"));
             tracing::error!("settings not reloaded, the old ones are kept");
+            let first = errors.first().map_or_else(String::new, ToString::to_string);
+            self.record(Record::new("settings-reloaded").result(first));
         })?;
         let out_of_reach = self.reach.lacks(&self.file, &effective);
         let mut report = self.take_over(settings);
@@ -177,7 +190,14 @@ impl Reloader {
         drop(turn);
         report.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         tracing::info!("{report}");
+        self.record(Record::new("settings-reloaded").with("summary", report.to_string()));
         Ok(report)
+    }
+
+    fn record(&self, record: Record) {
+        if let Some(audit) = &self.audit {
+            audit.record(record);
+        }
     }
 
     /// From here on nothing can fail.
@@ -203,11 +223,14 @@ pub fn password_changer(
         user::store_password(&file, &user.name, &hash).map_err(|failure| failure.to_string())?;
         tracing::info!(user = user.name, "password changed by the user");
         match reloader.get().and_then(Weak::upgrade) {
-            Some(reloader) => match reloader.reload() {
-                Ok(_) => Ok(()),
-                // The password is stored; what else is wrong has been logged.
-                Err(errors) => Err(format!("{} mistakes in the settings", errors.len())),
-            },
+            Some(reloader) => {
+                reloader.record(Record::new("password-changed").user(user.name.as_bytes()));
+                match reloader.reload() {
+                    Ok(_) => Ok(()),
+                    // The password is stored; what else is wrong has been logged.
+                    Err(errors) => Err(format!("{} mistakes in the settings", errors.len())),
+                }
+            }
             None => Err("the server is ending".to_owned()),
         }
     })
@@ -238,7 +261,7 @@ mod tests {
         let users = Arc::new(Users::with_world(settings.users, SystemWorld::new()));
         let banner = Banner::new(settings.banner);
         let limits = Arc::new(LiveLimits::new(settings.limits));
-        let reloader = Reloader::new(file, fixed, users, defence, banner, limits, effective);
+        let reloader = Reloader::new(file, fixed, users, defence, banner, limits, None, effective);
         (dir, Arc::new(reloader))
     }
 
