@@ -140,6 +140,7 @@ impl ServeArgs {
             host_keys: self.host_key.clone(),
             host_certificates: Vec::new(),
             banner: None,
+            strict_algorithms: false,
             legacy: Legacy::default(),
             defence: DefenceSettings { exempt: loopback(), ..DefenceSettings::default() },
             users,
@@ -190,7 +191,8 @@ impl Plan {
             None => None,
         };
         let control_dir = state_dir_of(&settings);
-        let Settings { listen, banner, legacy, defence, users, keep_unfinished, .. } = settings;
+        let Settings { listen, banner, strict_algorithms, legacy, .. } = settings;
+        let Settings { defence, users, keep_unfinished, .. } = settings;
         let defence = start_defence(defence, state.as_ref())?;
         let mut world = SystemWorld::new();
         if let Some(state) = state {
@@ -209,7 +211,12 @@ impl Plan {
             .authenticator(Arc::clone(&users))
             .defence(Arc::clone(&defence))
             .banner(banner.clone())
-            .ssh(move |config| legacy.allow_in(&mut config.common.algorithms))
+            .ssh(move |config| {
+                if strict_algorithms {
+                    config.common.algorithms.keep_strict();
+                }
+                legacy.allow_in(&mut config.common.algorithms);
+            })
             .storage(storage_of(Arc::clone(&roots), SystemNames::load()));
         let builder = listen.iter().fold(builder, |builder, at| builder.listen(*at));
         let server = builder.bind().map_err(cannot_start)?;

@@ -65,6 +65,7 @@ pub struct Settings {
     pub host_certificates: Vec<PathBuf>,
     /// Shown before login.
     pub banner: Option<String>,
+    pub strict_algorithms: bool,
     pub legacy: Legacy,
     pub defence: DefenceSettings,
     /// How long unfinished uploads stay where they are published on close.
@@ -213,6 +214,7 @@ impl<'f> Check<'f> {
         let host_keys = host_keys.map(|key| self.file(source, "host_keys", key)).collect();
         let host_certificates = self.host_certificates(source, top.host_certificates.as_deref());
         let banner = top.banner.as_ref().and_then(|text| self.banner(source, text));
+        let strict_algorithms = top.strict_algorithms.unwrap_or(false);
         let legacy = self.legacy(source, top.legacy.as_deref());
         let defence = self.defence(source, &tables.defence);
         self.login_rules(source, &tables);
@@ -259,6 +261,7 @@ impl<'f> Check<'f> {
             host_keys,
             host_certificates,
             banner,
+            strict_algorithms,
             legacy,
             defence,
             keep_unfinished,

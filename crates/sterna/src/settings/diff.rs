@@ -9,8 +9,15 @@ use super::{effective::Effective, schema::SECRETS};
 use crate::output::display_name;
 
 /// Keys at the top whose new values need a restart.
-pub const NEEDS_RESTART: &[&str] =
-    &["listen", "state_dir", "host_keys", "host_certificates", "legacy", "keep_unfinished_days"];
+pub const NEEDS_RESTART: &[&str] = &[
+    "listen",
+    "state_dir",
+    "host_keys",
+    "host_certificates",
+    "strict_algorithms",
+    "legacy",
+    "keep_unfinished_days",
+];
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -64,6 +64,7 @@ pub struct Fixed {
     state_dir: Option<PathBuf>,
     host_keys: Vec<PathBuf>,
     host_certificates: Vec<PathBuf>,
+    strict_algorithms: bool,
     legacy: Legacy,
     keep_unfinished: Duration,
 }
@@ -75,6 +76,7 @@ impl Fixed {
             state_dir: settings.state_dir.clone(),
             host_keys: settings.host_keys.clone(),
             host_certificates: settings.host_certificates.clone(),
+            strict_algorithms: settings.strict_algorithms,
             legacy: settings.legacy.clone(),
             keep_unfinished: settings.keep_unfinished,
         }
@@ -87,6 +89,7 @@ impl Fixed {
             self.state_dir != new.state_dir,
             self.host_keys != new.host_keys,
             self.host_certificates != new.host_certificates,
+            self.strict_algorithms != new.strict_algorithms,
             self.legacy != new.legacy,
             self.keep_unfinished != new.keep_unfinished,
         ];
