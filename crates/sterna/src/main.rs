@@ -8,6 +8,8 @@ mod commands;
 mod control;
 mod exit;
 mod failure;
+#[cfg(test)]
+mod fuzz;
 mod glob;
 mod listing;
 mod local_glob;

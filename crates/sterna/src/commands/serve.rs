@@ -161,6 +161,7 @@ impl ServeArgs {
             host_keys: self.host_key.clone(),
             host_certificates: Vec::new(),
             banner: None,
+            strict_algorithms: false,
             legacy: Legacy::default(),
             defence: DefenceSettings { exempt: loopback(), ..DefenceSettings::default() },
             confinement: Confinement::default(),
@@ -292,7 +293,16 @@ impl Started {
         let control_dir = state_dir_of(&settings);
         let audit = observe::start_audit(&settings, control_dir.as_deref())?;
         let Settings {
-            listen, banner, legacy, defence, users, keep_unfinished, limits, drain, ..
+            listen,
+            banner,
+            strict_algorithms,
+            legacy,
+            defence,
+            users,
+            keep_unfinished,
+            limits,
+            drain,
+            ..
         } = settings;
         let defence = start_defence(defence, state.as_ref())?;
         let mut world = SystemWorld::new();
@@ -314,7 +324,12 @@ impl Started {
             .authenticator(Arc::clone(&users))
             .defence(Arc::clone(&defence))
             .banner(banner.clone())
-            .ssh(move |config| legacy.allow_in(&mut config.common.algorithms))
+            .ssh(move |config| {
+                if strict_algorithms {
+                    config.common.algorithms.keep_strict();
+                }
+                legacy.allow_in(&mut config.common.algorithms);
+            })
             .limits(Arc::clone(&limits))
             .storage(storage_of(Arc::clone(&roots), SystemNames::load(), Arc::clone(&limits)));
         let builder = audit.iter().fold(builder, |builder, audit| builder.audit(audit.clone()));

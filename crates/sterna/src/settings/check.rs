@@ -85,6 +85,7 @@ pub struct Settings {
     pub host_certificates: Vec<PathBuf>,
     /// Shown before login.
     pub banner: Option<String>,
+    pub strict_algorithms: bool,
     pub legacy: Legacy,
     pub defence: DefenceSettings,
     pub confinement: Confinement,
@@ -244,6 +245,7 @@ impl<'f> Check<'f> {
         let host_keys = host_keys.map(|key| self.file(source, "host_keys", key)).collect();
         let host_certificates = self.host_certificates(source, top.host_certificates.as_deref());
         let banner = top.banner.as_ref().and_then(|text| self.banner(source, "banner", text));
+        let strict_algorithms = top.strict_algorithms.unwrap_or(false);
         let legacy = self.legacy(source, top.legacy.as_deref());
         let defence = self.defence(source, &tables.defence);
         let confinement = self.confinement(source, top);
@@ -300,6 +302,7 @@ impl<'f> Check<'f> {
             host_keys,
             host_certificates,
             banner,
+            strict_algorithms,
             legacy,
             defence,
             confinement,

@@ -277,6 +277,7 @@ fn add_defaults(table: &mut Table, settings: &Settings) {
         add("state_dir", dir.to_string_lossy().into_owned().into());
     }
     add("ca_signature_algorithms", settings.users.rules().ca_signature_algorithms.clone().into());
+    add("strict_algorithms", settings.strict_algorithms.into());
     add("legacy", Vec::<String>::new().into());
     let days = settings.keep_unfinished.as_secs() / (24 * 3600);
     add("sandbox", settings.confinement.sandbox.name().into());

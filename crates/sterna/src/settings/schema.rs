@@ -44,6 +44,8 @@ pub struct TopTable {
     pub host_keys: Option<Vec<Spanned<PathBuf>>>,
     pub host_certificates: Option<Vec<Spanned<PathBuf>>>,
     pub banner: Option<Spanned<String>>,
+    /// Only algorithms that no auditor has doubts about; `false` if missing.
+    pub strict_algorithms: Option<bool>,
     /// Weak algorithms that come back.
     pub legacy: Option<Vec<Spanned<String>>>,
     /// A directory of files `NAME.toml`, one user each, with the keys of [`UserTable`].
