@@ -25,6 +25,7 @@ use sterna_server::{
 use sterna_ssh_crypto::{Random, SystemRandom};
 use sterna_state::State;
 use sterna_storage::Backend;
+use sterna_worker::Monitor;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use self::answer::unban;
@@ -151,6 +152,7 @@ impl ServeArgs {
             legacy: Legacy::default(),
             defence: DefenceSettings { exempt: loopback(), ..DefenceSettings::default() },
             confinement: Confinement::default(),
+            system_users: None,
             users,
             keep_unfinished: settings::KEEP_UNFINISHED_DEFAULT,
             warnings: Vec::new(),
@@ -235,6 +237,7 @@ impl Started {
         let Self { settings, share, host_keys, sockets, fixed, reloads, reach } = self;
         let state = state(&settings, reloads.is_some())?;
         let control_dir = state_dir_of(&settings);
+        let system_users = settings.system_users.is_some();
         let Settings { listen, banner, legacy, defence, users, keep_unfinished, .. } = settings;
         let defence = start_defence(defence, state.as_ref())?;
         let mut world = SystemWorld::new();
@@ -248,7 +251,11 @@ impl Started {
         }
         let users = Arc::new(Users::with_world(users, world));
         let banner = Banner::new(banner);
-        let roots = Arc::new(Roots::new());
+        let roots = match system_users {
+            true => Roots::new().system_users(Monitor::files_of),
+            false => Roots::new(),
+        };
+        let roots = Arc::new(roots);
         let builder = Server::builder()
             .host_keys(host_keys)
             .authenticator(Arc::clone(&users))
@@ -399,7 +406,13 @@ fn storage_of(
     let names: Arc<dyn Names> = Arc::new(names);
     move |user| {
         let backend = roots.open(user)?;
-        Ok((backend, SessionPolicy { names: Arc::clone(&names), ..SessionPolicy::of_user(user) }))
+        let mut policy =
+            SessionPolicy { names: Arc::clone(&names), ..SessionPolicy::of_user(user) };
+        if let Some(system) = &user.system {
+            policy.home.clone_from(&system.start_dir);
+            policy.start_dir.clone_from(&system.start_dir);
+        }
+        Ok((backend, policy))
     }
 }
 

@@ -7,6 +7,7 @@ mod groups;
 mod hooks;
 mod login_rules;
 mod policy;
+mod system_users;
 mod trust_files;
 mod user;
 
@@ -26,6 +27,7 @@ use sterna_identity::{
 use sterna_server::defence::DefenceSettings;
 use sterna_ssh_crypto::{CertificateKind, OfferedKey, names};
 use sterna_ssh_proto::Algorithms;
+use sterna_worker::Policy;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -35,7 +37,9 @@ pub use self::confinement::{Confinement, SandboxMode};
 use self::{groups::Groups, trust_files::TrustFiles};
 use super::{
     files::Files,
-    schema::{DefenceTable, HookTable, HostBasedTable, OneOrMore, TABLES, TopTable},
+    schema::{
+        DefenceTable, HookTable, HostBasedTable, OneOrMore, SystemUsersTable, TABLES, TopTable,
+    },
     source::{SettingsError, Source},
 };
 use crate::{failure::io_reason, output::display_name};
@@ -70,6 +74,8 @@ pub struct Settings {
     pub legacy: Legacy,
     pub defence: DefenceSettings,
     pub confinement: Confinement,
+    /// Who of the machine may log in; `None`: nobody.
+    pub system_users: Option<Policy>,
     /// How long unfinished uploads stay where they are published on close.
     pub keep_unfinished: Duration,
     /// Users, and the rules that hold for all of them.
@@ -193,6 +199,7 @@ struct Tables<'t> {
     host_based: Option<HostBasedTable>,
     external_identity: Option<Spanned<HookTable>>,
     keyboard_interactive: Option<Spanned<HookTable>>,
+    system_users: Option<Spanned<SystemUsersTable>>,
     defence: DefenceTable,
     groups: Vec<Spanned<DeTable<'t>>>,
     users: Vec<Spanned<DeTable<'t>>>,
@@ -226,9 +233,12 @@ impl<'f> Check<'f> {
         self.groups(source, tables.groups);
         // Behind the groups, to which its users may belong.
         self.external_identity(source, tables.external_identity.as_ref());
+        let has_account = tables.top.run_as_user.is_some();
+        let system_users = self.system_users(source, tables.system_users.as_ref(), has_account);
         let has_users = !tables.users.is_empty()
             || top.users_dir.is_some()
-            || tables.external_identity.is_some();
+            || tables.external_identity.is_some()
+            || tables.system_users.is_some();
         if !has_users {
             self.errors.push(SettingsError {
                 file: source.path().to_owned(),
@@ -269,6 +279,7 @@ impl<'f> Check<'f> {
             legacy,
             defence,
             confinement,
+            system_users,
             keep_unfinished,
             users,
             warnings: Vec::new(),
@@ -290,6 +301,7 @@ impl<'f> Check<'f> {
         let host_based = one(source, "host_based", &mut tables, errors);
         let external_identity = one(source, "external_identity", &mut tables, errors);
         let keyboard_interactive = one(source, "keyboard_interactive", &mut tables, errors);
+        let system_users = one(source, "system_users", &mut tables, errors);
         let defence = one(source, "defence", &mut tables, errors);
         let groups = several(source, "group", &mut tables, errors);
         let users = several(source, "user", &mut tables, errors);
@@ -303,6 +315,7 @@ impl<'f> Check<'f> {
             host_based: host_based.map(Spanned::into_inner),
             external_identity,
             keyboard_interactive,
+            system_users,
             defence: defence.map(Spanned::into_inner).unwrap_or_default(),
             groups,
             users,

@@ -20,6 +20,7 @@ pub const NEEDS_RESTART: &[&str] = &[
     "run_as_group",
     "sandbox",
     "sandbox_roots",
+    "system_users",
 ];
 
 /// One difference.
@@ -124,7 +125,8 @@ fn tables(
                 (_, None) => Kind::Removed,
                 _ => Kind::Changed,
             },
-            needs_restart: of.is_empty() && NEEDS_RESTART.contains(&key.as_str()),
+            needs_restart: of.is_empty()
+                && (NEEDS_RESTART.contains(&key.as_str()) || key.starts_with("system_users.")),
         });
     }
 }

@@ -10,6 +10,7 @@ mod settings;
 mod shell;
 mod support;
 mod sync;
+mod system_users;
 mod transfer;
 mod user;
 mod user_login;

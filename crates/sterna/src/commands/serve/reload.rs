@@ -12,6 +12,7 @@ use std::{
 use sterna_identity::{PasswordHash, User};
 use sterna_server::{Banner, ChangePassword, Users, defence::Defence};
 use sterna_ssh_crypto::SystemRandom;
+use sterna_worker::Policy;
 
 use super::confine::Reach;
 use crate::{
@@ -72,6 +73,7 @@ pub struct Fixed {
     legacy: Legacy,
     keep_unfinished: Duration,
     confinement: Confinement,
+    system_users: Option<Policy>,
 }
 
 impl Fixed {
@@ -84,6 +86,7 @@ impl Fixed {
             legacy: settings.legacy.clone(),
             keep_unfinished: settings.keep_unfinished,
             confinement: settings.confinement.clone(),
+            system_users: settings.system_users.clone(),
         }
     }
 
@@ -102,6 +105,7 @@ impl Fixed {
                 != new.confinement.account.as_ref().map(|account| account.gid),
             self.confinement.sandbox != new.confinement.sandbox,
             self.confinement.roots != new.confinement.roots,
+            self.system_users != new.system_users,
         ];
         let all = NEEDS_RESTART.iter().zip(has_changed);
         all.filter(|(_, changed)| *changed).map(|(key, _)| *key).collect()
