@@ -43,6 +43,8 @@ pub struct User {
     /// The first second, since 1970, at which the account is over.
     pub expires: Option<u64>,
     pub read_only: bool,
+    /// Sessions at a time; `None`: what the server allows everybody.
+    pub sessions_max: Option<usize>,
     /// When others see what the user uploads.
     pub publish: Publish,
     /// Directories in which other rules hold; that with the longest path decides.
@@ -60,6 +62,8 @@ pub struct User {
 pub struct SystemAccount {
     /// The home, seen from the root: where relative paths begin.
     pub start_dir: Vec<u8>,
+    /// Another one for every time that the user was looked up: tells one login's session from another.
+    pub login: u64,
 }
 
 /// When an upload becomes visible under its name.
@@ -125,6 +129,7 @@ impl User {
             hours: None,
             expires: None,
             read_only: false,
+            sessions_max: None,
             publish: Publish::Direct,
             folders: Vec::new(),
             enabled: true,

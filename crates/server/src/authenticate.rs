@@ -13,6 +13,7 @@ use sterna_sftp_proto::messages::Symlink;
 use sterna_ssh_proto::{AuthAnswer, AuthMethod, AuthRequest, Prompt, Prompts, SignatureCheck};
 use sterna_storage::Backend;
 
+use crate::listening::ListenerRules;
 use crate::sessions::Sessions;
 use crate::sftp::SessionPolicy;
 use crate::world::SystemWorld;
@@ -154,6 +155,8 @@ pub(crate) struct Peer {
     pub(crate) version: Vec<u8>,
     /// Since it connected.
     pub(crate) connected: Duration,
+    /// Of the listener that it came through.
+    pub(crate) rules: Arc<ListenerRules>,
 }
 
 /// Judges `request`, logs the outcome, and opens the user's storage after the last step.
@@ -170,6 +173,7 @@ pub(crate) fn judge(
         credential,
         source: peer.source.ip().to_canonical(),
         client_version: &peer.version,
+        groups: peer.rules.groups.as_deref(),
         now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     };
     let decision = authenticator.authenticate(&mut progress, &attempt);
@@ -216,7 +220,7 @@ fn accept(storage_of: &StorageOf, login: &Login, peer: &Peer) -> (AuthAnswer, Op
         }
     };
     policy.draft_symlinks |= Symlink::is_in_draft_order_for(&peer.version);
-    policy.read_only |= login.restrictions.read_only;
+    policy.read_only |= login.restrictions.read_only || peer.rules.read_only;
     policy.umask = login.restrictions.umask.or(policy.umask);
     if let Some(dir) = &login.restrictions.start_dir {
         // Relative to the user's root, and never above it.

@@ -22,9 +22,10 @@ use crate::command::Command;
 use crate::host_keys::HostKeys;
 use crate::io_pool::IoPool;
 use crate::jobs::Jobs;
-use crate::limits::SESSIONS_MAX;
+use crate::listening::ListenerRules;
 use crate::login_delay::LoginDelay;
-use crate::sessions::{Session, Sessions};
+use crate::server_limits::LiveLimits;
+use crate::sessions::{Session, Sessions, TooMany};
 use crate::sftp::{Resources, SftpSession};
 use crate::shutdown::{Phase, ShutdownWatch};
 
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) logins: IoPool,
     pub(crate) login_delay: LoginDelay,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) limits: Arc<LiveLimits>,
     /// Makes signatures that take long: RSA.
     pub(crate) signatures: IoPool,
     pub(crate) resources: Resources,
@@ -48,6 +50,8 @@ pub(crate) type Unauthenticated = crate::defence::Admission;
 /// The service above one connection.
 pub(crate) struct ServerConnection {
     shared: Arc<Shared>,
+    /// Of the listener that it came through.
+    rules: Arc<ListenerRules>,
     source: SocketAddr,
     logins: Jobs<Judgement>,
     signatures: Jobs<Option<Vec<u8>>>,
@@ -77,6 +81,7 @@ struct Attempt {
 impl ServerConnection {
     pub(crate) fn new(
         shared: Arc<Shared>,
+        rules: Arc<ListenerRules>,
         source: SocketAddr,
         unauthenticated: Unauthenticated,
         shutdown: ShutdownWatch,
@@ -85,6 +90,7 @@ impl ServerConnection {
             logins: Jobs::new(shared.logins.clone()),
             signatures: Jobs::new(shared.signatures.clone()),
             shared,
+            rules,
             source,
             progress: Some(Progress::default()),
             attempt: None,
@@ -120,6 +126,7 @@ impl ServerConnection {
             source: self.source,
             version: link.connection.peer_software().to_vec(),
             connected: self.connected.elapsed(),
+            rules: Arc::clone(&self.rules),
         };
         self.logins.start(0, move |_| {
             let authenticator = &*shared.authenticator;
@@ -136,7 +143,20 @@ impl ServerConnection {
         // A judgement that panicked is a refusal; what was proven before is forgotten.
         let mut judgement = judgement.unwrap_or_else(Judgement::refusal);
         if let Some(account) = &judgement.account {
-            self.session = Some(self.shared.sessions.enter(Arc::clone(&account.user)));
+            let max =
+                account.user.sessions_max.unwrap_or(self.shared.limits.now().sessions_per_user);
+            match self.shared.sessions.enter(Arc::clone(&account.user), max) {
+                Ok(session) => self.session = Some(session),
+                Err(TooMany) => {
+                    let (user, source) = (&account.user.name, self.source);
+                    tracing::info!(user, %source, max, "login refused: too many sessions of this user");
+                    // The login was right: nobody is to be penalised for it.
+                    self.unauthenticated = None;
+                    let why = "too many sessions of this user; try again later";
+                    link.connection.disconnect(Reason::TooManyConnections, why, link.output);
+                    return Ok(());
+                }
+            }
             // From here on a reload ends the session; one that came since it was judged did not see it.
             if !self.shared.authenticator.may_stay(&account.user) {
                 let (user, source) = (&account.user.name, self.source);
@@ -248,7 +268,7 @@ impl Service for ServerConnection {
             }
             Event::ChannelOpened(id) => {
                 let in_use = self.channels.values().filter(|c| !matches!(c, Channel::Over)).count();
-                if in_use < SESSIONS_MAX {
+                if in_use < self.shared.limits.now().channels {
                     self.channels.insert(id, Channel::Fresh);
                 } else {
                     link.connection.close(id, link.output);

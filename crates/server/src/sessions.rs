@@ -13,8 +13,19 @@ use crate::wake::WakeCell;
 #[derive(Default)]
 pub struct Sessions {
     next: AtomicU64,
-    open: Mutex<HashMap<u64, Arc<Entry>>>,
+    open: Mutex<Open>,
 }
+
+#[derive(Default)]
+struct Open {
+    all: HashMap<u64, Arc<Entry>>,
+    /// How many of them each user has.
+    by_user: HashMap<String, usize>,
+}
+
+/// The user has as many sessions as one may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMany;
 
 struct Entry {
     user: Arc<User>,
@@ -27,7 +38,7 @@ impl Sessions {
     pub fn end_unless(&self, allowed: impl Fn(&User) -> bool) -> usize {
         let ended: Vec<Arc<Entry>> = {
             let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            open.values().filter(|entry| !allowed(&entry.user)).cloned().collect()
+            open.all.values().filter(|entry| !allowed(&entry.user)).cloned().collect()
         };
         for entry in &ended {
             entry.end.store(true, Ordering::Release);
@@ -38,21 +49,27 @@ impl Sessions {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).all.len()
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// A new session of `user`, known until it is dropped.
-    pub(crate) fn enter(self: &Arc<Self>, user: Arc<User>) -> Session {
+    /// A new session of `user`, known until it is dropped; unless there are `max` of that user.
+    pub(crate) fn enter(self: &Arc<Self>, user: Arc<User>, max: usize) -> Result<Session, TooMany> {
         let entry =
             Arc::new(Entry { user, end: AtomicBool::new(false), wake: WakeCell::default() });
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.insert(id, Arc::clone(&entry));
-        Session { sessions: Arc::clone(self), id, entry }
+        let count = open.by_user.get(&entry.user.name).copied().unwrap_or(0);
+        if count >= max {
+            return Err(TooMany);
+        }
+        open.by_user.insert(entry.user.name.clone(), count + 1);
+        open.all.insert(id, Arc::clone(&entry));
+        drop(open);
+        Ok(Session { sessions: Arc::clone(self), id, entry })
     }
 }
 
@@ -74,7 +91,13 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         let mut open = self.sessions.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.remove(&self.id);
+        open.all.remove(&self.id);
+        if let Some(count) = open.by_user.get_mut(&self.entry.user.name) {
+            *count -= 1;
+            if *count == 0 {
+                open.by_user.remove(&self.entry.user.name);
+            }
+        }
     }
 }
 
@@ -86,8 +109,10 @@ mod tests {
     #[test]
     fn sessions_end_by_user_and_are_forgotten_when_dropped() {
         let sessions = Arc::new(Sessions::default());
-        let enter = |name: &str| sessions.enter(Arc::new(User::new(name, "/srv")));
-        let (alice, bob, again) = (enter("alice"), enter("bob"), enter("alice"));
+        let enter = |name: &str| sessions.enter(Arc::new(User::new(name, "/srv")), 2);
+        let alice = enter("alice").unwrap();
+        let (bob, again) = (enter("bob").unwrap(), enter("alice").unwrap());
+        assert_eq!(enter("alice").err(), Some(TooMany), "a third one");
         let cx = Context::from_waker(Waker::noop());
 
         assert_eq!(sessions.end_unless(|user| user.name == "bob"), 2);
@@ -96,5 +121,6 @@ mod tests {
         drop((alice, again));
         assert_eq!(sessions.len(), 1);
         assert_eq!(sessions.end_unless(|user| user.name == "bob"), 0);
+        assert!(enter("alice").is_ok(), "places come back");
     }
 }

@@ -56,6 +56,7 @@ fn run(cli: Cli) -> Result<Exit> {
         Command::User(args) => args.run(&global),
         Command::Config(args) => args.run(&global),
         Command::Reload(args) => args.run(&global),
+        Command::Upgrade(args) => args.run(&global),
         Command::Penalties(args) => args.run(&global),
         Command::Explain(args) => args.run(&global),
         Command::HashPassword(args) => args.run(&global),

@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use sterna_identity::{
@@ -128,6 +129,9 @@ impl Checked {
     }
 }
 
+/// Numbers of logins.
+static LOGINS: AtomicU64 = AtomicU64::new(0);
+
 /// The monitor of this process, which starts helpers: there is one, from before the process gave up its rights.
 static MONITOR: OnceLock<Monitor> = OnceLock::new();
 
@@ -165,18 +169,24 @@ impl Monitor {
         Ok((checked, helper))
     }
 
-    /// The files of a user, by a process of that user's. It ends when the backend is dropped.
+    /// The files of a user, by a process of that user's. It ends when the backend is dropped; if it ends before, `lost`
+    /// is called by whoever notices first.
     ///
     /// # Errors
     /// There is no such user any more, or no process for it.
-    pub fn files_of(user: &User) -> sterna_storage::Result<Arc<dyn Backend>> {
+    pub fn files_of(
+        user: &User,
+        lost: impl Fn() + Send + Sync + 'static,
+    ) -> sterna_storage::Result<Arc<dyn Backend>> {
         let fail = |why: io::Error| Error {
             kind: ErrorKind::Other,
             doing: "open root",
             source: Some(why),
         };
         match Self::ask(&Question::Files { name: &user.name }).map_err(fail)? {
-            (Checked::Known(_), channel) => Ok(Arc::new(RemoteBackend::new(channel, &user.name))),
+            (Checked::Known(_), channel) => {
+                Ok(Arc::new(RemoteBackend::new(channel, &user.name, lost)))
+            }
             (Checked::Refused(why), _) => Err(fail(io::Error::other(why))),
         }
     }
@@ -232,7 +242,10 @@ impl SystemIdentity {
             authorized_keys: keys.take(sterna_identity::limits::USER_KEYS_MAX).collect(),
             read_only: self.read_only,
             is_external: true,
-            system: Some(SystemAccount { start_dir: known.start_dir }),
+            system: Some(SystemAccount {
+                start_dir: known.start_dir,
+                login: LOGINS.fetch_add(1, Ordering::Relaxed),
+            }),
             ..User::new(name, known.root)
         }
     }

@@ -28,12 +28,18 @@ struct Worker {
     /// `None` once it broke: the worker is gone, or said something that is no answer.
     channel: Mutex<Option<Channel>>,
     user: String,
+    lost: Box<dyn Fn() + Send + Sync>,
 }
 
 impl RemoteBackend {
-    /// At the other end of `channel` is [`serve_files`](crate::serve_files); `user` is for the log.
-    pub fn new(channel: Channel, user: &str) -> Self {
-        let worker = Worker { channel: Mutex::new(Some(channel)), user: user.to_owned() };
+    /// At the other end of `channel` is [`serve_files`](crate::serve_files); `user` is for the log. `lost`
+    /// is called once if the worker goes or answers nonsense.
+    pub fn new(channel: Channel, user: &str, lost: impl Fn() + Send + Sync + 'static) -> Self {
+        let worker = Worker {
+            channel: Mutex::new(Some(channel)),
+            user: user.to_owned(),
+            lost: Box::new(lost),
+        };
         Self { worker: Arc::new(worker) }
     }
 
@@ -78,7 +84,9 @@ impl Worker {
             Ok(answered) => Ok(answered),
             Err(error) => {
                 *channel = None;
-                tracing::error!(user = self.user, %error, "the worker of this session is gone; the session is of no use");
+                drop(channel);
+                tracing::error!(user = self.user, %error, "the worker of a session is gone");
+                (self.lost)();
                 Err(gone(doing))
             }
         }
@@ -86,12 +94,11 @@ impl Worker {
 
     /// It said something that is no answer to what was asked: it is not asked again.
     fn broken(&self, doing: &'static str) -> Error {
-        *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        tracing::error!(
-            user = self.user,
-            doing,
-            "the worker of this session answered something else"
-        );
+        let open = self.channel.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if open.is_some() {
+            tracing::error!(user = self.user, doing, "the worker of a session answered nonsense");
+            (self.lost)();
+        }
         gone(doing)
     }
 }

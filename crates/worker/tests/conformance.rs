@@ -1,6 +1,7 @@
 //! A backend over a worker keeps every promise of a backend, alone and below uploads that are published on close.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use sterna_sandbox::Channel;
@@ -13,7 +14,7 @@ fn worker(dir: &TempDir) -> RemoteBackend {
     let (own, other) = Channel::pair().unwrap();
     let local = Local::open(dir.path()).unwrap();
     thread::spawn(move || serve_files(&other, &local).unwrap());
-    RemoteBackend::new(own, "tester")
+    RemoteBackend::new(own, "tester", || ())
 }
 
 #[test]
@@ -53,7 +54,11 @@ fn a_worker_that_is_gone_fails_every_call_and_hangs_none() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("f"), b"0123").unwrap();
     let (own, other) = Channel::pair().unwrap();
-    let backend = RemoteBackend::new(own, "tester");
+    let lost = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&lost);
+    let backend = RemoteBackend::new(own, "tester", move || {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
     let local = Local::open(dir.path()).unwrap();
     let one = thread::spawn(move || {
         // It answers one request and ends.
@@ -73,6 +78,7 @@ fn a_worker_that_is_gone_fails_every_call_and_hangs_none() {
     assert!(backend.stat(b"/f", true).is_err());
     assert!(backend.open_dir(b"/").is_err());
     assert!(file.set_attrs(&sterna_storage::SetAttrs::default()).is_err());
+    assert_eq!(lost.load(Ordering::Relaxed), 1, "said once");
     // What is open stays readable: the kernel has judged it.
     let mut bytes = [0; 4];
     let read = file.read_at(&mut [std::io::IoSliceMut::new(&mut bytes)], 0).unwrap();
@@ -82,7 +88,7 @@ fn a_worker_that_is_gone_fails_every_call_and_hangs_none() {
 #[test]
 fn a_worker_that_lies_is_not_asked_again() {
     let (own, other) = Channel::pair().unwrap();
-    let backend = RemoteBackend::new(own, "tester");
+    let backend = RemoteBackend::new(own, "tester", || ());
     let liar = thread::spawn(move || {
         other.receive().unwrap().unwrap();
         // A path, where attributes were asked for.

@@ -45,7 +45,8 @@ pub(crate) use visit::Visit;
 use clock::{Clock, UnixMs};
 use drop_log::{DropLog, Line};
 use penalties::{Begun, Penalties};
-use source::{is_in, network_of};
+pub(crate) use source::is_in;
+use source::network_of;
 use startups::Startups;
 
 use crate::limits::PENALTIES_SAVED_AT_ONCE;
@@ -89,6 +90,10 @@ pub enum DropReason {
     TooManyStartups,
     /// There are as many connections as the server takes.
     ServerFull,
+    /// Its source has as many connections as one may have.
+    SourceFull,
+    /// The server has no memory for more.
+    MemoryFull,
 }
 
 impl fmt::Display for DropReason {
@@ -99,6 +104,8 @@ impl fmt::Display for DropReason {
             Self::TooManyFromSource => "too many connections without a login from this source",
             Self::TooManyStartups => "too many connections without a login",
             Self::ServerFull => "too many connections",
+            Self::SourceFull => "too many connections from this source",
+            Self::MemoryFull => "the server is short of memory",
         })
     }
 }
@@ -181,6 +188,11 @@ impl Defence {
             drop(inner);
             begun.inspect(log_penalty);
         }
+    }
+
+    /// The network that `source` is counted in.
+    pub(crate) fn network_of(&self, source: IpAddr) -> IpNet {
+        network_of(source, self.lock().settings.per_source_net_block_size)
     }
 
     /// Logs that a connection was dropped for a reason outside this module.

@@ -93,6 +93,7 @@ pub enum Command {
     User(commands::user::UserArgs),
     Config(commands::config::ConfigArgs),
     Reload(commands::reload::ReloadArgs),
+    Upgrade(commands::upgrade::UpgradeArgs),
     Explain(commands::explain::ExplainArgs),
     Penalties(commands::penalties::PenaltiesArgs),
     HashPassword(commands::hash_password::HashPasswordArgs),

@@ -5,6 +5,8 @@ mod confinement;
 mod defence;
 mod groups;
 mod hooks;
+mod limits;
+mod listeners;
 mod login_rules;
 mod policy;
 mod system_users;
@@ -24,7 +26,7 @@ use std::{
 use sterna_identity::{
     AuthorizedKey, Directory, LoginRules, limits::AUTHORIZED_KEYS_LEN_MAX, parse_authorized_keys,
 };
-use sterna_server::defence::DefenceSettings;
+use sterna_server::{ListenAt, ServerLimits, defence::DefenceSettings};
 use sterna_ssh_crypto::{CertificateKind, OfferedKey, names};
 use sterna_ssh_proto::Algorithms;
 use sterna_worker::Policy;
@@ -34,11 +36,13 @@ use toml::{
 };
 
 pub use self::confinement::{Confinement, SandboxMode};
+pub use self::limits::limits_default;
 use self::{groups::Groups, trust_files::TrustFiles};
 use super::{
     files::Files,
     schema::{
-        DefenceTable, HookTable, HostBasedTable, OneOrMore, SystemUsersTable, TABLES, TopTable,
+        DefenceTable, HookTable, HostBasedTable, LimitsTable, OneOrMore, SystemUsersTable, TABLES,
+        TopTable,
     },
     source::{SettingsError, Source},
 };
@@ -56,13 +60,23 @@ const CERTIFICATE_LEN_MAX: u64 = 64 * 1024;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Long enough for a weekend and the holiday behind it.
 pub const KEEP_UNFINISHED_DEFAULT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long sessions may go on with what they do when the server is asked to end: a minute less than service managers
+/// wait.
+const DRAIN_DEFAULT: Duration = Duration::from_secs(30);
+/// A day: the largest upload.
+const DRAIN_S_MAX: u64 = 24 * 3600;
 /// Ten years.
 const KEEP_UNFINISHED_DAYS_MAX: u64 = 3650;
 
 /// Settings that make sense.
 #[derive(Debug)]
 pub struct Settings {
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<ListenAt>,
+    /// Nothing was said about where to listen.
+    pub listens_by_default: bool,
+    pub limits: ServerLimits,
+    /// How long sessions may take to finish when the server ends.
+    pub drain: Duration,
     /// `None`: the default of `serve`.
     pub state_dir: Option<PathBuf>,
     /// Empty: made once and kept in the state directory.
@@ -201,6 +215,8 @@ struct Tables<'t> {
     keyboard_interactive: Option<Spanned<HookTable>>,
     system_users: Option<Spanned<SystemUsersTable>>,
     defence: DefenceTable,
+    limits: LimitsTable,
+    listeners: Vec<Spanned<DeTable<'t>>>,
     groups: Vec<Spanned<DeTable<'t>>>,
     users: Vec<Spanned<DeTable<'t>>>,
 }
@@ -221,16 +237,18 @@ impl<'f> Check<'f> {
     fn settings(&mut self, source: &Source) -> Option<Settings> {
         let tables = self.tables(source)?;
         let top = &tables.top;
-        let listen = self.listen(source, top.listen.as_deref());
         let host_keys = top.host_keys.iter().flatten();
         let host_keys = host_keys.map(|key| self.file(source, "host_keys", key)).collect();
         let host_certificates = self.host_certificates(source, top.host_certificates.as_deref());
-        let banner = top.banner.as_ref().and_then(|text| self.banner(source, text));
+        let banner = top.banner.as_ref().and_then(|text| self.banner(source, "banner", text));
         let legacy = self.legacy(source, top.legacy.as_deref());
         let defence = self.defence(source, &tables.defence);
         let confinement = self.confinement(source, top);
         self.login_rules(source, &tables);
         self.groups(source, tables.groups);
+        let listens_by_default = top.listen.is_none() && tables.listeners.is_empty();
+        let listen = self.listeners(source, top.listen.as_deref(), tables.listeners);
+        let limits = self.limits(source, &tables.limits);
         // Behind the groups, to which its users may belong.
         self.external_identity(source, tables.external_identity.as_ref());
         let has_account = tables.top.run_as_user.is_some();
@@ -269,9 +287,13 @@ impl<'f> Check<'f> {
             }
         };
         let keep_unfinished = self.keep_unfinished(source, top.keep_unfinished_days.as_ref());
+        let drain = self.drain(source, top.drain_s.as_ref());
         let state_dir = tables.top.state_dir.map(|dir| source.resolve(dir.get_ref()));
         Some(Settings {
             listen,
+            listens_by_default,
+            limits,
+            drain,
             state_dir,
             host_keys,
             host_certificates,
@@ -303,6 +325,8 @@ impl<'f> Check<'f> {
         let keyboard_interactive = one(source, "keyboard_interactive", &mut tables, errors);
         let system_users = one(source, "system_users", &mut tables, errors);
         let defence = one(source, "defence", &mut tables, errors);
+        let limits = one(source, "limits", &mut tables, errors);
+        let listeners = several(source, "listener", &mut tables, errors);
         let groups = several(source, "group", &mut tables, errors);
         let users = several(source, "user", &mut tables, errors);
         if !self.errors.is_empty() {
@@ -317,25 +341,11 @@ impl<'f> Check<'f> {
             keyboard_interactive,
             system_users,
             defence: defence.map(Spanned::into_inner).unwrap_or_default(),
+            limits: limits.map(Spanned::into_inner).unwrap_or_default(),
+            listeners,
             groups,
             users,
         })
-    }
-
-    fn listen(&mut self, source: &Source, typed: Option<&[Spanned<String>]>) -> Vec<SocketAddr> {
-        let Some(typed) = typed else { return vec![listen_default()] };
-        let mut listen = Vec::new();
-        for text in typed {
-            match parse_listen(text.get_ref()) {
-                Some(address) => listen.push(address),
-                None => self.errors.push(source.error(
-                    text.span(),
-                    "listen",
-                    "not an address such as \"127.0.0.1:2022\" or \"[::]:2022\"",
-                )),
-            }
-        }
-        listen
     }
 
     fn keep_unfinished(&mut self, source: &Source, days: Option<&Spanned<u64>>) -> Duration {
@@ -345,6 +355,15 @@ impl<'f> Check<'f> {
             self.errors.push(source.error(days.span(), "keep_unfinished_days", why));
         }
         DAY.saturating_mul((*days.get_ref()).try_into().unwrap_or(u32::MAX))
+    }
+
+    fn drain(&mut self, source: &Source, seconds: Option<&Spanned<u64>>) -> Duration {
+        let Some(seconds) = seconds else { return DRAIN_DEFAULT };
+        if *seconds.get_ref() > DRAIN_S_MAX {
+            let why = format!("not 0 to {DRAIN_S_MAX} seconds");
+            self.errors.push(source.error(seconds.span(), "drain_s", why));
+        }
+        Duration::from_secs(*seconds.get_ref())
     }
 
     /// The path of a file that must exist.
@@ -387,16 +406,16 @@ impl<'f> Check<'f> {
         all
     }
 
-    fn banner(&mut self, source: &Source, text: &Spanned<String>) -> Option<String> {
+    fn banner(&mut self, source: &Source, key: &str, text: &Spanned<String>) -> Option<String> {
         if text.get_ref().len() > BANNER_LEN_MAX {
             let why = format!("longer than {BANNER_LEN_MAX} bytes");
-            self.errors.push(source.error(text.span(), "banner", why));
+            self.errors.push(source.error(text.span(), key, why));
             return None;
         }
         let is_control = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
         if text.get_ref().contains(is_control) {
             let why = "holds control characters, which terminals would obey";
-            self.errors.push(source.error(text.span(), "banner", why));
+            self.errors.push(source.error(text.span(), key, why));
             return None;
         }
         // A terminal goes on in the line where the text ends.

@@ -11,11 +11,13 @@ use crate::output::display_name;
 /// Keys at the top whose new values need a restart.
 pub const NEEDS_RESTART: &[&str] = &[
     "listen",
+    "listener",
     "state_dir",
     "host_keys",
     "host_certificates",
     "legacy",
     "keep_unfinished_days",
+    "drain_s",
     "run_as_user",
     "run_as_group",
     "sandbox",

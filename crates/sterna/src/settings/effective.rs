@@ -9,7 +9,10 @@ use std::{
 };
 
 use sterna_identity::{Chain, Directory, Place};
-use sterna_server::defence::{DefenceSettings, Overflow};
+use sterna_server::{
+    ServerLimits,
+    defence::{DefenceSettings, Overflow},
+};
 use toml::{Table, Value};
 use toml_edit::{ArrayOfTables, DocumentMut, Item};
 
@@ -18,8 +21,9 @@ use super::{
     files::Files,
     places::Places,
     schema::{
-        DefenceTable, FolderTable, GroupTable, HookTable, HostBasedTable, PenaltiesTable,
-        PolicyTable, SECRETS, SystemUsersTable, TABLES, TopTable, UserTable, keys_of,
+        DefenceTable, FolderTable, GroupTable, HookTable, HostBasedTable, LimitsTable,
+        ListenerTable, PenaltiesTable, PolicyTable, SECRETS, SystemUsersTable, TABLES, TopTable,
+        UserTable, keys_of,
     },
     source::{SettingsError, Source},
 };
@@ -261,10 +265,17 @@ fn hide_secrets(table: &mut Table) {
 }
 
 fn add_defaults(table: &mut Table, settings: &Settings) {
+    let has_listeners = table.contains_key("listener");
     let mut add = |key: &str, value: Value| {
         table.entry(key).or_insert(value);
     };
-    add("listen", settings.listen.iter().map(ToString::to_string).collect::<Vec<_>>().into());
+    if !has_listeners {
+        add(
+            "listen",
+            settings.listen.iter().map(|at| at.address.to_string()).collect::<Vec<_>>().into(),
+        );
+    }
+    add("drain_s", i64::try_from(settings.drain.as_secs()).unwrap_or(i64::MAX).into());
     if let Some(dir) = state_dir::default() {
         add("state_dir", dir.to_string_lossy().into_owned().into());
     }
@@ -305,6 +316,7 @@ fn add_defaults(table: &mut Table, settings: &Settings) {
         table.entry("authorized_keys_command_timeout_s").or_insert(timeout);
     }
     table.insert("defence".to_owned(), Value::Table(defence(&settings.defence)));
+    table.insert("limits".to_owned(), Value::Table(limits(&settings.limits)));
 }
 
 fn add_user_defaults(user: &mut Table, directory: &Directory) {
@@ -378,6 +390,26 @@ fn defence(settings: &DefenceSettings) -> Table {
     table
 }
 
+/// Every limit in force.
+fn limits(limits: &ServerLimits) -> Table {
+    let count = |count: usize| Value::from(count as i64);
+    let or_none = |number: Option<u64>| number.map_or("none".into(), |n| Value::from(n as i64));
+    let all = [
+        ("connections", count(limits.connections)),
+        ("connections_per_source", count(limits.connections_per_source)),
+        ("sessions_per_user", count(limits.sessions_per_user)),
+        ("channels", count(limits.channels)),
+        ("handles", count(limits.handles)),
+        ("dir_handles", count(limits.dir_handles)),
+        ("handles_total", count(limits.handles_total)),
+        ("requests", count(limits.requests)),
+        ("long_jobs", count(limits.long_jobs)),
+        ("idle_s", or_none(limits.idle.map(|idle| idle.as_secs()))),
+        ("memory_mib", or_none(limits.memory.map(|bytes| bytes >> 20))),
+    ];
+    all.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
 /// The keys of a table in the order in which they are documented.
 pub fn keys_in(table: &str) -> Vec<&'static str> {
     match table {
@@ -391,6 +423,8 @@ pub fn keys_in(table: &str) -> Vec<&'static str> {
         "system_users" => keys_of::<SystemUsersTable>().to_vec(),
         "defence" => keys_of::<DefenceTable>().to_vec(),
         "defence.penalties" => keys_of::<PenaltiesTable>().to_vec(),
+        "limits" => keys_of::<LimitsTable>().to_vec(),
+        "listener" => keys_of::<ListenerTable>().to_vec(),
         "group" => [keys_of::<GroupTable>(), keys_of::<PolicyTable>()].concat(),
         "user" => [keys_of::<UserTable>(), keys_of::<PolicyTable>()].concat(),
         "user.folder" | "group.folder" => keys_of::<FolderTable>().to_vec(),
@@ -419,7 +453,8 @@ fn fill(
                 let mut tables = ArrayOfTables::new();
                 for table in items.iter().filter_map(Value::as_table) {
                     let mut filled = toml_edit::Table::new();
-                    let name = table.get("name").or_else(|| table.get("path"));
+                    let name =
+                        ["name", "path", "address"].into_iter().find_map(|key| table.get(key));
                     let name = name.and_then(Value::as_str).unwrap_or_default();
                     let path = [&path[..], &[name.to_owned()]].concat();
                     fill(&mut filled, table, &inner, &path, place);

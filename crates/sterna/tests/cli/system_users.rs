@@ -301,6 +301,9 @@ fn a_worker_that_dies_fails_its_session_and_no_other() {
 
     let output = client.wait_with_output().unwrap();
     assert_ne!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = stderr(&output);
+    let words = ["the process that works for this user is gone", "may not be used any more"];
+    assert!(words.iter().any(|words| said.contains(words)), "{said}");
     succeeded(&machine.ls("anna"));
 }
 

@@ -42,6 +42,10 @@ impl Answers {
                 let all = self.defence.list(Instant::now());
                 Reply::Penalties { sources: all.iter().map(Into::into).collect() }
             }
+            // They belong to each other, and not here.
+            Request::HandOver | Request::Serving { .. } => {
+                Reply::Refused { why: "not by itself".to_owned() }
+            }
             Request::Lift { sources } => match unban(&sources) {
                 Some(unban) => Reply::Lifted { sources: self.defence.unban(unban) },
                 None => Reply::Refused { why: format!("{sources}: not a network or address") },

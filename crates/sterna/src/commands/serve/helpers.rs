@@ -132,6 +132,8 @@ fn start(mut command: Command) -> Result<Channel> {
 
 /// The channel of a helper: its standard input.
 fn own_channel() -> Result<Channel> {
+    // Sockets of the service manager, say: a helper has no use for them, nor has what it starts.
+    sterna_sandbox::close_all_but(&[]);
     let fail = |error: std::io::Error| Failure::io("channel", &error);
     let input = std::os::fd::AsFd::as_fd(&std::io::stdin()).try_clone_to_owned().map_err(fail)?;
     // It must end with the process that has the other end, also for programs that are started here.

@@ -3,14 +3,15 @@
 
 use std::{
     fmt,
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
 use sterna_identity::{PasswordHash, User};
-use sterna_server::{Banner, ChangePassword, Users, defence::Defence};
+use sterna_server::{
+    Banner, ChangePassword, ListenAt, ListenerRules, LiveLimits, Users, defence::Defence,
+};
 use sterna_ssh_crypto::SystemRandom;
 use sterna_worker::Policy;
 
@@ -31,6 +32,7 @@ pub struct Reloader {
     users: Arc<Users>,
     defence: Arc<Defence>,
     banner: Banner,
+    limits: Arc<LiveLimits>,
     /// What the settings in force say, for whoever compares.
     in_force: Mutex<Effective>,
     /// Two at once might end with the older settings.
@@ -66,12 +68,13 @@ impl fmt::Display for ReloadReport {
 /// The part of the settings that cannot change while the server runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fixed {
-    listen: Vec<SocketAddr>,
+    listen: Vec<ListenAt>,
     state_dir: Option<PathBuf>,
     host_keys: Vec<PathBuf>,
     host_certificates: Vec<PathBuf>,
     legacy: Legacy,
     keep_unfinished: Duration,
+    drain: Duration,
     confinement: Confinement,
     system_users: Option<Policy>,
 }
@@ -85,6 +88,7 @@ impl Fixed {
             host_certificates: settings.host_certificates.clone(),
             legacy: settings.legacy.clone(),
             keep_unfinished: settings.keep_unfinished,
+            drain: settings.drain,
             confinement: settings.confinement.clone(),
             system_users: settings.system_users.clone(),
         }
@@ -92,13 +96,21 @@ impl Fixed {
 
     /// Keys that say something else in `new`.
     fn changed(&self, new: &Self) -> Vec<&'static str> {
+        // An address of `listen` has no rules of its own.
+        let with_rules = |all: &[ListenAt]| -> (Vec<ListenAt>, Vec<ListenAt>) {
+            all.iter().cloned().partition(|at| *at.rules == ListenerRules::default())
+        };
+        let (listen, listeners) = with_rules(&self.listen);
+        let (new_listen, new_listeners) = with_rules(&new.listen);
         let has_changed = [
-            self.listen != new.listen,
+            listen != new_listen,
+            listeners != new_listeners,
             self.state_dir != new.state_dir,
             self.host_keys != new.host_keys,
             self.host_certificates != new.host_certificates,
             self.legacy != new.legacy,
             self.keep_unfinished != new.keep_unfinished,
+            self.drain != new.drain,
             self.confinement.account.as_ref().map(|account| account.uid)
                 != new.confinement.account.as_ref().map(|account| account.uid),
             self.confinement.account.as_ref().map(|account| account.gid)
@@ -119,11 +131,12 @@ impl Reloader {
         users: Arc<Users>,
         defence: Arc<Defence>,
         banner: Banner,
+        limits: Arc<LiveLimits>,
         in_force: Effective,
     ) -> Self {
         let (in_force, turn) = (Mutex::new(in_force), Mutex::new(()));
         let reach = Arc::default();
-        Self { file, started_with, reach, users, defence, banner, in_force, turn }
+        Self { file, started_with, reach, users, defence, banner, limits, in_force, turn }
     }
 
     /// For a server that cannot reach everything any more.
@@ -177,6 +190,7 @@ impl Reloader {
         let users = settings.users.len();
         self.defence.replace_settings(settings.defence, Instant::now());
         self.banner.replace(settings.banner);
+        self.limits.replace(settings.limits);
         let sessions_ended = self.users.replace(settings.users);
         ReloadReport { users, sessions_ended, warnings: settings.warnings, needs_restart }
     }
@@ -227,7 +241,8 @@ mod tests {
         let defence = Defence::new(settings.defence, Instant::now(), SystemTime::now());
         let users = Arc::new(Users::with_world(settings.users, SystemWorld::new()));
         let banner = Banner::new(settings.banner);
-        let reloader = Reloader::new(file, fixed, users, defence, banner, effective);
+        let limits = Arc::new(LiveLimits::new(settings.limits));
+        let reloader = Reloader::new(file, fixed, users, defence, banner, limits, effective);
         (dir, Arc::new(reloader))
     }
 
