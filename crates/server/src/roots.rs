@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sterna_identity::{Publish, User};
-use sterna_storage::{Backend, Folder, Local, OnClose, Result, Time, Uploads};
+use sterna_storage::{Backend, Error, Folder, Local, OnClose, Result, Time, Uploads};
 
 use crate::limits::{ROOTS_FORGOTTEN_AT, SWEPT_ROOTS_MAX};
 
@@ -25,11 +25,26 @@ pub struct Roots {
     open: Mutex<HashMap<PathBuf, Weak<Local>>>,
     /// At so many entries those that nobody has open any more are looked for.
     forgotten_at: AtomicUsize,
+    system: Option<Box<OpenSystem>>,
 }
+
+/// Opens the root of a user of this machine, with that user's rights.
+type OpenSystem = dyn Fn(&User) -> Result<Arc<dyn Backend>> + Send + Sync;
 
 impl Roots {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// How users of this machine ([`User::system`]) get their files. What they left unfinished is not swept: nobody has
+    /// their rights when they are gone.
+    #[must_use]
+    pub fn system_users<F>(mut self, open: F) -> Self
+    where
+        F: Fn(&User) -> Result<Arc<dyn Backend>> + Send + Sync + 'static,
+    {
+        self.system = Some(Box::new(open));
+        self
     }
 
     /// What `user` sees as `/`. Where others publish on close, nobody sees their unfinished uploads.
@@ -38,6 +53,12 @@ impl Roots {
     /// If the directory cannot be opened.
     pub fn open(&self, user: &User) -> Result<Arc<dyn Backend>> {
         let folders = folders_of(user);
+        if user.system.is_some() {
+            let open = self.system.as_ref().ok_or_else(|| Error::unsupported("open root"))?;
+            let uploads = Arc::clone(&self.uploads);
+            let layer = OnClose::new(open(user)?, user.name.as_bytes(), &folders, uploads);
+            return Ok(Arc::new(layer));
+        }
         let layer = self.layer(&user.root, user.name.as_bytes(), &folders)?;
         self.remember(user, folders);
         Ok(Arc::new(layer))

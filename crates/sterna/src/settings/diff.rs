@@ -25,6 +25,7 @@ pub const NEEDS_RESTART: &[&str] = &[
     "sandbox_roots",
     "audit",
     "metrics",
+    "system_users",
 ];
 
 /// One difference.

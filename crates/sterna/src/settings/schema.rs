@@ -20,6 +20,7 @@ pub const TABLES: &[&str] = &[
     "host_based",
     "external_identity",
     "keyboard_interactive",
+    "system_users",
     "defence",
     "limits",
     "listener",
@@ -87,6 +88,23 @@ pub struct HookTable {
     pub allow_plain_http: Option<Spanned<bool>>,
     pub timeout_s: Option<Spanned<u64>>,
     pub cache_s: Option<Spanned<u64>>,
+}
+
+/// `[system_users]`: users of this machine.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SystemUsersTable {
+    pub groups_allowed: Option<Spanned<Vec<String>>>,
+    pub min_uid: Option<Spanned<u32>>,
+    /// With `%u` and `%h`.
+    pub root: Option<Spanned<String>>,
+    /// `pam`, `shadow` or `off`.
+    pub password: Option<Spanned<String>>,
+    pub pam_service: Option<Spanned<String>>,
+    /// Octal.
+    pub umask: Option<Spanned<String>>,
+    pub authorized_keys_file: Option<Spanned<String>>,
+    pub read_only: Option<bool>,
 }
 
 /// `[defence]`: what keeps strangers from costing anything.

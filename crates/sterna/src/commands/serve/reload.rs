@@ -15,6 +15,7 @@ use sterna_server::{
     Banner, ChangePassword, ListenAt, ListenerRules, LiveLimits, Users, defence::Defence,
 };
 use sterna_ssh_crypto::SystemRandom;
+use sterna_worker::Policy;
 
 use super::confine::Reach;
 use crate::{
@@ -82,6 +83,7 @@ pub struct Fixed {
     confinement: Confinement,
     audit: Option<AuditSettings>,
     metrics: Option<SocketAddr>,
+    system_users: Option<Policy>,
 }
 
 impl Fixed {
@@ -98,6 +100,7 @@ impl Fixed {
             confinement: settings.confinement.clone(),
             audit: settings.audit.clone(),
             metrics: settings.metrics,
+            system_users: settings.system_users.clone(),
         }
     }
 
@@ -127,6 +130,7 @@ impl Fixed {
             self.confinement.roots != new.confinement.roots,
             self.audit != new.audit,
             self.metrics != new.metrics,
+            self.system_users != new.system_users,
         ];
         let all = NEEDS_RESTART.iter().zip(has_changed);
         all.filter(|(_, changed)| *changed).map(|(key, _)| *key).collect()
