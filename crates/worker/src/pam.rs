@@ -54,12 +54,8 @@ struct Conversation {
 
 type Handle = *mut c_void;
 type Call = unsafe extern "C" fn(Handle, c_int) -> c_int;
-type Start = unsafe extern "C" fn(
-    *const c_char,
-    *const c_char,
-    *const Conversation,
-    *mut Handle,
-) -> c_int;
+type Start =
+    unsafe extern "C" fn(*const c_char, *const c_char, *const Conversation, *mut Handle) -> c_int;
 type SetItem = unsafe extern "C" fn(Handle, c_int, *const c_void) -> c_int;
 type ErrorText = unsafe extern "C" fn(Handle, c_int) -> *const c_char;
 

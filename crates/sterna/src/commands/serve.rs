@@ -359,8 +359,9 @@ impl Started {
         tokio::spawn(sweep_hourly(roots, Arc::clone(&users), keep_unfinished));
         let live = reloads.map(|(file, effective)| {
             let defence = Arc::clone(&defence);
+            let parts = reload::Parts { users, defence, banner, limits };
             let audit = audit.clone();
-            let live = Reloader::new(file, fixed, users, defence, banner, limits, audit, effective);
+            let live = Reloader::new(file, fixed, parts, audit, effective);
             Arc::new(live.within(reach))
         });
         let mut _control = None;
