@@ -136,6 +136,9 @@ pub const HANDLES_TOTAL_MAX: usize = 16_384;
 /// job waits.
 pub const IDLE_TIME: Duration = Duration::from_secs(24 * 3600);
 
+/// Time between two looks for idle sessions, at most.
+pub const IDLE_LOOK_PAUSE: Duration = Duration::from_secs(60);
+
 /// Within this time a balancer has sent its PROXY header: it sends it with the connection itself.
 pub const PROXY_HEADER_TIME: Duration = Duration::from_secs(5);
 

@@ -18,7 +18,7 @@ use crate::builder::Builder;
 use crate::connection::{ServerConnection, Shared};
 use crate::defence::{Admit, Defence, DropReason, Visit};
 use crate::handover::Handover;
-use crate::limits::{DEFENCE_SAVE_PAUSE, PROXY_HEADER_TIME};
+use crate::limits::{DEFENCE_SAVE_PAUSE, IDLE_LOOK_PAUSE, PROXY_HEADER_TIME};
 use crate::listening::Listening;
 use crate::memory_watch::MemoryWatch;
 use crate::observe::Figures;
@@ -106,7 +106,9 @@ impl Server {
     /// Dropping the future cuts every connection at once.
     pub async fn run(mut self, stop: impl Future<Output = ()>, patience: Duration) {
         let shutdown = Shutdown::new();
-        let mut keeping = std::pin::pin!(keep(Arc::clone(&self.defence)));
+        let (defence, shared) = (Arc::clone(&self.defence), Arc::clone(&self.shared));
+        let keeping = async { tokio::join!(keep(defence), end_idle(shared)) };
+        let mut keeping = std::pin::pin!(keeping);
         let mut acceptor = Acceptor::new();
         let mut introductions = JoinSet::new();
         let mut tasks = JoinSet::new();
@@ -138,7 +140,7 @@ impl Server {
                     Err(ended) => log_panic(Err(ended)),
                 },
                 Some(ended) = tasks.join_next() => log_panic(ended),
-                () = &mut keeping => {}
+                _ = &mut keeping => {}
             }
         }
         drop(self.listening);
@@ -281,6 +283,20 @@ fn run_connection(
             // Port scanners and health checks: no line for each unless somebody looks for it.
             (None, Ok(_)) => tracing::debug!(%source, seconds, "left without login"),
             (None, Err(error)) => tracing::info!(%source, seconds, %error, "left without login"),
+        }
+    }
+}
+
+/// Ends sessions on which nothing moves, for as long as the server lives.
+async fn end_idle(shared: Arc<Shared>) {
+    loop {
+        let longest = shared.limits.now().idle;
+        tokio::time::sleep(longest.map_or(IDLE_LOOK_PAUSE, |it| (it / 4).min(IDLE_LOOK_PAUSE)))
+            .await;
+        let Some(longest) = longest else { continue };
+        let sessions = shared.sessions.end_idle(longest);
+        if sessions > 0 {
+            tracing::info!(sessions, "idle sessions are ended");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Context;
+use std::time::Duration;
 
 use sterna_identity::User;
 
@@ -51,6 +52,11 @@ impl Sessions {
     /// Tells all sessions to end.
     pub fn end_all(&self, why: &str) -> usize {
         self.end(|_| true, why).len()
+    }
+
+    /// Tells the sessions to end whose clients have sent nothing for longer than `longest`.
+    pub(crate) fn end_idle(&self, longest: Duration) -> usize {
+        self.end(|entry| entry.observer.idle() > longest, "nothing was asked for too long").len()
     }
 
     /// Every session, the oldest first.

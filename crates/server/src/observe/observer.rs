@@ -131,6 +131,12 @@ impl Observer {
         self.last_active.store(seconds.try_into().unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
+    /// Since the client last sent something, to a second.
+    pub(crate) fn idle(&self) -> Duration {
+        let last_active = Duration::from_secs(self.last_active.load(Ordering::Relaxed).into());
+        self.began.elapsed().saturating_sub(last_active)
+    }
+
     /// Nobody may be served now.
     pub(crate) fn is_stopped(&self) -> bool {
         self.audit.as_ref().is_some_and(Audit::is_stopped)
@@ -271,7 +277,6 @@ impl Observer {
     pub(crate) fn info(&self) -> SessionInfo {
         let (bytes_in, bytes_out) = self.bytes();
         let lasts = self.began.elapsed();
-        let last_active = Duration::from_secs(self.last_active.load(Ordering::Relaxed).into());
         let open = self.open_files();
         let open_files = open.len();
         let mut moving: Vec<Moving> = open
@@ -295,7 +300,7 @@ impl Observer {
             client: self.login.client.clone(),
             since: self.since,
             lasts,
-            idle: lasts.saturating_sub(last_active),
+            idle: self.idle(),
             bytes_in,
             bytes_out,
             open_files,

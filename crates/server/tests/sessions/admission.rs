@@ -199,6 +199,18 @@ async fn a_user_has_so_many_sessions_and_its_own_number_goes_first() {
 }
 
 #[tokio::test]
+async fn a_session_on_which_nothing_moves_ends() {
+    let limits = with(|limits| limits.idle = Some(Duration::from_millis(100)));
+    let stage = Stage::start(limits, ListenerRules::default(), anybody);
+
+    let (client, _input) = stage.login().await.unwrap();
+    let output = client.wait_with_output().await.unwrap();
+
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("nothing was asked for too long"), "{said}");
+}
+
+#[tokio::test]
 async fn a_listener_takes_its_groups_only_and_may_be_read_only() {
     let rules = ListenerRules {
         groups: Some(vec!["partners".to_owned()]),
