@@ -2,27 +2,4 @@
 
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use sterna_ssh_crypto::{Certificate, OfferedKey, names};
-
-fn run(data: &[u8]) {
-    if let Ok(certificate) = Certificate::from_wire(data) {
-        assert_eq!(certificate.to_wire(), data);
-        assert!(certificate.principals.len() <= 256);
-        for option in certificate.critical_options.iter().chain(&certificate.extensions) {
-            drop(option.value());
-        }
-        drop(certificate.verify_ca(names::CA_SIGNATURE_DEFAULT));
-        drop(certificate.is_valid_at(certificate.valid_after));
-        let offered = OfferedKey::from_wire(data).expect("what a certificate reads");
-        assert_eq!(offered.to_wire(), data);
-        for algorithm in offered.algorithms() {
-            assert!(offered.verify_token(algorithm, b"message", data).is_err());
-        }
-    }
-    if let Ok(line) = std::str::from_utf8(data) {
-        drop(OfferedKey::from_openssh(line));
-    }
-}
-
-fuzz_target!(|data: &[u8]| run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sterna_fuzz_targets::certificates::run(data));

@@ -2,47 +2,4 @@
 
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use sterna_sshwire::{Reader, put_mpint, put_string};
-
-/// Input: one byte per field to read, a zero byte, then the message.
-fn run(data: &[u8]) {
-    let split = data.iter().position(|b| *b == 0).unwrap_or(data.len());
-    let (fields, message) = data.split_at(split);
-    let mut reader = Reader::new(message);
-    for field in fields {
-        let before = reader.remaining();
-        let bound = usize::from(field >> 3) * 8;
-        match field % 8 {
-            0 => drop(reader.u8("u8")),
-            1 => drop(reader.u32("u32")),
-            2 => drop(reader.u64("u64")),
-            3 => {
-                if let Ok(bytes) = reader.string("string", bound) {
-                    assert!(bytes.len() <= bound && reader.remaining() + bytes.len() + 4 == before);
-                    let mut wire = Vec::new();
-                    put_string(&mut wire, bytes);
-                    assert_eq!(Reader::new(&wire).string("string", bound), Ok(bytes));
-                }
-            }
-            4 => drop(reader.utf8("utf8", bound)),
-            5 => {
-                if let Ok(magnitude) = reader.mpint("mpint", bound) {
-                    assert!(magnitude.len() <= bound && magnitude.first() != Some(&0));
-                    let mut wire = Vec::new();
-                    put_mpint(&mut wire, magnitude);
-                    assert_eq!(Reader::new(&wire).mpint("mpint", bound), Ok(magnitude));
-                }
-            }
-            6 => {
-                if let Ok(list) = reader.name_list("list", bound) {
-                    assert!(list.iter().all(|n| !n.is_empty() && !n.contains(',')));
-                }
-            }
-            _ => drop(reader.bytes("bytes", bound)),
-        }
-        assert!(reader.remaining() <= before);
-    }
-}
-
-fuzz_target!(|data: &[u8]| run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sterna_fuzz_targets::wire_reader::run(data));

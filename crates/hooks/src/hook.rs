@@ -94,9 +94,11 @@ impl Asked {
     ) -> Result<Vec<u8>, HookError> {
         let permit = gate.enter(deadline)?;
         match self {
-            Self::Program(program) => {
-                Running::start(program.command()?, permit)?.finish(line, ANSWER_LEN_MAX, deadline)
-            }
+            Self::Program(program) => Running::start(program, &program.args, permit)?.finish(
+                line,
+                ANSWER_LEN_MAX,
+                deadline,
+            ),
             Self::Service(service) => service.post(line, ANSWER_LEN_MAX, deadline),
         }
     }

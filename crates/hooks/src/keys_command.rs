@@ -68,11 +68,7 @@ impl KeysCommand {
             })?);
         }
         let permit = self.gate.enter(deadline)?;
-        Running::start(self.program.command_with(args)?, permit)?.finish(
-            b"",
-            AUTHORIZED_KEYS_LEN_MAX,
-            deadline,
-        )
+        Running::start(&self.program, &args, permit)?.finish(b"", AUTHORIZED_KEYS_LEN_MAX, deadline)
     }
 }
 

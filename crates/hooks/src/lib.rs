@@ -91,12 +91,14 @@ mod name;
 mod process;
 mod program;
 mod questions;
+mod runner;
 
 pub use error::HookError;
 pub use hook::{Hook, Transport};
 pub use identity::{HookIdentity, MakeUser};
 pub use keys_command::KeysCommand;
 pub use questions::HookQuestioner;
+pub use runner::{run_programs, run_programs_through};
 
 /// The version of what is sent; the first key of every question.
 const VERSION: u32 = 1;

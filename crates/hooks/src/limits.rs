@@ -34,6 +34,9 @@ pub const CONCURRENT_MAX: usize = 16;
 /// person, so there are more of them than of questions.
 pub const DIALOGUES_MAX: usize = 64;
 
+/// Programs under way at once in a helper that starts them: as many as all hooks of a server together.
+pub const RUNS_MAX: usize = 2 * DIALOGUES_MAX;
+
 /// Rounds of one dialogue, as `PROMPT_ROUNDS_MAX` of `sterna-ssh-proto`.
 pub const ROUNDS_MAX: u32 = 16;
 

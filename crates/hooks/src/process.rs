@@ -5,18 +5,23 @@
 //! when [`Running`] is dropped, or soon after.
 
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use sterna_sandbox::Channel;
 
 use crate::HookError;
 use crate::error::quoted;
 use crate::gate::Permit;
 use crate::limits::{LOGGED_LEN_MAX, LOGGED_LINES_MAX};
+use crate::program::Program;
+use crate::runner::{self, runner};
 
 /// Bytes of one read: what a pipe usually gives at once.
 const CHUNK_LEN: usize = 4096;
@@ -26,9 +31,7 @@ const CHUNK_LEN: usize = 4096;
 pub(crate) struct Running {
     name: String,
     /// `None` once nobody needs to be waited for any more.
-    child: Option<Child>,
-    /// Readable when the program has ended.
-    ended: OwnedFd,
+    work: Option<Work>,
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
@@ -50,8 +53,16 @@ enum Until {
 }
 
 impl Running {
-    /// Starts the program in a process group of its own.
-    pub(crate) fn start(mut command: Command, permit: Permit) -> Result<Self, HookError> {
+    /// Starts the program, with these arguments, in a process group of its own.
+    pub(crate) fn start(
+        program: &Program,
+        args: &[String],
+        permit: Permit,
+    ) -> Result<Self, HookError> {
+        if let Some(runner) = runner() {
+            return Self::start_by(runner, program, args, permit);
+        }
+        let mut command = program.command_with(args)?;
         let name = command.get_program().to_string_lossy().into_owned();
         let failed = |why: std::io::Error| HookError::failed(format_args!("start {name}"), why);
         let mut child = command
@@ -81,11 +92,42 @@ impl Running {
         };
         Ok(Self {
             name,
-            child: Some(child),
-            ended,
+            work: Some(Work::Own { child, ended }),
             stdin,
             stdout,
             stderr,
+            output: Vec::new(),
+            complaints: Vec::new(),
+            permit: Some(permit),
+        })
+    }
+
+    /// Has the helper start it.
+    fn start_by(
+        helper: &Channel,
+        program: &Program,
+        args: &[String],
+        permit: Permit,
+    ) -> Result<Self, HookError> {
+        let name = program.path().to_string_lossy().into_owned();
+        let failed = |why: std::io::Error| HookError::failed(format_args!("start {name}"), why);
+        let pipes = || -> rustix::io::Result<_> {
+            let pipe = || pipe_with(PipeFlags::CLOEXEC);
+            let [(input, stdin), (stdout, output), (stderr, complaints)] =
+                [pipe()?, pipe()?, pipe()?];
+            for own in [&stdin, &stdout, &stderr] {
+                rustix::io::ioctl_fionbio(own, true)?;
+            }
+            Ok(([input, output, complaints], (stdin, stdout, stderr)))
+        };
+        let (theirs, (stdin, stdout, stderr)) = pipes().map_err(|why| failed(why.into()))?;
+        let run = runner::start(helper, program.path(), args, theirs).map_err(failed)?;
+        Ok(Self {
+            name,
+            work: Some(Work::Elsewhere(run)),
+            stdin: Some(stdin.into()),
+            stdout: Some(stdout.into()),
+            stderr: Some(stderr.into()),
             output: Vec::new(),
             complaints: Vec::new(),
             permit: Some(permit),
@@ -126,12 +168,16 @@ impl Running {
         deadline: Instant,
     ) -> Result<Vec<u8>, HookError> {
         self.exchange_until(Until::End, input, len_max, deadline)?;
-        let status = self.child.take().map(end);
-        match status {
-            Some(Ok(status)) if status.success() => Ok(std::mem::take(&mut self.output)),
-            Some(Ok(status)) => Err(HookError::failed(&self.name, status)),
-            Some(Err(why)) => Err(HookError::failed(&self.name, why)),
-            None => Err(HookError::failed(&self.name, "has ended before")),
+        let status = match self.work.take() {
+            Some(Work::Own { child, .. }) => {
+                end(child).map_err(|why| HookError::failed(&self.name, why))?
+            }
+            Some(Work::Elsewhere(run)) => runner::status(&run, &self.name)?,
+            None => return Err(HookError::failed(&self.name, "has ended before")),
+        };
+        match status.success() {
+            true => Ok(std::mem::take(&mut self.output)),
+            false => Err(HookError::failed(&self.name, status)),
         }
     }
 
@@ -190,7 +236,7 @@ impl Running {
             }
             let stdin = self.stdin.as_ref().filter(|_| has_input);
             let mut fds: Vec<PollFd<'_>> = [
-                (Some(self.ended.as_fd()), PollFlags::IN),
+                (self.work.as_ref().map(Work::ended), PollFlags::IN),
                 (self.stdout.as_ref().map(AsFd::as_fd), PollFlags::IN),
                 (self.stderr.as_ref().map(AsFd::as_fd), PollFlags::IN),
                 (stdin.map(AsFd::as_fd), PollFlags::OUT),
@@ -251,7 +297,10 @@ impl Drop for Running {
         for line in complaints.lines().filter(|line| !line.is_empty()).take(LOGGED_LINES_MAX) {
             tracing::warn!(program = self.name, "{}", quoted(line));
         }
-        let (Some(child), permit) = (self.child.take(), self.permit.take()) else { return };
+        // What runs elsewhere is killed there when nobody asks any more.
+        let (Some(Work::Own { child, .. }), permit) = (self.work.take(), self.permit.take()) else {
+            return;
+        };
         kill_group(&child);
         // Its end may take a moment, and whoever drops a dialogue must not wait.
         let reaper = std::thread::Builder::new().name("hook-end".into()).spawn(move || {
@@ -264,9 +313,28 @@ impl Drop for Running {
     }
 }
 
+/// Where it runs.
+#[derive(Debug)]
+enum Work {
+    /// As a child of this process; `ended` is readable when it has ended.
+    Own { child: Child, ended: OwnedFd },
+    /// As a child of the helper (`runner.rs`), which says here how it ended.
+    Elsewhere(Channel),
+}
+
+impl Work {
+    /// Readable when the program has ended.
+    fn ended(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Own { ended, .. } => ended.as_fd(),
+            Self::Elsewhere(run) => run.as_fd(),
+        }
+    }
+}
+
 /// Kills the whole group, then waits for the program itself. Until it has been waited for, the number
 /// of the group cannot be somebody else's.
-fn end(mut child: Child) -> std::io::Result<ExitStatus> {
+pub(crate) fn end(mut child: Child) -> std::io::Result<ExitStatus> {
     kill_group(&child);
     child.wait()
 }
@@ -278,7 +346,7 @@ fn kill_group(child: &Child) {
     }
 }
 
-fn group_of(child: &Child) -> Option<Pid> {
+pub(crate) fn group_of(child: &Child) -> Option<Pid> {
     i32::try_from(child.id()).ok().and_then(Pid::from_raw)
 }
 

@@ -51,6 +51,16 @@ impl Program {
         Ok(Self { path: program.into(), args: args.to_vec() })
     }
 
+    /// One that was checked where it was asked for.
+    pub(crate) fn as_asked(path: &str, args: &[String]) -> Self {
+        Self { path: path.into(), args: args.to_vec() }
+    }
+
+    /// As the settings have it.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether it may be run as things are.
     pub(crate) fn check(&self) -> Result<(), HookError> {
         trusted(&self.path).map(drop)

@@ -59,7 +59,7 @@ impl HookQuestioner {
         match &self.whom {
             Whom::Program { program, gate } => {
                 let permit = gate.enter(Instant::now() + self.timeout)?;
-                Ok(Link::Program(Running::start(program.command()?, permit)?))
+                Ok(Link::Program(Running::start(program, &program.args, permit)?))
             }
             Whom::Service { service, gate } => {
                 let mut id = [0; DIALOGUE_ID_LEN];

@@ -13,6 +13,8 @@ pub struct Attempt<'a> {
     pub source: IpAddr,
     /// The peer's version line, without its end; for rules and logs, unproven.
     pub client_version: &'a [u8],
+    /// Only users of one of these groups may come this way; `None`: everybody.
+    pub groups: Option<&'a [String]>,
     /// Seconds since 1970: every rule about time is judged at this moment.
     pub now: u64,
 }

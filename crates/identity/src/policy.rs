@@ -10,6 +10,12 @@ pub(crate) fn check(cx: &mut Context<'_>, user: &User) -> Result<(), Refusal> {
         return Err(Refusal::from(Reason::UserDisabled).at(place));
     }
     cx.trace.passed("user.enabled", place, || "the user is enabled".to_owned());
+    if let Some(groups) = attempt.groups {
+        if !user.groups.iter().any(|group| groups.contains(group)) {
+            return Err(Refusal::new(Reason::ListenerGroups, groups.join(", ")).at(place));
+        }
+        cx.trace.passed("listener.groups", place, || "the listener takes this user".to_owned());
+    }
     if let Some(list) = &user.allow_from {
         if !list.allows(attempt.source, None) {
             return Err(

@@ -37,6 +37,7 @@ macro_rules! reasons {
 reasons! {
     UnknownUser "user" "unknown user",
     UserDisabled "user.enabled" "user is disabled",
+    ListenerGroups "listener.groups" "the listener takes users of other groups only",
     UserExpired "user.expires" "the account has expired",
     SourceNotAllowed "user.allow_from" "address is not allowed for this user",
     OutsideHours "user.hours" "outside the user's hours",

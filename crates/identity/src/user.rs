@@ -43,6 +43,8 @@ pub struct User {
     /// The first second, since 1970, at which the account is over.
     pub expires: Option<u64>,
     pub read_only: bool,
+    /// Sessions at a time; `None`: what the server allows everybody.
+    pub sessions_max: Option<usize>,
     /// When others see what the user uploads.
     pub publish: Publish,
     /// Directories in which other rules hold; that with the longest path decides.
@@ -116,6 +118,7 @@ impl User {
             hours: None,
             expires: None,
             read_only: false,
+            sessions_max: None,
             publish: Publish::Direct,
             folders: Vec::new(),
             enabled: true,

@@ -14,6 +14,7 @@ use sterna_sftp_proto::messages::Symlink;
 use sterna_ssh_proto::{AuthAnswer, AuthMethod, AuthRequest, Prompt, Prompts, SignatureCheck};
 use sterna_storage::Backend;
 
+use crate::listening::ListenerRules;
 use crate::observe::{LoginFacts, Metrics, login_refused};
 use crate::sessions::Sessions;
 use crate::sftp::SessionPolicy;
@@ -156,6 +157,8 @@ pub(crate) struct Peer {
     pub(crate) version: Vec<u8>,
     /// Since it connected.
     pub(crate) connected: Duration,
+    /// Of the listener that it came through.
+    pub(crate) rules: Arc<ListenerRules>,
     /// The connection's name in the audit log.
     pub(crate) id: Arc<str>,
     pub(crate) audit: Option<Audit>,
@@ -176,6 +179,7 @@ pub(crate) fn judge(
         credential,
         source: peer.source.ip().to_canonical(),
         client_version: &peer.version,
+        groups: peer.rules.groups.as_deref(),
         now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     };
     let decision = authenticator.authenticate(&mut progress, &attempt);
@@ -231,7 +235,7 @@ fn accept(
         }
     };
     policy.draft_symlinks |= Symlink::is_in_draft_order_for(&peer.version);
-    policy.read_only |= login.restrictions.read_only;
+    policy.read_only |= login.restrictions.read_only || peer.rules.read_only;
     policy.umask = login.restrictions.umask.or(policy.umask);
     if let Some(dir) = &login.restrictions.start_dir {
         // Relative to the user's root, and never above it.

@@ -11,7 +11,6 @@ use sterna_identity::{Directory, User};
 use sterna_ssh_crypto::SystemRandom;
 use sterna_ssh_proto::ServerConfig;
 use sterna_storage::{Backend, Error as StorageError};
-use tokio::net::TcpListener;
 
 use crate::authenticate::{Authenticator, StorageOf, Users};
 use crate::banner::Banner;
@@ -19,27 +18,26 @@ use crate::connection::Shared;
 use crate::defence::{Defence, DefenceSettings};
 use crate::host_keys::{HostKeyError, HostKeys};
 use crate::io_pool::IoPool;
-use crate::limits::CONNECTIONS_MAX;
 use crate::listener::Server;
+use crate::listening::{ListenAt, Listening, socket_for};
 use crate::login_delay::LoginDelay;
 use crate::roots::Roots;
+use crate::server_limits::LiveLimits;
 use crate::sftp::{Resources, SessionPolicy};
 
 /// Threads that judge logins. They mostly wait: for programs outside, for names of hosts, and for
 /// their turn to hash a password (`world.rs`).
 const LOGIN_THREADS_MAX: usize = 32;
 
-/// Backlog of a listening socket, as other servers have it.
-const LISTEN_BACKLOG: i32 = 128;
-
 /// Puts a [`Server`] together. Host keys and an authenticator are needed; the rest has defaults.
 pub struct Builder {
-    listen: Vec<SocketAddr>,
+    listen: Vec<ListenAt>,
+    inherited: Vec<std::net::TcpListener>,
     host_keys: Option<HostKeys>,
     authenticator: Option<Arc<dyn Authenticator>>,
     storage_of: Box<StorageOf>,
     resources: Option<Resources>,
-    connections_max: usize,
+    limits: Arc<LiveLimits>,
     defence: Option<Arc<Defence>>,
     login_grace: Option<Duration>,
     banner: Banner,
@@ -62,6 +60,8 @@ pub enum BuildError {
         address: SocketAddr,
         source: io::Error,
     },
+    /// A listening socket cannot be copied.
+    Socket(io::Error),
 }
 
 impl std::fmt::Display for BuildError {
@@ -69,6 +69,7 @@ impl std::fmt::Display for BuildError {
         match self {
             Self::Missing(what) => write!(f, "the server needs {what}"),
             Self::HostKey(error) => error.fmt(f),
+            Self::Socket(error) => write!(f, "listening sockets: {error}"),
             Self::Listen { address, source } => write!(f, "listen on {address}: {source}"),
         }
     }
@@ -86,11 +87,12 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
+            inherited: Vec::new(),
             host_keys: None,
             authenticator: None,
             storage_of: Box::new(local_roots()),
             resources: None,
-            connections_max: CONNECTIONS_MAX,
+            limits: Arc::default(),
             defence: None,
             login_grace: None,
             banner: Banner::default(),
@@ -111,8 +113,22 @@ fn local_roots()
 impl Builder {
     /// One more address to listen on; port 0 is chosen by the system.
     #[must_use]
-    pub fn listen(mut self, address: SocketAddr) -> Self {
-        self.listen.push(address);
+    pub fn listen(self, address: SocketAddr) -> Self {
+        self.listen_at(address.into())
+    }
+
+    /// One more address to listen on, with rules of its own.
+    #[must_use]
+    pub fn listen_at(mut self, at: ListenAt) -> Self {
+        self.listen.push(at);
+        self
+    }
+
+    /// Sockets that listen already, from a predecessor or a service manager: they are used where the
+    /// address is theirs, and those of other addresses are closed.
+    #[must_use]
+    pub fn inherited(mut self, sockets: Vec<std::net::TcpListener>) -> Self {
+        self.inherited = sockets;
         self
     }
 
@@ -164,10 +180,10 @@ impl Builder {
         self
     }
 
-    /// Connections at a time; further ones are closed at once.
+    /// Bounds of everything that a peer can make grow, which may be replaced while the server runs.
     #[must_use]
-    pub fn connections_max(mut self, max: usize) -> Self {
-        self.connections_max = max;
+    pub fn limits(mut self, limits: Arc<LiveLimits>) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -235,11 +251,17 @@ impl Builder {
         config.login_grace = self.login_grace.unwrap_or(settings.login_grace);
         config.auth_failures_max = settings.max_auth_tries;
         self.configure.into_iter().for_each(|configure| configure(&mut config));
-        let sockets: Result<Vec<_>, _> = self
-            .listen
-            .into_iter()
-            .map(|address| listen(address).map_err(|source| BuildError::Listen { address, source }))
-            .collect();
+        let config = Arc::new(config);
+        let mut inherited = self.inherited;
+        let mut listening = Vec::new();
+        for ListenAt { address, rules } in self.listen {
+            let socket = socket_for(address, &mut inherited)
+                .map_err(|source| BuildError::Listen { address, source })?;
+            listening.push(Listening::new(socket, rules, &config, Arc::clone(&settings)));
+        }
+        drop(inherited);
+        let resources = self.resources.unwrap_or_default();
+        resources.handles.set_max(self.limits.now().handles_total);
         let sessions = authenticator.sessions();
         if let Some(audit) = &self.audit {
             defence.record_to(audit.clone());
@@ -250,7 +272,7 @@ impl Builder {
                 }
             });
         }
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = crate::cores();
         let shared = Shared {
             host_keys,
             sessions,
@@ -259,26 +281,11 @@ impl Builder {
             logins: IoPool::new(LOGIN_THREADS_MAX),
             login_delay: LoginDelay::new(&mut SystemRandom),
             signatures: IoPool::new(cores),
-            resources: self.resources.unwrap_or_default(),
+            resources,
+            limits: self.limits,
             audit: self.audit,
             metrics: self.metrics.then(Arc::default),
         };
-        let server = Server::new(sockets?, config, Arc::new(shared), defence, self.connections_max);
-        Ok(server.with_banner(self.banner))
+        Server::new(listening, Arc::new(shared), defence, self.banner).map_err(BuildError::Socket)
     }
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for old connections to be forgotten.
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() && address.ip().is_unspecified() {
-        // `[::]` means everything, IPv4 too; a system that cannot do both says so at connect.
-        let _ = socket.set_only_v6(false);
-    }
-    socket.bind(&address.into())?;
-    socket.listen(LISTEN_BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket.into())
 }

@@ -24,10 +24,11 @@ use crate::command::Command;
 use crate::host_keys::HostKeys;
 use crate::io_pool::IoPool;
 use crate::jobs::Jobs;
-use crate::limits::SESSIONS_MAX;
+use crate::listening::ListenerRules;
 use crate::login_delay::LoginDelay;
 use crate::observe::{Cause, LoginFacts, Metrics, Observer, random_id};
-use crate::sessions::{Session, Sessions};
+use crate::server_limits::LiveLimits;
+use crate::sessions::{Session, Sessions, TooMany};
 use crate::sftp::{Resources, SftpSession};
 use crate::shutdown::{Phase, ShutdownWatch};
 
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) logins: IoPool,
     pub(crate) login_delay: LoginDelay,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) limits: Arc<LiveLimits>,
     /// Makes signatures that take long: RSA.
     pub(crate) signatures: IoPool,
     pub(crate) resources: Resources,
@@ -53,6 +55,8 @@ pub(crate) type Unauthenticated = crate::defence::Admission;
 /// The service above one connection.
 pub(crate) struct ServerConnection {
     shared: Arc<Shared>,
+    /// Of the listener that it came through.
+    rules: Arc<ListenerRules>,
     source: SocketAddr,
     logins: Jobs<Judgement>,
     signatures: Jobs<Option<Vec<u8>>>,
@@ -85,9 +89,28 @@ struct Attempt {
     may_guess: bool,
 }
 
+/// Why a login that was right makes no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoEntry {
+    TooMany,
+    AccountGone,
+    NoAudit,
+}
+
+impl NoEntry {
+    fn why(self) -> &'static str {
+        match self {
+            Self::TooMany => "too many sessions of this user",
+            Self::AccountGone => "the account was taken away meanwhile",
+            Self::NoAudit => "the audit log cannot be written",
+        }
+    }
+}
+
 impl ServerConnection {
     pub(crate) fn new(
         shared: Arc<Shared>,
+        rules: Arc<ListenerRules>,
         source: SocketAddr,
         unauthenticated: Unauthenticated,
         shutdown: ShutdownWatch,
@@ -96,6 +119,7 @@ impl ServerConnection {
             logins: Jobs::new(shared.logins.clone()),
             signatures: Jobs::new(shared.signatures.clone()),
             shared,
+            rules,
             source,
             progress: Some(Progress::default()),
             attempt: None,
@@ -134,6 +158,7 @@ impl ServerConnection {
             source: self.source,
             version: link.connection.peer_software().to_vec(),
             connected: self.connected.elapsed(),
+            rules: Arc::clone(&self.rules),
             id: Arc::clone(&self.id),
             audit: self.shared.audit.clone(),
             metrics: self.shared.metrics.clone(),
@@ -158,9 +183,16 @@ impl ServerConnection {
         match judgement.account.take() {
             Some((account, facts)) => match self.enter(&account, facts) {
                 Ok(()) => self.account = Some(account),
-                Err(why) => {
+                Err(refusal) => {
                     let (user, source) = (&account.user.name, self.source);
-                    tracing::info!(user, %source, "login refused: {why}");
+                    tracing::info!(user, %source, "login refused: {}", refusal.why());
+                    if refusal == NoEntry::TooMany {
+                        // The login was right: nobody is to be penalised for it.
+                        self.unauthenticated = None;
+                        let why = "too many sessions of this user; try again later";
+                        link.connection.disconnect(Reason::TooManyConnections, why, link.output);
+                        return Ok(());
+                    }
                     judgement = Judgement::refusal();
                 }
             },
@@ -183,20 +215,27 @@ impl ServerConnection {
     }
 
     /// Makes a session of the connection, unless something has changed since the login was judged.
-    fn enter(&mut self, account: &Account, facts: LoginFacts) -> Result<(), &'static str> {
+    fn enter(&mut self, account: &Account, facts: LoginFacts) -> Result<(), NoEntry> {
         let (id, user) = (Arc::clone(&self.id), &account.user);
         let audit = self.shared.audit.clone();
         let metrics = self.shared.metrics.clone();
         let observer = Observer::new(id, Arc::clone(user), self.source, facts, audit, metrics);
         let observer = Arc::new(observer);
-        let session = self.shared.sessions.enter(Arc::clone(user), Arc::clone(&observer));
+        let limits = self.shared.limits.now();
+        let max = user.sessions_max.unwrap_or(limits.sessions_per_user);
+        let session = self.shared.sessions.enter(Arc::clone(user), Arc::clone(&observer), max);
+        let Ok(session) = session.inspect_err(|TooMany| {
+            observer.refused("login", "limits.sessions_per_user", None);
+        }) else {
+            return Err(NoEntry::TooMany);
+        };
         // From here on a reload ends the session; one that came since it was judged did not see it.
         if !self.shared.authenticator.may_stay(user) {
-            return Err("the account was taken away meanwhile");
+            return Err(NoEntry::AccountGone);
         }
         // The same with an audit log that fails.
         if observer.is_stopped() {
-            return Err("the audit log cannot be written");
+            return Err(NoEntry::NoAudit);
         }
         observer.logged_in();
         self.session = Some(session);
@@ -328,7 +367,7 @@ impl Service for ServerConnection {
             }
             Event::ChannelOpened(id) => {
                 let in_use = self.channels.values().filter(|c| !matches!(c, Channel::Over)).count();
-                if in_use < SESSIONS_MAX {
+                if in_use < self.shared.limits.now().channels {
                     self.channels.insert(id, Channel::Fresh);
                 } else {
                     link.connection.close(id, link.output);

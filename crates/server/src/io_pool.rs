@@ -74,7 +74,7 @@ impl IoPool {
 
     /// Twice the cores, at least [`IO_THREADS_MIN`]: the jobs mostly wait.
     pub fn with_default_threads() -> Self {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let cores = crate::cores();
         Self::new((2 * cores).max(IO_THREADS_MIN))
     }
 

@@ -34,6 +34,7 @@
 //! each channel has one [`sftp::SftpSession`], which owns its state alone. What may block goes to an
 //! [`IoPool`] and comes back by a wake-up.
 
+mod accept;
 mod authenticate;
 mod banner;
 mod buffers;
@@ -44,15 +45,23 @@ mod command_line;
 mod connection;
 pub mod defence;
 mod digest_memory;
+mod handover;
 mod host_keys;
 mod io_pool;
 mod jobs;
 pub mod limits;
 mod listener;
+mod listening;
 mod login_delay;
+mod machine;
+mod memory_watch;
 mod observe;
+mod places;
+mod proxy_header;
+mod refuse;
 mod results;
 mod roots;
+mod server_limits;
 mod sessions;
 pub mod sftp;
 mod shutdown;
@@ -65,10 +74,14 @@ pub use banner::Banner;
 pub use buffers::{Buffer, BufferPool};
 pub use builder::{BuildError, Builder};
 pub use digest_memory::DigestMemory;
+pub use handover::Handover;
 pub use host_keys::{HostKeyError, HostKeyWhy, HostKeys};
 pub use io_pool::IoPool;
 pub use listener::Server;
+pub use listening::{ListenAt, ListenerRules, listening_socket};
+pub use machine::{cores, look_at_the_machine};
 pub use observe::{Figures, Moving, SessionInfo};
 pub use roots::Roots;
+pub use server_limits::{LiveLimits, ServerLimits, share_of};
 pub use sessions::Sessions;
 pub use world::{ChangePassword, SystemWorld};

@@ -121,8 +121,19 @@ pub const COMMAND_OUTPUT_MAX: usize = 256 * 1024;
 /// the same name.
 pub const SWEPT_ROOTS_MAX: usize = 100_000;
 
-/// Connections at a time when nothing is configured.
-pub const CONNECTIONS_MAX: usize = 10_000;
+/// Connections at a time when nothing is configured: at 32 KiB for each idle one, half a gigabyte.
+pub const CONNECTIONS_MAX: usize = 16_384;
+
+/// Open files and directories of all sessions together when nothing is configured. Who starts a server
+/// says what its descriptors allow.
+pub const HANDLES_TOTAL_MAX: usize = 16_384;
+
+/// A session on which nothing moves for so long ends when nothing is configured: a day, which no person and no
+/// job waits.
+pub const IDLE_TIME: Duration = Duration::from_secs(24 * 3600);
+
+/// Within this time a balancer has sent its PROXY header: it sends it with the connection itself.
+pub const PROXY_HEADER_TIME: Duration = Duration::from_secs(5);
 
 /// Earlier penalties of a source that are counted: each doubles the next one, and 2^16 times the
 /// shortest is far beyond the longest.

@@ -1,4 +1,4 @@
-//! Accepts connections, within bounds, and runs each in a task of its own until the server stops.
+//! Takes connections, within bounds, and runs each in a task of its own until the server stops.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,18 +8,23 @@ use std::time::{Duration, Instant};
 
 use sterna_audit::Audit;
 use sterna_ssh_crypto::SystemRandom;
-use sterna_ssh_proto::ServerConfig;
 use sterna_ssh_tokio::{Driver, End, prepare_socket};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
+use tokio::task::{JoinError, JoinSet};
 
+use crate::accept::{Accepted, Acceptor, lacks_descriptors};
 use crate::banner::Banner;
 use crate::builder::Builder;
 use crate::connection::{ServerConnection, Shared};
-use crate::defence::{Admit, Defence, DefenceSettings, DropReason, Visit};
-use crate::limits::DEFENCE_SAVE_PAUSE;
+use crate::defence::{Admit, Defence, DropReason, Visit};
+use crate::handover::Handover;
+use crate::limits::{DEFENCE_SAVE_PAUSE, PROXY_HEADER_TIME};
+use crate::listening::Listening;
+use crate::memory_watch::MemoryWatch;
 use crate::observe::Figures;
+use crate::places::{Place, Places};
+use crate::proxy_header::{HeaderError, read_header};
+use crate::refuse::Refusals;
 use crate::shutdown::Shutdown;
 
 /// Pause after a failed `accept`: what is short then, mostly file descriptors, takes time to come
@@ -28,14 +33,23 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// An SFTP server with open sockets.
 pub struct Server {
-    sockets: Vec<TcpListener>,
-    config: Arc<ServerConfig>,
+    listening: Vec<Listening>,
     shared: Arc<Shared>,
     defence: Arc<Defence>,
-    /// Those that `config` was last brought up to.
-    settings: Arc<DefenceSettings>,
     banner: Banner,
-    connections: Arc<Semaphore>,
+    places: Arc<Places>,
+    refusals: Refusals,
+    memory: MemoryWatch,
+    handover: Handover,
+}
+
+/// A connection from a balancer, once its header was read: whose it is.
+type Introduced = (Arrival, Result<Option<SocketAddr>, HeaderError>);
+
+/// A connection that has a place.
+struct Arrival {
+    accepted: Accepted,
+    place: Place,
 }
 
 impl Server {
@@ -44,30 +58,26 @@ impl Server {
     }
 
     pub(crate) fn new(
-        sockets: Vec<TcpListener>,
-        config: ServerConfig,
+        listening: Vec<Listening>,
         shared: Arc<Shared>,
         defence: Arc<Defence>,
-        connections_max: usize,
-    ) -> Self {
-        Self {
-            sockets,
-            config: Arc::new(config),
+        banner: Banner,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            handover: Handover::new(&listening)?,
+            listening,
             shared,
-            settings: defence.settings(),
             defence,
-            banner: Banner::default(),
-            connections: Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS))),
-        }
-    }
-
-    pub(crate) fn with_banner(self, banner: Banner) -> Self {
-        Self { banner, ..self }
+            banner,
+            places: Arc::default(),
+            refusals: Refusals::default(),
+            memory: MemoryWatch::new(),
+        })
     }
 
     /// Where it listens, with the ports that the system chose.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
+        self.listening.iter().filter_map(Listening::local_addr).collect()
     }
 
     /// Its figures, if it was built with them.
@@ -83,90 +93,162 @@ impl Server {
         self.shared.host_keys.public().map(of).collect()
     }
 
+    /// How a successor gets the listening sockets while this server runs.
+    pub fn handover(&self) -> Handover {
+        self.handover.clone()
+    }
+
     /// Serves until `stop` is done, then stops accepting. Sessions with nothing open leave at once;
-    /// the others may go on for up to `patience` and are then told that the server stops.
+    /// the others may go on for up to `patience` and are then told that the server stops. After a
+    /// [`Handover`] it ends with the last session as well.
     ///
     /// # Cancelling
     /// Dropping the future cuts every connection at once.
     pub async fn run(mut self, stop: impl Future<Output = ()>, patience: Duration) {
         let shutdown = Shutdown::new();
         let mut keeping = std::pin::pin!(keep(Arc::clone(&self.defence)));
+        let mut acceptor = Acceptor::new();
+        let mut introductions = JoinSet::new();
         let mut tasks = JoinSet::new();
         let mut stop = std::pin::pin!(stop);
-        loop {
+        let handover = self.handover.clone();
+        let mut left = std::pin::pin!(handover.left());
+        let mut has_left = false;
+        while !(has_left && tasks.is_empty() && introductions.is_empty()) {
             tokio::select! {
                 () = &mut stop => break,
-                accepted = accept(&self.sockets) => match accepted {
-                    Ok((socket, source)) => self.take(socket, source, &shutdown, &mut tasks),
+                () = &mut left, if !has_left => {
+                    tracing::info!(connections = tasks.len(), "the successor serves");
+                    self.listening.iter_mut().for_each(Listening::close);
+                    has_left = true;
+                }
+                accepted = acceptor.accept(&self.listening), if !has_left => match accepted {
+                    Ok(accepted) => self.take(accepted, &shutdown, &mut introductions, &mut tasks),
                     Err(error) => {
                         tracing::warn!(%error, "accept failed");
+                        if lacks_descriptors(&error) {
+                            let why = "the server has no descriptors left; try again later";
+                            acceptor.refuse_one(&self.listening, why).await;
+                        }
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
+                },
+                Some(introduced) = introductions.join_next() => match introduced {
+                    Ok(introduced) => self.take_introduced(introduced, &shutdown, &mut tasks),
+                    Err(ended) => log_panic(Err(ended)),
                 },
                 Some(ended) = tasks.join_next() => log_panic(ended),
                 () = &mut keeping => {}
             }
         }
-        drop(self.sockets);
+        drop(self.listening);
+        handover.close();
+        introductions.abort_all();
         tracing::info!(connections = tasks.len(), "stopping");
         shutdown.finish(&mut tasks, patience, log_panic).await;
         save(&self.defence).await;
     }
 
-    /// Starts a connection's task, or closes the socket if the defence refuses it or there are too
-    /// many already.
+    /// Gives a connection its place, or says that there is none. What a balancer sends has to say first
+    /// for whom it is.
     fn take(
         &mut self,
-        socket: TcpStream,
-        source: SocketAddr,
+        accepted: Accepted,
         shutdown: &Shutdown,
+        introductions: &mut JoinSet<Introduced>,
         tasks: &mut JoinSet<()>,
     ) {
         let now = Instant::now();
         if let Some(metrics) = &self.shared.metrics {
             metrics.connections.fetch_add(1, Ordering::Relaxed);
         }
+        let limits = self.shared.limits.now();
+        let is_balancer = self.listening[accepted.listening].rules.is_balancer(accepted.peer);
+        if limits.memory.is_some_and(|max| self.memory.resident(now) > max) {
+            return self.refuse(accepted, DropReason::MemoryFull, now);
+        }
+        let place = match self.places.take(&limits) {
+            Ok(place) => place,
+            Err(reason) => return self.refuse(accepted, reason, now),
+        };
+        if let Err(error) = prepare_socket(&accepted.socket) {
+            tracing::debug!(peer = %accepted.peer, %error, "socket option refused");
+        }
+        let arrival = Arrival { accepted, place };
+        if !is_balancer {
+            let source = arrival.accepted.peer;
+            return self.admit(arrival, source, now, shutdown, tasks);
+        }
+        introductions.spawn(async move {
+            let mut arrival = arrival;
+            let header = read_header(&mut arrival.accepted.socket);
+            let read = tokio::time::timeout(PROXY_HEADER_TIME, header).await;
+            let late = |_| Err(HeaderError::Malformed("no PROXY header in time".to_owned()));
+            (arrival, read.unwrap_or_else(late))
+        });
+    }
+
+    fn take_introduced(
+        &mut self,
+        (arrival, client): Introduced,
+        shutdown: &Shutdown,
+        tasks: &mut JoinSet<()>,
+    ) {
+        let balancer = arrival.accepted.peer;
+        match client {
+            Ok(client) => {
+                let source = client.unwrap_or(balancer);
+                self.admit(arrival, source, Instant::now(), shutdown, tasks);
+            }
+            Err(error) => tracing::info!(%balancer, %error, "connection without a client"),
+        }
+    }
+
+    /// Starts a connection's task, or closes the socket if the defence refuses it or its source has too
+    /// many already.
+    fn admit(
+        &mut self,
+        Arrival { accepted, place }: Arrival,
+        source: SocketAddr,
+        now: Instant,
+        shutdown: &Shutdown,
+        tasks: &mut JoinSet<()>,
+    ) {
         let admission = match self.defence.admit(source.ip(), now, &mut SystemRandom) {
             Admit::Yes(admission) => admission,
             Admit::Drop(reason) => return self.count_drop(reason),
         };
         if self.shared.audit.as_ref().is_some_and(Audit::is_stopped) {
-            self.defence.log_drop(source.ip(), DropReason::NoAudit, now);
-            return self.count_drop(DropReason::NoAudit);
+            let accepted = Accepted { peer: source, ..accepted };
+            return self.refuse(accepted, DropReason::NoAudit, now);
         }
-        let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() else {
-            self.defence.log_drop(source.ip(), DropReason::ServerFull, now);
-            return self.count_drop(DropReason::ServerFull);
+        let network = self.defence.network_of(source.ip());
+        let limits = self.shared.limits.now();
+        let place = match place.belongs_to(network, &limits) {
+            Ok(place) => place,
+            Err(reason) => return self.refuse(Accepted { peer: source, ..accepted }, reason, now),
         };
-        if let Err(error) = prepare_socket(&socket) {
-            tracing::debug!(%source, %error, "socket option refused");
-        }
+        let at = &mut self.listening[accepted.listening];
+        let config = at.config(&self.defence, &self.banner, &limits);
         let visit = Visit::new(Arc::clone(&self.defence), source.ip(), &admission);
-        let service =
-            ServerConnection::new(Arc::clone(&self.shared), source, admission, shutdown.watch());
-        let driver = Driver::server(socket, self.config());
+        let (shared, rules) = (Arc::clone(&self.shared), Arc::clone(&at.rules));
+        let service = ServerConnection::new(shared, rules, source, admission, shutdown.watch());
+        let driver = Driver::server(accepted.socket, config);
         tasks.spawn(run_connection(driver, service, source, visit, place));
+    }
+
+    fn refuse(&self, accepted: Accepted, reason: DropReason, now: Instant) {
+        let Accepted { socket, peer, listening } = accepted;
+        self.defence.log_drop(peer.ip(), reason, now);
+        self.count_drop(reason);
+        let why = format!("{reason}; try again later");
+        self.refusals.refuse(socket, self.listening[listening].software(), &why);
     }
 
     fn count_drop(&self, reason: DropReason) {
         if let Some(metrics) = &self.shared.metrics {
             metrics.dropped(reason);
         }
-    }
-
-    /// What a new connection is offered, with the defence's settings and the banner of this moment.
-    fn config(&mut self) -> Arc<ServerConfig> {
-        let settings = self.defence.settings();
-        if !Arc::ptr_eq(&settings, &self.settings) {
-            let config = Arc::make_mut(&mut self.config);
-            config.login_grace = settings.login_grace;
-            config.auth_failures_max = settings.max_auth_tries;
-            self.settings = settings;
-        }
-        if let Some(text) = self.banner.changed_from(self.config.banner.as_deref()) {
-            Arc::make_mut(&mut self.config).banner = text;
-        }
-        Arc::clone(&self.config)
     }
 }
 
@@ -177,7 +259,7 @@ fn run_connection(
     mut service: ServerConnection,
     source: SocketAddr,
     visit: Visit,
-    place: OwnedSemaphorePermit,
+    place: Place,
 ) -> impl Future<Output = ()> {
     async move {
         let _place = place;
@@ -224,21 +306,8 @@ async fn save(defence: &Arc<Defence>) {
     }
 }
 
-/// The next connection of any socket.
-async fn accept(sockets: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {
-    std::future::poll_fn(|cx| {
-        for socket in sockets {
-            if let ready @ std::task::Poll::Ready(_) = socket.poll_accept(cx) {
-                return ready;
-            }
-        }
-        std::task::Poll::Pending
-    })
-    .await
-}
-
 /// A panic is a bug of ours; it ends one connection and is seen.
-fn log_panic(ended: Result<(), tokio::task::JoinError>) {
+fn log_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {

@@ -14,8 +14,19 @@ use crate::wake::WakeCell;
 #[derive(Default)]
 pub struct Sessions {
     next: AtomicU64,
-    open: Mutex<HashMap<u64, Arc<Entry>>>,
+    open: Mutex<Open>,
 }
+
+#[derive(Default)]
+struct Open {
+    all: HashMap<u64, Arc<Entry>>,
+    /// How many of them each user has.
+    by_user: HashMap<String, usize>,
+}
+
+/// The user has as many sessions as one may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMany;
 
 struct Entry {
     user: Arc<User>,
@@ -56,7 +67,7 @@ impl Sessions {
 
     fn entries(&self, which: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.values().filter(|entry| which(entry)).cloned().collect()
+        open.all.values().filter(|entry| which(entry)).cloned().collect()
     }
 
     fn end(&self, which: impl Fn(&Entry) -> bool, why: &str) -> Vec<Arc<Entry>> {
@@ -71,21 +82,32 @@ impl Sessions {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).all.len()
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// A new session of `user`, known until it is dropped.
-    pub(crate) fn enter(self: &Arc<Self>, user: Arc<User>, observer: Arc<Observer>) -> Session {
+    /// A new session of `user`, known until it is dropped; unless there are `max` of that user.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        user: Arc<User>,
+        observer: Arc<Observer>,
+        max: usize,
+    ) -> Result<Session, TooMany> {
         let (end, wake) = (OnceLock::new(), WakeCell::default());
         let entry = Arc::new(Entry { user, observer, end, wake });
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.insert(id, Arc::clone(&entry));
-        Session { sessions: Arc::clone(self), id, entry }
+        let count = open.by_user.get(&entry.user.name).copied().unwrap_or(0);
+        if count >= max {
+            return Err(TooMany);
+        }
+        open.by_user.insert(entry.user.name.clone(), count + 1);
+        open.all.insert(id, Arc::clone(&entry));
+        drop(open);
+        Ok(Session { sessions: Arc::clone(self), id, entry })
     }
 }
 
@@ -111,7 +133,13 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         let mut open = self.sessions.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.remove(&self.id);
+        open.all.remove(&self.id);
+        if let Some(count) = open.by_user.get_mut(&self.entry.user.name) {
+            *count -= 1;
+            if *count == 0 {
+                open.by_user.remove(&self.entry.user.name);
+            }
+        }
     }
 }
 
@@ -121,19 +149,21 @@ mod tests {
     use crate::observe::LoginFacts;
     use std::task::Waker;
 
-    fn enter(sessions: &Arc<Sessions>, name: &str) -> Session {
+    fn enter(sessions: &Arc<Sessions>, name: &str, max: usize) -> Result<Session, TooMany> {
         let source = "192.0.2.7:1000".parse().unwrap();
         let user = Arc::new(User::new(name, "/srv"));
         let facts = LoginFacts::default();
         let observer = Observer::new(name.into(), Arc::clone(&user), source, facts, None, None);
-        sessions.enter(user, Arc::new(observer))
+        sessions.enter(user, Arc::new(observer), max)
     }
 
     #[test]
     fn sessions_end_by_user_and_are_forgotten_when_dropped() {
         let sessions = Arc::new(Sessions::default());
-        let enter = |name: &str| enter(&sessions, name);
-        let (alice, bob, again) = (enter("alice"), enter("bob"), enter("alice"));
+        let enter = |name: &str| enter(&sessions, name, 2);
+        let alice = enter("alice").unwrap();
+        let (bob, again) = (enter("bob").unwrap(), enter("alice").unwrap());
+        assert_eq!(enter("alice").err(), Some(TooMany), "a third one");
         let cx = Context::from_waker(Waker::noop());
 
         assert_eq!(sessions.end_unless(|user| user.name == "bob"), 2);
@@ -143,12 +173,14 @@ mod tests {
         drop((alice, again));
         assert_eq!(sessions.len(), 1);
         assert_eq!(sessions.end_unless(|user| user.name == "bob"), 0);
+        assert!(enter("alice").is_ok(), "places come back");
     }
 
     #[test]
     fn sessions_are_listed_and_ended_by_what_the_list_says() {
         let sessions = Arc::new(Sessions::default());
-        let (alice, bob) = (enter(&sessions, "alice"), enter(&sessions, "bob"));
+        let enter = |name: &str| enter(&sessions, name, 1).unwrap();
+        let (alice, bob) = (enter("alice"), enter("bob"));
         let cx = Context::from_waker(Waker::noop());
         let users: Vec<_> = sessions.list().into_iter().map(|info| info.user).collect();
         assert_eq!(users, ["alice", "bob"]);

@@ -19,7 +19,7 @@ pub struct SystemWorld {
 
 impl Default for SystemWorld {
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = crate::cores();
         // The other half belongs to those who are logged in.
         Self { state: None, change_password: None, hashing: Permits::new((cores / 2).max(1)) }
     }

@@ -29,6 +29,7 @@ pub mod limits;
 pub mod messages;
 mod packet;
 mod phase;
+mod refusal;
 #[cfg(test)]
 mod vectors;
 
@@ -41,6 +42,7 @@ pub use event::{
     HostKeyQuestion, Prompt, Prompts, SessionBinding, SignRequest, SignatureCheck,
 };
 pub use packet::{InputBuffer, OutputBuffer};
+pub use refusal::encode_refusal;
 
 /// Which side of the connection we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -56,6 +56,7 @@ fn run(cli: Cli) -> Result<Exit> {
         Command::User(args) => args.run(&global),
         Command::Config(args) => args.run(&global),
         Command::Reload(args) => args.run(&global),
+        Command::Upgrade(args) => args.run(&global),
         Command::Penalties(args) => args.run(&global),
         Command::Sessions(args) => args.run(&global),
         Command::Kick(args) => args.run(&global),
@@ -64,8 +65,17 @@ fn run(cli: Cli) -> Result<Exit> {
         Command::HashPassword(args) => args.run(&global),
         Command::Completions(args) => args.run(),
         Command::Man(args) => args.run(),
+        Command::HookRunner(args) => args.run(),
         Command::SftpServer(args) => args.run(),
-        Command::Serve(args) => run_on(&mut Builder::new_multi_thread(), among_tasks(args.run())),
+        Command::Serve(args) => match args.start()? {
+            Some(started) => {
+                // Behind the walls that a server has by now it cannot be found out any more.
+                let threads = sterna_server::cores();
+                let mut builder = Builder::new_multi_thread();
+                run_on(builder.worker_threads(threads), among_tasks(started.run()))
+            }
+            None => Ok(Exit::Done),
+        },
         Command::Get(args) => block_on(args.run(&global)),
         Command::Put(args) => block_on(args.run(&global)),
         Command::Sync(args) => block_on(args.run(&global)),

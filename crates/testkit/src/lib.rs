@@ -1,9 +1,10 @@
-//! Test helpers: virtual time, in-memory links, pairs of connections, odd servers, and real programs.
+//! Test helpers: virtual time, in-memory links, pairs of connections, odd servers, peers without rules, storage that fails, and real programs.
 //!
 //! Never published. Everything random comes from one seed, which a failing test prints.
 
 pub mod certificate;
 pub mod clock;
+pub mod fuzz;
 pub mod link;
 pub mod openssh;
 pub mod pair;
@@ -11,6 +12,8 @@ pub mod pam;
 pub mod processes;
 pub mod seed;
 pub mod sftp;
+pub mod states;
+pub mod storage;
 
 pub use certificate::CertificateSpec;
 pub use clock::Clock;

@@ -7,6 +7,7 @@ mod counting;
 mod delta;
 mod faults;
 mod login;
+mod power_cut;
 mod relay;
 mod repair;
 mod resume;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use sterna_client::{Error, Sftp, SftpOptions};
 use sterna_server::sftp::{Resources, SessionPolicy, SftpSession};
-use sterna_storage::Local;
+use sterna_storage::{Backend, Local};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -88,9 +88,16 @@ impl Server {
     /// # Errors
     /// Those of a client that does not even get VERSION.
     pub async fn start(root: &Path, wish: Wish) -> Result<Self, Error> {
+        Self::on(Arc::new(Local::open(root).unwrap()), wish).await
+    }
+
+    /// Serves any storage.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn on(backend: Arc<dyn Backend>, wish: Wish) -> Result<Self, Error> {
         let denied = wish.lacks.iter().map(|name| (*name).to_owned()).collect();
         let policy = SessionPolicy { denied, ..SessionPolicy::default() };
-        let backend = Arc::new(Local::open(root).unwrap());
         let session = SftpSession::new(backend, policy, &Resources::new(2));
         let (inner, outer) = StdStream::pair().unwrap();
         let thread = std::thread::spawn(move || {

@@ -85,6 +85,7 @@ pub fn attempt<'a>(user: &'a str, credential: Credential<'a>) -> Attempt<'a> {
         credential,
         source: "192.0.2.7".parse().unwrap(),
         client_version: b"SSH-2.0-Test_1",
+        groups: None,
         now: 0,
     }
 }

@@ -50,6 +50,7 @@ fn attempt<'a>(user: &'a str, credential: Credential<'a>) -> Attempt<'a> {
         credential,
         source: IpAddr::V4(Ipv4Addr::LOCALHOST),
         client_version: b"SSH-2.0-test",
+        groups: None,
         now: 1_700_000_000,
     }
 }

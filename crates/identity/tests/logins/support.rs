@@ -228,6 +228,7 @@ impl<'d> Connection<'d> {
             credential,
             source: self.source,
             client_version: b"SSH-2.0-test",
+            groups: None,
             now: self.now,
         };
         self.trace = Trace::on();

@@ -46,7 +46,8 @@ pub(crate) use visit::Visit;
 use clock::{Clock, UnixMs};
 use drop_log::{DropLog, Line};
 use penalties::{Begun, Penalties};
-use source::{is_in, network_of};
+pub(crate) use source::is_in;
+use source::network_of;
 use startups::Startups;
 
 use crate::limits::PENALTIES_SAVED_AT_ONCE;
@@ -91,17 +92,23 @@ pub enum DropReason {
     TooManyStartups,
     /// There are as many connections as the server takes.
     ServerFull,
+    /// Its source has as many connections as one may have.
+    SourceFull,
+    /// The server has no memory for more.
+    MemoryFull,
     /// The audit log cannot be written, and the settings want nobody served then.
     NoAudit,
 }
 
 impl DropReason {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Penalised,
         Self::PenaltyTableFull,
         Self::TooManyFromSource,
         Self::TooManyStartups,
         Self::ServerFull,
+        Self::SourceFull,
+        Self::MemoryFull,
         Self::NoAudit,
     ];
 
@@ -113,6 +120,8 @@ impl DropReason {
             Self::TooManyFromSource => "too_many_from_source",
             Self::TooManyStartups => "too_many_startups",
             Self::ServerFull => "server_full",
+            Self::SourceFull => "source_full",
+            Self::MemoryFull => "memory_full",
             Self::NoAudit => "no_audit",
         }
     }
@@ -126,6 +135,8 @@ impl fmt::Display for DropReason {
             Self::TooManyFromSource => "too many connections without a login from this source",
             Self::TooManyStartups => "too many connections without a login",
             Self::ServerFull => "too many connections",
+            Self::SourceFull => "too many connections from this source",
+            Self::MemoryFull => "the server is short of memory",
             Self::NoAudit => "the audit log cannot be written",
         })
     }
@@ -214,6 +225,11 @@ impl Defence {
             drop(inner);
             begun.inspect(|begun| self.say_penalty(begun));
         }
+    }
+
+    /// The network that `source` is counted in.
+    pub(crate) fn network_of(&self, source: IpAddr) -> IpNet {
+        network_of(source, self.lock().settings.per_source_net_block_size)
     }
 
     /// Logs that a connection was dropped for a reason outside this module.

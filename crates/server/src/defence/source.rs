@@ -19,7 +19,7 @@ pub(super) fn network_of(address: IpAddr, blocks: NetBlockSize) -> IpNet {
 }
 
 /// Whether `address` lies in one of these networks.
-pub(super) fn is_in(address: IpAddr, networks: &[IpNet]) -> bool {
+pub(crate) fn is_in(address: IpAddr, networks: &[IpNet]) -> bool {
     let address = address.to_canonical();
     networks.iter().any(|network| network.contains(&address))
 }

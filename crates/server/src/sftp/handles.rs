@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use sterna_storage::File;
 
+use super::handle_budget::HandleBudget;
 use super::listing::OpenDir;
 use super::path;
 use crate::jobs::Cancel;
@@ -84,6 +85,8 @@ pub(crate) struct Handles {
     free: Vec<u32>,
     files_and_dirs: Room,
     dirs: Room,
+    /// What all sessions have together.
+    budget: HandleBudget,
     /// Makes a number of a path.
     path_numbers: RandomState,
     /// Open files by the numbers of their paths.
@@ -110,12 +113,13 @@ impl Room {
 }
 
 impl Handles {
-    pub(crate) fn new(max: usize, dirs_max: usize) -> Self {
+    pub(crate) fn new(max: usize, dirs_max: usize, budget: HandleBudget) -> Self {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
             files_and_dirs: Room { used: 0, max },
             dirs: Room { used: 0, max: dirs_max },
+            budget,
             path_numbers: RandomState::new(),
             files_of_path: HashMap::new(),
             closed_files: HashSet::new(),
@@ -137,7 +141,11 @@ impl Handles {
         if dir && !self.dirs.take() {
             return false;
         }
-        let free = self.files_and_dirs.take();
+        let mut free = self.files_and_dirs.take();
+        if free && !self.budget.take() {
+            self.files_and_dirs.used -= 1;
+            free = false;
+        }
         if !free && dir {
             self.dirs.used -= 1;
         }
@@ -148,6 +156,7 @@ impl Handles {
     pub(crate) fn release(&mut self, dir: bool) {
         self.files_and_dirs.used -= 1;
         self.dirs.used -= usize::from(dir);
+        self.budget.give_back(1);
     }
 
     /// Uses a promise. `names_change`: something waits to run that may change what the path names.
@@ -257,6 +266,13 @@ impl Handles {
     }
 }
 
+impl Drop for Handles {
+    /// Gives back what a session that was cut had taken or was promised.
+    fn drop(&mut self) {
+        self.budget.give_back(self.files_and_dirs.used);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use sterna_storage::{Backend, Dir, DirEntry};
@@ -285,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_closed_handle_stays_dead_when_its_slot_is_used_again() {
-        let mut handles = Handles::new(2, 2);
+        let mut handles = Handles::new(2, 2, HandleBudget::default());
         assert!(handles.reserve(true));
         let old = handles.insert(dir(), false);
         assert!(handles.remove(old).is_some());
@@ -315,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_path_is_open_until_its_last_handle_is_closed() {
-        let mut handles = Handles::new(4, 4);
+        let mut handles = Handles::new(4, 4, HandleBudget::default());
         let is_open =
             |handles: &Handles, path: &str| handles.is_open(handles.number_of(path.as_bytes()));
         for dir in [false, false, false, true] {
@@ -338,7 +354,7 @@ mod tests {
 
     #[test]
     fn a_path_names_a_closed_file_until_names_change() {
-        let mut handles = Handles::new(10, 1);
+        let mut handles = Handles::new(10, 1, HandleBudget::default());
         (0..4).for_each(|_| assert!(handles.reserve(false)));
         let known = handles.insert(file("/a"), false);
         let unsure = handles.insert(file("/b"), true);
@@ -363,7 +379,7 @@ mod tests {
 
     #[test]
     fn nothing_but_its_own_eight_bytes_names_a_handle() {
-        let mut handles = Handles::new(2, 2);
+        let mut handles = Handles::new(2, 2, HandleBudget::default());
         assert!(handles.reserve(true));
         let id = handles.insert(dir(), false);
         let wire = id.to_wire();
@@ -379,7 +395,7 @@ mod tests {
 
     #[test]
     fn promises_count_and_come_back() {
-        let mut handles = Handles::new(3, 1);
+        let mut handles = Handles::new(3, 1, HandleBudget::default());
 
         assert!(handles.reserve(true));
         assert!(!handles.reserve(true), "one directory");
@@ -388,5 +404,23 @@ mod tests {
         assert!(!handles.reserve(false), "three in all");
         handles.release(false);
         assert!(handles.reserve(false));
+    }
+
+    #[test]
+    fn all_sessions_together_have_a_budget() {
+        let budget = HandleBudget::default();
+        budget.set_max(3);
+        let mut one = Handles::new(10, 10, budget.clone());
+        let mut other = Handles::new(10, 10, budget.clone());
+
+        assert!(one.reserve(false) && one.reserve(true) && other.reserve(false));
+        assert!(!other.reserve(false) && !one.reserve(true));
+        one.release(true);
+        assert!(other.reserve(true), "what is given back is for everybody");
+
+        drop(other);
+        assert_eq!(budget.used(), 1, "a session that is cut gives back what it had");
+        drop(one);
+        assert_eq!(budget.used(), 0);
     }
 }

@@ -12,6 +12,7 @@ mod copy_data;
 mod directory;
 mod finish;
 mod gate;
+mod handle_budget;
 mod handles;
 mod input;
 mod links;
@@ -38,6 +39,7 @@ mod xattr;
 
 pub(crate) use path::absolute;
 
+pub use handle_budget::HandleBudget;
 pub use names::{Names, NoNames, SystemNames};
 pub use policy::SessionPolicy;
 pub use session::{Progress, Resources, SftpSession};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use sterna_identity::User;
 
 use super::names::{Names, NoNames};
-use crate::limits::{DIR_HANDLES_MAX, HANDLES_MAX};
+use crate::limits::{DIR_HANDLES_MAX, HANDLES_MAX, LONG_JOBS_MAX, REQUESTS_MAX};
+use crate::server_limits::ServerLimits;
 
 /// The rules of one SFTP session.
 #[derive(Clone)]
@@ -27,6 +28,10 @@ pub struct SessionPolicy {
     pub names: Arc<dyn Names>,
     pub handles_max: usize,
     pub dir_handles_max: usize,
+    /// Requests that are taken in and not answered.
+    pub requests_max: usize,
+    /// Digests and copies that run at a time.
+    pub long_jobs_max: usize,
     /// SYMLINK arrives in the draft's order, link first; a login sets it by the client's name.
     pub draft_symlinks: bool,
 }
@@ -44,12 +49,24 @@ impl Default for SessionPolicy {
             names: Arc::new(NoNames),
             handles_max: HANDLES_MAX,
             dir_handles_max: DIR_HANDLES_MAX,
+            requests_max: REQUESTS_MAX,
+            long_jobs_max: LONG_JOBS_MAX,
             draft_symlinks: false,
         }
     }
 }
 
 impl SessionPolicy {
+    /// With the numbers of `limits` for one channel.
+    #[must_use]
+    pub fn within(mut self, limits: &ServerLimits) -> Self {
+        self.handles_max = limits.handles;
+        self.dir_handles_max = limits.dir_handles.min(limits.handles);
+        self.requests_max = limits.requests;
+        self.long_jobs_max = limits.long_jobs;
+        self
+    }
+
     /// The rules in a user's record; everything begins at `/`.
     pub fn of_user(user: &User) -> Self {
         Self { user: user.name.clone().into_bytes(), read_only: user.read_only, ..Self::default() }

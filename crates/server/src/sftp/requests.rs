@@ -8,11 +8,12 @@ use sterna_sshwire::Reader;
 
 use super::handles::HandleId;
 use super::session::HEAD_LEN;
-use crate::limits::{READ_TURN_BYTES, REQUEST_BYTES_MAX, REQUESTS_MAX};
+use crate::limits::{READ_TURN_BYTES, REQUEST_BYTES_MAX};
 
 /// The requests of one session that wait or run.
 pub(super) struct Requests {
     order: Order,
+    max: usize,
     /// What waits or runs, by its slot in `order`.
     works: Vec<Option<Work>>,
     /// Requests whose turn it is and that nothing but full queues holds up: READs, which wait for room
@@ -45,9 +46,11 @@ pub(super) struct WriteRun {
 }
 
 impl Requests {
-    pub(super) fn new() -> Self {
+    /// `max` at a time.
+    pub(super) fn new(max: usize) -> Self {
         Self {
-            order: Order::new(REQUESTS_MAX),
+            max,
+            order: Order::new(max),
             works: Vec::new(),
             ready_reads: ReadLine::default(),
             ready: VecDeque::new(),
@@ -68,13 +71,13 @@ impl Requests {
     pub(super) fn release(&mut self) {
         if self.is_empty() {
             debug_assert_eq!((self.writes, self.bytes), (0, 0));
-            *self = Self::new();
+            *self = Self::new(self.max);
         }
     }
 
     /// Whether another one may be taken in, beside `others` that are not answered and not in here.
     pub(super) fn has_room(&self, others: usize) -> bool {
-        self.order.len() + self.writes + others < REQUESTS_MAX && self.bytes < REQUEST_BYTES_MAX
+        self.order.len() + self.writes + others < self.max && self.bytes < REQUEST_BYTES_MAX
     }
 
     pub(super) fn is_empty(&self) -> bool {

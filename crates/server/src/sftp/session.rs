@@ -21,6 +21,7 @@ use sterna_storage::Backend;
 
 use super::finish::{Hashing, Running};
 use super::gate::{self, Denied};
+use super::handle_budget::HandleBudget;
 use super::handles::{HandleId, Handles, Open};
 use super::input::{Input, SessionError};
 use super::outbox::Outbox;
@@ -57,6 +58,8 @@ pub struct Resources {
     pub buffers: BufferPool,
     /// Digests of files that did not change since they were computed.
     pub digests: DigestMemory,
+    /// Open files and directories of all sessions.
+    pub handles: HandleBudget,
 }
 
 impl Resources {
@@ -68,6 +71,7 @@ impl Resources {
             long: IoPool::new((io_threads / 2).max(1)),
             buffers: BufferPool::new(BUFFERS_KEPT_MAX),
             digests: DigestMemory::default(),
+            handles: HandleBudget::default(),
         }
     }
 }
@@ -80,6 +84,7 @@ impl Default for Resources {
             long: IoPool::with_default_threads(),
             buffers: BufferPool::new(BUFFERS_KEPT_MAX),
             digests: DigestMemory::default(),
+            handles: HandleBudget::default(),
         }
     }
 }
@@ -134,9 +139,14 @@ pub struct SftpSession {
 impl SftpSession {
     /// A session on `backend` under `policy`.
     pub fn new(backend: Arc<dyn Backend>, policy: SessionPolicy, resources: &Resources) -> Self {
+        let requests = Requests::new(policy.requests_max);
         Self {
             server: Server::new(gate::announced(&policy)),
-            handles: Handles::new(policy.handles_max, policy.dir_handles_max),
+            handles: Handles::new(
+                policy.handles_max,
+                policy.dir_handles_max,
+                resources.handles.clone(),
+            ),
             backend,
             policy,
             buffers: resources.buffers.clone(),
@@ -145,7 +155,7 @@ impl SftpSession {
             exact_attrs: false,
             input: Input::new(resources.buffers.clone()),
             passing: None,
-            requests: Requests::new(),
+            requests,
             io: Jobs::new(resources.io.clone()),
             syncs: Jobs::new(resources.syncs.clone()),
             long: Jobs::new(resources.long.clone()),

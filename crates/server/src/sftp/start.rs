@@ -21,7 +21,7 @@ use super::sink::Sink;
 use super::table::{self, Outcome, Serving, Slices, Start};
 use super::write::{WriteBatch, WritePart, WritePlan};
 use crate::limits::{
-    BATCH_BYTES_MAX, BATCH_REQUESTS_MAX, JOBS_MAX, LONG_JOBS_MAX, READ_AHEAD_BYTES, REPLY_BYTES_MAX,
+    BATCH_BYTES_MAX, BATCH_REQUESTS_MAX, JOBS_MAX, READ_AHEAD_BYTES, REPLY_BYTES_MAX,
 };
 
 impl SftpSession {
@@ -212,7 +212,7 @@ impl SftpSession {
 
     /// Starts long work as long as there is room for what it will bring.
     pub(super) fn start_long_waiting(&mut self) {
-        while self.long.running() < LONG_JOBS_MAX
+        while self.long.running() < self.policy.long_jobs_max
             && self.outbox.len() + self.reads.bytes() < REPLY_BYTES_MAX
         {
             let Some((number, work)) = self.long_waiting.pop_front() else { return };

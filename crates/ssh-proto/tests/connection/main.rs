@@ -10,5 +10,6 @@ mod hostile_auth;
 mod hostile_exchange;
 mod hostile_methods;
 mod rekey;
+mod states;
 mod support;
 mod windows;

@@ -93,6 +93,7 @@ pub enum Command {
     User(commands::user::UserArgs),
     Config(commands::config::ConfigArgs),
     Reload(commands::reload::ReloadArgs),
+    Upgrade(commands::upgrade::UpgradeArgs),
     Explain(commands::explain::ExplainArgs),
     Penalties(commands::penalties::PenaltiesArgs),
     Sessions(commands::sessions::SessionsArgs),
@@ -101,6 +102,8 @@ pub enum Command {
     HashPassword(commands::hash_password::HashPasswordArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
+    #[command(hide = true)]
+    HookRunner(commands::serve::helpers::HookRunnerArgs),
 }
 
 #[cfg(test)]

@@ -78,11 +78,15 @@ impl WhichArgs {
 impl KickArgs {
     pub fn run(self, global: &GlobalArgs) -> Result<Exit> {
         let request = Request::Kick { which: self.which.which(), why: self.why };
-        let ended = match self.server.ask(&request)? {
-            Some(Reply::Kicked { sessions }) => sessions,
-            Some(_) => return Err(unexpected()),
-            None => return Err(no_server(&self.server)?),
-        };
+        let replies = self.server.ask_all(&request)?;
+        if replies.is_empty() {
+            return Err(no_server(&self.server)?);
+        }
+        let mut ended = Vec::new();
+        for reply in replies {
+            let Reply::Kicked { sessions } = reply else { return Err(unexpected()) };
+            ended.extend(sessions);
+        }
         let count = ended.len();
         if self.json {
             let output = Output::new(global, true);

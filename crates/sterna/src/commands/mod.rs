@@ -27,5 +27,6 @@ pub mod sftp_server;
 pub mod stat;
 pub mod sum;
 pub mod sync;
+pub mod upgrade;
 pub mod user;
 pub mod verify;

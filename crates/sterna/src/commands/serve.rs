@@ -2,14 +2,18 @@
 //! everything from a settings file.
 
 mod answer;
+mod confine;
+pub mod helpers;
 mod metrics;
 mod observe;
 pub mod reload;
+mod service_manager;
 mod sessions;
+mod signals;
 
 use std::{
     io::{self, Write as _},
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock, Weak},
     time::{Duration, Instant, SystemTime},
@@ -19,24 +23,32 @@ use clap::Args;
 use ipnet::IpNet;
 use sterna_identity::{Directory, PasswordHash, User, UserKey};
 use sterna_server::{
-    Authenticator as _, Banner, BuildError, HostKeys, Roots, Server, SystemWorld, Users,
+    Authenticator as _, Banner, BuildError, HostKeys, ListenAt, LiveLimits, Roots, Server,
+    Sessions, SystemWorld, Users,
     defence::{Defence, DefenceSettings},
+    listening_socket,
     sftp::{Names, SessionPolicy, SystemNames},
 };
 use sterna_ssh_crypto::{Random, SystemRandom};
 use sterna_state::State;
 use sterna_storage::Backend;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::AbortHandle;
 
 pub use self::answer::unban;
-use self::{answer::Answers, reload::Reloader};
+use self::{
+    answer::Answers,
+    confine::{Reach, confine},
+    observe::Collecting,
+    reload::Reloader,
+    signals::{Asked, Signals},
+};
 use crate::{
-    control::{Control, SocketFile},
+    control::{Control, HandoverFrom, Other, SocketFile, TakenOver},
     exit::Exit,
     failure::{Failure, Result, output_failed},
     output::display_name,
     prompt,
-    settings::{self, Effective, Legacy, Settings, SettingsError},
+    settings::{self, Confinement, Effective, Legacy, Settings, SettingsError},
     state_dir,
 };
 
@@ -48,8 +60,8 @@ Examples:
   sterna serve --config /etc/sterna/sterna.toml     many users; `sterna reload` reads it again
   sterna serve --config sterna.toml --check         only says what is wrong with it";
 
-/// How long sessions may take to finish what they do when the server is asked to end.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+/// How long sessions may take to finish what they do when a server without settings is asked to end.
+const SHARE_DRAIN: Duration = Duration::from_secs(5);
 
 /// Time between two looks for unfinished uploads that are too old.
 const SWEEP_PAUSE: Duration = Duration::from_secs(3600);
@@ -88,18 +100,23 @@ pub struct ServeArgs {
     /// Read the settings file, say what is wrong with it, and end
     #[arg(long, requires = "config")]
     pub check: bool,
+    /// Take over from the server that runs with this state directory (as `sterna upgrade` does)
+    #[arg(long, requires = "config", conflicts_with = "check", hide = true)]
+    pub take_over: bool,
 }
 
 impl ServeArgs {
-    pub async fn run(self) -> Result<Exit> {
+    /// Does everything for which the rights of whoever starts the server are needed, and gives these up: while there
+    /// is one thread, for others would keep them. `None`: there was only something to check.
+    pub fn start(self) -> Result<Option<Started>> {
         let plan = match &self.config {
             Some(file) => Plan::from_settings(file)?,
             None => self.plan()?,
         };
         if self.check {
-            return Ok(Exit::Done);
+            return Ok(None);
         }
-        plan.run().await
+        plan.start(self.take_over).map(Some)
     }
 
     /// One user who sees one directory.
@@ -137,6 +154,7 @@ impl ServeArgs {
             true => vec![settings::listen_default()],
             false => self.listen.clone(),
         };
+        let listen = listen.into_iter().map(ListenAt::from).collect();
         let settings = Settings {
             listen,
             state_dir: self.state_dir.clone(),
@@ -145,10 +163,14 @@ impl ServeArgs {
             banner: None,
             legacy: Legacy::default(),
             defence: DefenceSettings { exempt: loopback(), ..DefenceSettings::default() },
+            confinement: Confinement::default(),
             audit: None,
             metrics: None,
             users,
             keep_unfinished: settings::KEEP_UNFINISHED_DEFAULT,
+            listens_by_default: false,
+            limits: settings::limits_default(),
+            drain: SHARE_DRAIN,
             warnings: Vec::new(),
         };
         let share = Share { root, user: name, made_password, read_only: self.read_only };
@@ -165,7 +187,7 @@ struct Plan {
 }
 
 /// What is worth saying about a single shared directory.
-struct Share {
+pub struct Share {
     root: PathBuf,
     user: String,
     made_password: Option<String>,
@@ -181,11 +203,38 @@ impl Plan {
         Ok(Self { settings, settings_file: Some(file.to_owned()), share: None })
     }
 
-    async fn run(self) -> Result<Exit> {
-        let Self { settings, settings_file, share } = self;
+    /// While there is one thread.
+    fn start(self, take_over: bool) -> Result<Started> {
+        let Self { mut settings, settings_file, share } = self;
+        settings::raise_descriptors();
+        sterna_server::look_at_the_machine();
+        let mut taken_over = match (state_dir_of(&settings), take_over) {
+            (Some(dir), true) => Some(take_over_from(&dir)?),
+            _ => None,
+        };
+        let mut inherited = match &mut taken_over {
+            Some(taken_over) => std::mem::take(&mut taken_over.sockets),
+            None => service_manager::inherited_sockets(),
+        };
+        if taken_over.is_none() {
+            service_manager::listen_where_inherited(&mut settings, &inherited);
+        }
         let host_keys = host_keys(&settings)?;
-        let state = state(&settings, settings_file.is_some())?;
+        let mut sockets = Vec::new();
+        let addresses: Result<Vec<_>> = settings
+            .listen
+            .iter()
+            .map(|ListenAt { address, rules }| {
+                let fail = |source| cannot_start(BuildError::Listen { address: *address, source });
+                let socket = listening_socket(*address, &mut inherited).map_err(fail)?;
+                let own = socket.local_addr().map_err(fail)?;
+                sockets.push(socket);
+                Ok(ListenAt { address: own, rules: Arc::clone(rules) })
+            })
+            .collect();
         let fixed = reload::Fixed::of(&settings);
+        // With the ports that the system chose.
+        settings.listen = addresses?;
         let reloads = match settings_file {
             Some(file) => {
                 let effective = Effective::of(&file, &settings, false)
@@ -194,10 +243,57 @@ impl Plan {
             }
             None => None,
         };
+        let collectors = observe::listen_for_collectors(settings.metrics, &mut inherited)?;
+        let reach = Arc::new(confine(&settings, reloads.as_ref(), share.as_ref())?);
+        Ok(Started {
+            settings,
+            share,
+            host_keys,
+            sockets,
+            collectors,
+            taken_over,
+            fixed,
+            reloads,
+            reach,
+        })
+    }
+}
+
+/// A server that has what it needs, and no other rights any more.
+pub struct Started {
+    settings: Settings,
+    share: Option<Share>,
+    host_keys: HostKeys,
+    sockets: Vec<TcpListener>,
+    /// For whoever collects figures.
+    collectors: Option<TcpListener>,
+    /// From the server in whose place this one comes.
+    taken_over: Option<TakenOver>,
+    fixed: reload::Fixed,
+    /// The settings file, and what it says.
+    reloads: Option<(PathBuf, Effective)>,
+    reach: Arc<Reach>,
+}
+
+impl Started {
+    pub async fn run(self) -> Result<Exit> {
+        let Self {
+            settings,
+            share,
+            host_keys,
+            sockets,
+            collectors,
+            taken_over,
+            fixed,
+            reloads,
+            reach,
+        } = self;
+        let state = state(&settings, reloads.is_some())?;
         let control_dir = state_dir_of(&settings);
         let audit = observe::start_audit(&settings, control_dir.as_deref())?;
-        let Settings { listen, banner, legacy, defence, users, keep_unfinished, metrics, .. } =
-            settings;
+        let Settings {
+            listen, banner, legacy, defence, users, keep_unfinished, limits, drain, ..
+        } = settings;
         let defence = start_defence(defence, state.as_ref())?;
         let mut world = SystemWorld::new();
         if let Some(state) = state {
@@ -212,46 +308,71 @@ impl Plan {
         let sessions = users.sessions();
         let banner = Banner::new(banner);
         let roots = Arc::new(Roots::new());
+        let limits = Arc::new(LiveLimits::new(limits));
         let builder = Server::builder()
             .host_keys(host_keys)
             .authenticator(Arc::clone(&users))
             .defence(Arc::clone(&defence))
             .banner(banner.clone())
             .ssh(move |config| legacy.allow_in(&mut config.common.algorithms))
-            .storage(storage_of(Arc::clone(&roots), SystemNames::load()));
+            .limits(Arc::clone(&limits))
+            .storage(storage_of(Arc::clone(&roots), SystemNames::load(), Arc::clone(&limits)));
         let builder = audit.iter().fold(builder, |builder, audit| builder.audit(audit.clone()));
-        let builder = listen.iter().fold(builder, |builder, at| builder.listen(*at));
-        let server = builder.metrics(metrics.is_some()).bind().map_err(cannot_start)?;
-        let metrics = observe::start_metrics(metrics, &server).await?;
+        let builder = listen.into_iter().fold(builder, |builder, at| builder.listen_at(at));
+        let builder = builder.metrics(collectors.is_some()).inherited(sockets);
+        let server = builder.bind().map_err(cannot_start)?;
+        let collecting = observe::start_metrics(collectors, &server)?;
+        let metrics = collecting.as_ref().map(|collecting| collecting.address);
         tokio::spawn(sweep_hourly(roots, Arc::clone(&users), keep_unfinished));
         let live = reloads.map(|(file, effective)| {
             let defence = Arc::clone(&defence);
             let audit = audit.clone();
-            Arc::new(Reloader::new(file, fixed, users, defence, banner, audit, effective))
+            let live = Reloader::new(file, fixed, users, defence, banner, limits, audit, effective);
+            Arc::new(live.within(reach))
         });
         let mut _control = None;
         if let Some(live) = &live {
             // Nothing else sets it.
             let _ = reloader.set(Arc::downgrade(live));
+            let handover = handover_of(&server, Arc::clone(&sessions), collecting);
             let reloader = Arc::clone(live);
             let answers = Answers { reloader, defence, sessions, audit: audit.clone() };
-            _control = control_dir.and_then(|dir| listen_for_commands(&dir, answers));
+            let other = if taken_over.is_some() { Other::Succeed } else { Other::Refuse };
+            _control =
+                control_dir.and_then(|dir| listen_for_commands(&dir, other, answers, handover));
         }
         // Handlers first: whoever sees the last line may send a signal at once.
         let mut signals = Signals::new(live.is_some())?;
-        observe::greet_metrics(metrics).map_err(|error| output_failed(&error))?;
-        greet(share.as_ref(), &server.fingerprints(), &server.local_addrs())
-            .map_err(|error| output_failed(&error))?;
+        let mut second = Signals::new(false)?;
+        let is_successor = taken_over.is_some();
+        taken_over.map_or(Ok(()), serve_in_place_of)?;
+        let greeted = observe::greet_metrics(metrics)
+            .and_then(|()| greet(share.as_ref(), &server.fingerprints(), &server.local_addrs()));
+        match greeted {
+            Ok(()) => {}
+            // Nobody else serves any more, whoever read the old server's words.
+            Err(error) if is_successor => tracing::warn!(%error, "standard output"),
+            Err(error) => return Err(output_failed(&error)),
+        }
+        service_manager::tell_ready();
+        tokio::spawn(service_manager::keep_watchdog_quiet());
         let asked_to_end = async {
             while let Asked::Reload = signals.next().await {
                 if let Some(live) = &live {
                     let live = Arc::clone(live);
+                    service_manager::tell_reloading();
                     // Files and hashes may take their time.
                     let _ = tokio::task::spawn_blocking(move || live.reload()).await;
+                    service_manager::tell_ready();
                 }
             }
+            service_manager::tell_stopping();
         };
-        server.run(asked_to_end, SHUTDOWN_GRACE).await;
+        tokio::select! {
+            () = server.run(asked_to_end, drain) => {}
+            // Who asks twice does not want to wait.
+            () = second.asked_to_end(2) => tracing::info!("ended without waiting for sessions"),
+        }
         observe::close_audit(audit).await;
         Ok(Exit::Done)
     }
@@ -307,10 +428,15 @@ fn start_defence(settings: DefenceSettings, state: Option<&Arc<State>>) -> Resul
 }
 
 /// Answers commands until the result is dropped with the server's end. A server that cannot still serves.
-fn listen_for_commands(dir: &Path, answers: Answers) -> Option<SocketFile> {
-    match Control::bind(dir) {
+fn listen_for_commands(
+    dir: &Path,
+    other: Other,
+    answers: Answers,
+    handover: HandoverFrom,
+) -> Option<SocketFile> {
+    match Control::bind(dir, other) {
         Ok((control, file)) => {
-            tokio::spawn(control.run(move |request| answers.answer(request)));
+            tokio::spawn(control.run(move |request| answers.answer(request), Some(handover)));
             Some(file)
         }
         Err(error) => {
@@ -318,6 +444,42 @@ fn listen_for_commands(dir: &Path, answers: Answers) -> Option<SocketFile> {
             None
         }
     }
+}
+
+/// The sockets of the server that runs with this state directory.
+fn take_over_from(state_dir: &Path) -> Result<TakenOver> {
+    TakenOver::from(state_dir).map_err(|error| {
+        Failure::io(shown(state_dir), &error).hint("is there a server that runs with it?")
+    })
+}
+
+/// Lets the old server leave. Who started this one reads a line on what was its standard output; what is
+/// said later goes where the old server wrote to.
+fn serve_in_place_of(old: TakenOver) -> Result<()> {
+    let pid = old.pid;
+    let told = |sessions: usize| {
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "serving in place of {pid}, {sessions} sessions go on there")?;
+        stdout.flush()
+    };
+    let left = old.serving(told);
+    left.map_err(|error| Failure::io(format!("take over from process {pid}"), &error))
+}
+
+/// What a successor needs of this server, and what becomes of it then.
+fn handover_of(
+    server: &Server,
+    sessions: Arc<Sessions>,
+    collecting: Option<Collecting>,
+) -> HandoverFrom {
+    let (socket, task) = collecting.map(|it| (it.socket, it.task)).unzip();
+    HandoverFrom::new(server.handover(), socket, move |successor| {
+        // Figures are the successor's from here on.
+        task.iter().for_each(AbortHandle::abort);
+        tracing::info!(successor, sessions = sessions.len(), "a successor serves");
+        service_manager::tell_successor(successor);
+        sessions.len()
+    })
 }
 
 impl Failure {
@@ -363,11 +525,13 @@ async fn sweep_hourly(roots: Arc<Roots>, users: Arc<Users>, keep: Duration) {
 fn storage_of(
     roots: Arc<Roots>,
     names: SystemNames,
+    limits: Arc<LiveLimits>,
 ) -> impl Fn(&User) -> sterna_storage::Result<(Arc<dyn Backend>, SessionPolicy)> + Send + Sync {
     let names: Arc<dyn Names> = Arc::new(names);
     move |user| {
         let backend = roots.open(user)?;
-        Ok((backend, SessionPolicy { names: Arc::clone(&names), ..SessionPolicy::of_user(user) }))
+        let policy = SessionPolicy::of_user(user).within(&limits.now());
+        Ok((backend, SessionPolicy { names: Arc::clone(&names), ..policy }))
     }
 }
 
@@ -413,46 +577,6 @@ fn host_for(address: SocketAddr) -> String {
     let uname = rustix::system::uname();
     let name = uname.nodename().to_string_lossy();
     if name.is_empty() { "localhost".to_owned() } else { display_name(name.as_bytes()) }
-}
-
-/// What a running server is asked from outside.
-enum Asked {
-    End,
-    Reload,
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    /// Only with a settings file: otherwise a closed terminal ends the server, as it should.
-    hangup: Option<Signal>,
-}
-
-impl Signals {
-    fn new(reloads: bool) -> Result<Self> {
-        let on = |kind| signal(kind).map_err(|error| Failure::io("signals", &error));
-        Ok(Self {
-            terminate: on(SignalKind::terminate())?,
-            interrupt: on(SignalKind::interrupt())?,
-            hangup: reloads.then(|| on(SignalKind::hangup())).transpose()?,
-        })
-    }
-
-    async fn next(&mut self) -> Asked {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(hangup) => {
-                    hangup.recv().await;
-                }
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = self.terminate.recv() => Asked::End,
-            _ = self.interrupt.recv() => Asked::End,
-            () = hangup => Asked::Reload,
-        }
-    }
 }
 
 fn whoami() -> String {

@@ -1,5 +1,7 @@
 //! `sterna sessions`: who is logged in at a running server, and what moves.
 
+use std::cmp::Reverse;
+
 use clap::Args;
 
 use super::server_place::{ServerArgs, unexpected};
@@ -34,11 +36,16 @@ pub struct SessionsArgs {
 
 impl SessionsArgs {
     pub fn run(self, global: &GlobalArgs) -> Result<Exit> {
-        let sessions = match self.server.ask(&Request::Sessions)? {
-            Some(Reply::Sessions { sessions }) => sessions,
-            Some(_) => return Err(unexpected()),
-            None => return Err(no_server(&self.server)?),
-        };
+        let replies = self.server.ask_all(&Request::Sessions)?;
+        if replies.is_empty() {
+            return Err(no_server(&self.server)?);
+        }
+        let mut sessions = Vec::new();
+        for reply in replies {
+            let Reply::Sessions { sessions: more } = reply else { return Err(unexpected()) };
+            sessions.extend(more);
+        }
+        sessions.sort_by_key(|row| Reverse(row.lasts_s));
         let output = Output::new(global, self.json);
         if self.json {
             sessions.into_iter().try_for_each(|row| output.object(object(row)))?;

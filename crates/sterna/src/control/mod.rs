@@ -6,10 +6,12 @@
 //! are never in it.
 
 mod client;
+mod handover;
 mod server;
 mod sessions;
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,14 +19,23 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sterna_server::defence::Penalty;
 
-pub use client::ask;
-pub use server::{Control, SocketFile};
+pub use client::{ask, ask_all};
+pub use handover::{HandoverFrom, TakenOver};
+pub use server::{Control, Other, SocketFile};
 pub use sessions::{MovingRow, SessionRow, Which};
 
 use crate::settings::{Change, SettingsError};
 
-/// The socket's name in the state directory.
+/// The name in the state directory under which commands find the server: a link to the socket of the one that
+/// takes connections.
 const SOCKET_NAME: &str = "control";
+
+/// What the name of each server's own socket begins with; its process number follows. A server that
+/// finishes its sessions beside a successor is reached there.
+const OWN_SOCKET_PREFIX: &str = "control-";
+
+/// Servers with one state directory that are looked at: each upgrade may leave one that finishes its sessions.
+const SERVERS_MAX: usize = 64;
 
 /// Bytes of a request: a command and a path or two.
 const REQUEST_LEN_MAX: u64 = 16 * 1024;
@@ -58,6 +69,13 @@ pub enum Request {
     Lift {
         sources: String,
     },
+    /// The listening sockets, for a successor. The connection stays until it says that it is
+    /// [`Serving`](Request::Serving), or ends.
+    HandOver,
+    /// The successor takes connections: nobody new is to be taken here any more.
+    Serving {
+        pid: u32,
+    },
     Sessions,
     /// End sessions; their clients are told `why`.
     Kick {
@@ -86,6 +104,14 @@ pub enum Reply {
     },
     Lifted {
         sources: usize,
+    },
+    /// With the descriptors of its standard output and error, and then of the listening sockets.
+    HandOver {
+        pid: u32,
+    },
+    /// It takes no connections any more, and ends with the last of these.
+    Left {
+        sessions: usize,
     },
     Sessions {
         sessions: Vec<SessionRow>,
@@ -119,9 +145,26 @@ pub struct PenaltyRow {
     pub reason: String,
 }
 
-/// Where the server with this state directory listens.
+/// Where the server with this state directory is reached that takes connections.
 pub fn socket_in(state_dir: &Path) -> PathBuf {
     state_dir.join(SOCKET_NAME)
+}
+
+/// The socket of one process.
+fn own_socket_in(state_dir: &Path, pid: u32) -> PathBuf {
+    state_dir.join(format!("{OWN_SOCKET_PREFIX}{pid}"))
+}
+
+/// The sockets of all servers with this state directory: the one that takes connections, and those that only
+/// finish their sessions.
+fn own_sockets_in(state_dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(state_dir).into_iter().flatten().flatten();
+    let is_own = |name: &str| {
+        let pid = name.strip_prefix(OWN_SOCKET_PREFIX);
+        pid.is_some_and(|pid| pid.parse::<u32>().is_ok())
+    };
+    let own = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_own));
+    own.map(|entry| entry.path()).take(SERVERS_MAX).collect()
 }
 
 impl From<&SettingsError> for Mistake {

@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     os::unix::{
-        fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+        fs::{FileTypeExt as _, PermissionsExt as _, symlink},
         net::UnixStream as BlockingStream,
     },
     path::{Path, PathBuf},
@@ -18,60 +18,69 @@ use tokio::{
     time::timeout,
 };
 
-use super::{CONNECTIONS_MAX, PEER_WAIT, REQUEST_LEN_MAX, Reply, Request, socket_in};
+use super::{
+    CONNECTIONS_MAX, HandoverFrom, PEER_WAIT, REQUEST_LEN_MAX, Reply, Request, own_socket_in,
+    own_sockets_in, socket_in,
+};
 
 /// A socket that commands can connect to.
 pub struct Control {
     listener: UnixListener,
 }
 
-/// The socket in the file system; dropping it removes it.
+/// The socket in the file system, and the link to it; dropping it removes both.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    /// Device and inode: one that another server put there later stays.
-    id: (u64, u64),
+    /// Where commands look first; leads to `path` unless a successor has it.
+    link: PathBuf,
+}
+
+/// What becomes of a server that answers already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Other {
+    /// Two servers with one state directory are a mistake.
+    Refuse,
+    /// This is its successor: commands are to come here.
+    Succeed,
 }
 
 impl Control {
-    /// Makes the socket in `state_dir`, in place of one that a server left behind.
+    /// Makes the socket in `state_dir`, and leads commands to it. What servers left behind that were
+    /// killed goes.
     ///
     /// # Errors
     /// Another server answers there, something else has the name, or the directory does not take it.
-    pub fn bind(state_dir: &Path) -> io::Result<(Self, SocketFile)> {
-        let path = socket_in(state_dir);
-        match fs::symlink_metadata(&path) {
-            Ok(meta) if !meta.file_type().is_socket() => {
+    pub fn bind(state_dir: &Path, other: Other) -> io::Result<(Self, SocketFile)> {
+        let link = socket_in(state_dir);
+        match fs::symlink_metadata(&link) {
+            Ok(meta) if !meta.file_type().is_socket() && !meta.file_type().is_symlink() => {
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, "not a socket"));
             }
-            Ok(_) if BlockingStream::connect(&path).is_ok() => {
+            Ok(_) if other == Other::Refuse && BlockingStream::connect(&link).is_ok() => {
                 let why = "another server runs with this state directory";
                 return Err(io::Error::new(io::ErrorKind::AddrInUse, why));
             }
             Ok(_) | Err(_) => {}
         }
-        // Under its name only when it is as it should be; a rename replaces what was left behind.
-        let fresh = path.with_extension(process::id().to_string());
-        match fs::remove_file(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let listener = UnixListener::bind(&fresh)?;
-        let placed = fs::set_permissions(&fresh, fs::Permissions::from_mode(0o600))
-            .and_then(|()| fs::symlink_metadata(&fresh))
-            .and_then(|meta| fs::rename(&fresh, &path).map(|()| meta));
-        match placed {
-            Ok(meta) => Ok((Self { listener }, SocketFile { path, id: (meta.dev(), meta.ino()) })),
-            Err(error) => {
-                let _ = fs::remove_file(&fresh);
-                Err(error)
-            }
-        }
+        remove_left_behind(state_dir);
+        let path = own_socket_in(state_dir, process::id());
+        let listener = UnixListener::bind(&path)?;
+        let file = SocketFile { path, link };
+        // Commands find it only when it is as it should be; a rename replaces the link of an earlier server.
+        fs::set_permissions(&file.path, fs::Permissions::from_mode(0o600))?;
+        file.lead_here()?;
+        Ok((Self { listener }, file))
     }
 
-    /// Answers requests for ever. `answer` may block.
-    pub async fn run(self, answer: impl Fn(Request) -> Reply + Send + Sync + 'static) {
-        let answer = Arc::new(answer);
+    /// Answers requests for ever, and hands over to a successor if there is what it takes. `answer` may
+    /// block.
+    pub async fn run(
+        self,
+        answer: impl Fn(Request) -> Reply + Send + Sync + 'static,
+        handover: Option<HandoverFrom>,
+    ) {
+        let (answer, handover) = (Arc::new(answer), handover.map(Arc::new));
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             let stream = match self.listener.accept().await {
@@ -82,9 +91,9 @@ impl Control {
                     continue;
                 }
             };
-            let answer = Arc::clone(&answer);
+            let (answer, handover) = (Arc::clone(&answer), handover.clone());
             tokio::spawn(async move {
-                if let Err(error) = serve(stream, answer).await {
+                if let Err(error) = serve(stream, answer, handover).await {
                     tracing::debug!(%error, "control socket");
                 }
                 drop(place);
@@ -97,6 +106,7 @@ impl Control {
 async fn serve(
     mut stream: UnixStream,
     answer: Arc<impl Fn(Request) -> Reply + Send + Sync + 'static>,
+    handover: Option<Arc<HandoverFrom>>,
 ) -> io::Result<()> {
     let uid = stream.peer_cred()?.uid();
     if !may_ask(uid, rustix::process::geteuid().as_raw()) {
@@ -107,6 +117,14 @@ async fn serve(
     let mut bounded = BufReader::new((&mut stream).take(REQUEST_LEN_MAX));
     timeout(PEER_WAIT, bounded.read_until(b'\n', &mut line)).await??;
     let reply = match serde_json::from_slice::<Request>(&line) {
+        Ok(Request::HandOver) if line.ends_with(b"\n") => match handover {
+            Some(handover) => {
+                let stream = stream.into_std()?;
+                let work = tokio::task::spawn_blocking(move || handover.run(&stream));
+                return work.await.unwrap_or_else(|_| Err(io::Error::other("it panicked")));
+            }
+            None => refused("this server cannot hand over"),
+        },
         Ok(request) if line.ends_with(b"\n") => {
             let work = tokio::task::spawn_blocking(move || answer(request));
             work.await.unwrap_or_else(|_| refused("the server failed; its log says more"))
@@ -128,12 +146,39 @@ fn refused(why: &str) -> Reply {
     Reply::Refused { why: why.to_owned() }
 }
 
+impl SocketFile {
+    fn lead_here(&self) -> io::Result<()> {
+        let fresh = self.path.with_extension("link");
+        match fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        symlink(self.name(), &fresh)?;
+        fs::rename(&fresh, &self.link)
+    }
+
+    /// The link is relative: the directory may be moved.
+    fn name(&self) -> &Path {
+        self.path.file_name().map_or(&self.path, Path::new)
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let is_ours = |meta: fs::Metadata| (meta.dev(), meta.ino()) == self.id;
-        if fs::symlink_metadata(&self.path).is_ok_and(is_ours) {
-            // Nothing can be done; the next server replaces it.
-            let _ = fs::remove_file(&self.path);
+        // Nothing can be done about errors; the next server removes what is left.
+        if fs::read_link(&self.link).is_ok_and(|leads_to| leads_to == self.name()) {
+            let _ = fs::remove_file(&self.link);
+        }
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Removes sockets at which nobody answers.
+fn remove_left_behind(state_dir: &Path) {
+    for path in own_sockets_in(state_dir) {
+        let refuses = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+        if BlockingStream::connect(&path).is_err_and(refuses) {
+            let _ = fs::remove_file(path);
         }
     }
 }
@@ -161,21 +206,31 @@ mod tests {
         let runtime = runtime();
         let _entered = runtime.enter();
 
+        // What killed servers leave behind, the socket of an earlier version among it.
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let (control, file) = Control::bind(dir.path()).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(own_socket_in(dir.path(), 1)).unwrap());
+        let (control, file) = Control::bind(dir.path(), Other::Refuse).unwrap();
+        std::mem::forget(file);
 
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        let second = Control::bind(dir.path()).map(drop).unwrap_err();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        let second = Control::bind(dir.path(), Other::Refuse).map(drop).unwrap_err();
         assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
-        drop(control);
-        let (_other, other_file) = Control::bind(dir.path()).unwrap();
-        drop(file);
+        assert!(BlockingStream::connect(&path).is_ok(), "the first one goes on");
+        // A successor has another process number.
+        let own = own_socket_in(dir.path(), process::id());
+        fs::rename(&own, own_socket_in(dir.path(), 1)).unwrap();
+        let file = SocketFile { path: own_socket_in(dir.path(), 1), link: path.clone() };
+        file.lead_here().unwrap();
+        let (_other, other_file) = Control::bind(dir.path(), Other::Succeed).unwrap();
+        assert!(BlockingStream::connect(&file.path).is_ok(), "the old one is reached by its name");
+        assert_eq!(fs::read_link(&path).unwrap(), own.file_name().unwrap());
+        drop((file, control));
         assert!(path.exists(), "it is another server's");
         drop(other_file);
-        assert!(!path.exists());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
         fs::write(&path, "notes").unwrap();
-        assert!(Control::bind(dir.path()).is_err());
+        assert!(Control::bind(dir.path(), Other::Refuse).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"notes");
     }
 
@@ -184,12 +239,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let runtime = runtime();
         let entered = runtime.enter();
-        let (control, _file) = Control::bind(dir.path()).unwrap();
+        let (control, _file) = Control::bind(dir.path(), Other::Refuse).unwrap();
         drop(entered);
-        runtime.spawn(control.run(|request| match request {
+        let answer = |request| match request {
             Request::Penalties => Reply::Lifted { sources: 7 },
             _ => panic!("a bug"),
-        }));
+        };
+        runtime.spawn(control.run(answer, None));
         let long = format!("{{\"command\":\"reload\",\"file\":\"{}\"}}\n", "x".repeat(1 << 15));
         for (request, reply) in [
             ("{\"command\":\"penalties\"}\n", "\"sources\":7"),

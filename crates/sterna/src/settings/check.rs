@@ -1,9 +1,12 @@
 //! From what the file says to what the server needs: addresses, directories, rules, users. All mistakes
 //! are collected, so that one look at the output shows what there is to repair.
 
+mod confinement;
 mod defence;
 mod groups;
 mod hooks;
+mod limits;
+mod listeners;
 mod login_rules;
 mod observe;
 mod policy;
@@ -16,14 +19,14 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
 use sterna_identity::{
     AuthorizedKey, Directory, LoginRules, limits::AUTHORIZED_KEYS_LEN_MAX, parse_authorized_keys,
 };
-use sterna_server::defence::DefenceSettings;
+use sterna_server::{ListenAt, ServerLimits, defence::DefenceSettings};
 use sterna_ssh_crypto::{CertificateKind, OfferedKey, names};
 use sterna_ssh_proto::Algorithms;
 use toml::{
@@ -31,12 +34,14 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+pub use self::confinement::{Confinement, SandboxMode};
+pub use self::limits::limits_default;
 use self::{groups::Groups, trust_files::TrustFiles};
 use super::{
     files::Files,
     schema::{
-        AuditTable, DefenceTable, HookTable, HostBasedTable, MetricsTable, OneOrMore, TABLES,
-        TopTable,
+        AuditTable, DefenceTable, HookTable, HostBasedTable, LimitsTable, MetricsTable, OneOrMore,
+        TABLES, TopTable,
     },
     source::{SettingsError, Source},
 };
@@ -55,13 +60,23 @@ const CERTIFICATE_LEN_MAX: u64 = 64 * 1024;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Long enough for a weekend and the holiday behind it.
 pub const KEEP_UNFINISHED_DEFAULT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long sessions may go on with what they do when the server is asked to end: a minute less than service managers
+/// wait.
+const DRAIN_DEFAULT: Duration = Duration::from_secs(30);
+/// A day: the largest upload.
+const DRAIN_S_MAX: u64 = 24 * 3600;
 /// Ten years.
 const KEEP_UNFINISHED_DAYS_MAX: u64 = 3650;
 
 /// Settings that make sense.
 #[derive(Debug)]
 pub struct Settings {
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<ListenAt>,
+    /// Nothing was said about where to listen.
+    pub listens_by_default: bool,
+    pub limits: ServerLimits,
+    /// How long sessions may take to finish when the server ends.
+    pub drain: Duration,
     /// `None`: the default of `serve`.
     pub state_dir: Option<PathBuf>,
     /// Empty: made once and kept in the state directory.
@@ -72,6 +87,7 @@ pub struct Settings {
     pub banner: Option<String>,
     pub legacy: Legacy,
     pub defence: DefenceSettings,
+    pub confinement: Confinement,
     /// `None`: nothing is recorded.
     pub audit: Option<AuditSettings>,
     /// Where figures may be asked for.
@@ -142,7 +158,10 @@ pub fn load_from(path: &Path, files: &Files) -> Result<Settings, Vec<SettingsErr
 /// Where the server listens if nothing is said: all addresses of both families, or of IPv4 alone on
 /// a machine without IPv6.
 pub fn listen_default() -> SocketAddr {
-    let has_ipv6 = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok();
+    // Asked once: behind its walls a server could not find out.
+    static HAS_IPV6: LazyLock<bool> =
+        LazyLock::new(|| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok());
+    let has_ipv6 = *HAS_IPV6;
     let everybody: IpAddr =
         if has_ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
     SocketAddr::new(everybody, PORT_DEFAULT)
@@ -197,6 +216,8 @@ struct Tables<'t> {
     external_identity: Option<Spanned<HookTable>>,
     keyboard_interactive: Option<Spanned<HookTable>>,
     defence: DefenceTable,
+    limits: LimitsTable,
+    listeners: Vec<Spanned<DeTable<'t>>>,
     audit: Option<Spanned<AuditTable>>,
     metrics: Option<Spanned<MetricsTable>>,
     groups: Vec<Spanned<DeTable<'t>>>,
@@ -219,17 +240,20 @@ impl<'f> Check<'f> {
     fn settings(&mut self, source: &Source) -> Option<Settings> {
         let tables = self.tables(source)?;
         let top = &tables.top;
-        let listen = self.listen(source, top.listen.as_deref());
         let host_keys = top.host_keys.iter().flatten();
         let host_keys = host_keys.map(|key| self.file(source, "host_keys", key)).collect();
         let host_certificates = self.host_certificates(source, top.host_certificates.as_deref());
-        let banner = top.banner.as_ref().and_then(|text| self.banner(source, text));
+        let banner = top.banner.as_ref().and_then(|text| self.banner(source, "banner", text));
         let legacy = self.legacy(source, top.legacy.as_deref());
         let defence = self.defence(source, &tables.defence);
+        let confinement = self.confinement(source, top);
         let audit = self.audit(source, tables.audit.as_ref());
         let metrics = self.metrics(source, tables.metrics.as_ref());
         self.login_rules(source, &tables);
         self.groups(source, tables.groups);
+        let listens_by_default = top.listen.is_none() && tables.listeners.is_empty();
+        let listen = self.listeners(source, top.listen.as_deref(), tables.listeners);
+        let limits = self.limits(source, &tables.limits);
         // Behind the groups, to which its users may belong.
         self.external_identity(source, tables.external_identity.as_ref());
         let has_users = !tables.users.is_empty()
@@ -265,15 +289,20 @@ impl<'f> Check<'f> {
             }
         };
         let keep_unfinished = self.keep_unfinished(source, top.keep_unfinished_days.as_ref());
+        let drain = self.drain(source, top.drain_s.as_ref());
         let state_dir = tables.top.state_dir.map(|dir| source.resolve(dir.get_ref()));
         Some(Settings {
             listen,
+            listens_by_default,
+            limits,
+            drain,
             state_dir,
             host_keys,
             host_certificates,
             banner,
             legacy,
             defence,
+            confinement,
             audit,
             metrics,
             keep_unfinished,
@@ -298,6 +327,8 @@ impl<'f> Check<'f> {
         let external_identity = one(source, "external_identity", &mut tables, errors);
         let keyboard_interactive = one(source, "keyboard_interactive", &mut tables, errors);
         let defence = one(source, "defence", &mut tables, errors);
+        let limits = one(source, "limits", &mut tables, errors);
+        let listeners = several(source, "listener", &mut tables, errors);
         let audit = one(source, "audit", &mut tables, errors);
         let metrics = one(source, "metrics", &mut tables, errors);
         let groups = several(source, "group", &mut tables, errors);
@@ -313,27 +344,13 @@ impl<'f> Check<'f> {
             external_identity,
             keyboard_interactive,
             defence: defence.map(Spanned::into_inner).unwrap_or_default(),
+            limits: limits.map(Spanned::into_inner).unwrap_or_default(),
+            listeners,
             audit,
             metrics,
             groups,
             users,
         })
-    }
-
-    fn listen(&mut self, source: &Source, typed: Option<&[Spanned<String>]>) -> Vec<SocketAddr> {
-        let Some(typed) = typed else { return vec![listen_default()] };
-        let mut listen = Vec::new();
-        for text in typed {
-            match parse_listen(text.get_ref()) {
-                Some(address) => listen.push(address),
-                None => self.errors.push(source.error(
-                    text.span(),
-                    "listen",
-                    "not an address such as \"127.0.0.1:2022\" or \"[::]:2022\"",
-                )),
-            }
-        }
-        listen
     }
 
     fn keep_unfinished(&mut self, source: &Source, days: Option<&Spanned<u64>>) -> Duration {
@@ -343,6 +360,15 @@ impl<'f> Check<'f> {
             self.errors.push(source.error(days.span(), "keep_unfinished_days", why));
         }
         DAY.saturating_mul((*days.get_ref()).try_into().unwrap_or(u32::MAX))
+    }
+
+    fn drain(&mut self, source: &Source, seconds: Option<&Spanned<u64>>) -> Duration {
+        let Some(seconds) = seconds else { return DRAIN_DEFAULT };
+        if *seconds.get_ref() > DRAIN_S_MAX {
+            let why = format!("not 0 to {DRAIN_S_MAX} seconds");
+            self.errors.push(source.error(seconds.span(), "drain_s", why));
+        }
+        Duration::from_secs(*seconds.get_ref())
     }
 
     /// The path of a file that must exist.
@@ -385,16 +411,16 @@ impl<'f> Check<'f> {
         all
     }
 
-    fn banner(&mut self, source: &Source, text: &Spanned<String>) -> Option<String> {
+    fn banner(&mut self, source: &Source, key: &str, text: &Spanned<String>) -> Option<String> {
         if text.get_ref().len() > BANNER_LEN_MAX {
             let why = format!("longer than {BANNER_LEN_MAX} bytes");
-            self.errors.push(source.error(text.span(), "banner", why));
+            self.errors.push(source.error(text.span(), key, why));
             return None;
         }
         let is_control = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
         if text.get_ref().contains(is_control) {
             let why = "holds control characters, which terminals would obey";
-            self.errors.push(source.error(text.span(), "banner", why));
+            self.errors.push(source.error(text.span(), key, why));
             return None;
         }
         // A terminal goes on in the line where the text ends.

@@ -11,11 +11,17 @@ use crate::output::display_name;
 /// Keys and tables at the top whose new values need a restart.
 pub const NEEDS_RESTART: &[&str] = &[
     "listen",
+    "listener",
     "state_dir",
     "host_keys",
     "host_certificates",
     "legacy",
     "keep_unfinished_days",
+    "drain_s",
+    "run_as_user",
+    "run_as_group",
+    "sandbox",
+    "sandbox_roots",
     "audit",
     "metrics",
 ];

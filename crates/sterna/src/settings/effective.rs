@@ -4,12 +4,15 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher as _, RandomState},
-    path::{Path, absolute},
+    path::{Path, PathBuf, absolute},
     sync::OnceLock,
 };
 
 use sterna_identity::{Chain, Directory, Place};
-use sterna_server::defence::{DefenceSettings, Overflow};
+use sterna_server::{
+    ServerLimits,
+    defence::{DefenceSettings, Overflow},
+};
 use toml::{Table, Value};
 use toml_edit::{ArrayOfTables, DocumentMut, Item};
 
@@ -18,8 +21,9 @@ use super::{
     files::Files,
     places::Places,
     schema::{
-        AuditTable, DefenceTable, FolderTable, GroupTable, HookTable, HostBasedTable, MetricsTable,
-        PenaltiesTable, PolicyTable, SECRETS, TABLES, TopTable, UserTable, keys_of,
+        AuditTable, DefenceTable, FolderTable, GroupTable, HookTable, HostBasedTable, LimitsTable,
+        ListenerTable, MetricsTable, PenaltiesTable, PolicyTable, SECRETS, TABLES, TopTable,
+        UserTable, keys_of,
     },
     source::{SettingsError, Source},
 };
@@ -38,6 +42,7 @@ const PATHS: &[&str] = &[
     "shosts_file",
     "authorized_keys_file",
     "root",
+    "sandbox_roots",
     "token_file",
     "ca_file",
     "file",
@@ -47,6 +52,7 @@ const PATHS: &[&str] = &[
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Effective {
     table: Table,
+    users_dir: Option<PathBuf>,
     /// What tells one secret from another within this process, and nothing else: by whose it is and
     /// its key.
     secrets: HashMap<(String, String), u64>,
@@ -74,8 +80,11 @@ impl Effective {
         let mut table = table_of(&source)?;
         absolute_paths(&source, &mut table);
         let mut users = take_tables(&mut table, "user");
+        let mut users_dir = None;
         if let Some(Value::String(dir)) = table.remove("users_dir") {
-            users.extend(users_in(&source.resolve(Path::new(&dir)), &files)?);
+            let dir = source.resolve(Path::new(&dir));
+            users.extend(users_in(&dir, &files)?);
+            users_dir = Some(dir);
         }
         let groups = take_tables(&mut table, "group");
         for user in &mut users {
@@ -93,12 +102,24 @@ impl Effective {
             }
         }
         hide_secrets(&mut table);
-        Ok(Self { table, secrets })
+        Ok(Self { table, users_dir, secrets })
     }
 
     /// Tells whether a secret of `user NAME` is the same as in other settings; for this process only.
     pub fn secret(&self, of: &str, key: &str) -> Option<u64> {
         self.secrets.get(&(of.to_owned(), key.to_owned())).copied()
+    }
+
+    /// Where the files of users are.
+    pub fn users_dir(&self) -> Option<&Path> {
+        self.users_dir.as_deref()
+    }
+
+    /// Every path that the settings name, with its key.
+    pub fn paths(&self) -> Vec<(&str, PathBuf)> {
+        let mut all = Vec::new();
+        paths_in(&self.table, &mut all);
+        all
     }
 
     /// As a table, for whoever compares.
@@ -206,6 +227,27 @@ fn absolute_paths(source: &Source, table: &mut Table) {
     }
 }
 
+fn paths_in<'t>(table: &'t Table, all: &mut Vec<(&'t str, PathBuf)>) {
+    for (key, value) in table {
+        match value {
+            Value::Table(inner) => paths_in(inner, all),
+            Value::String(path)
+                if PATHS.contains(&key.as_str()) || key == "trusted_user_ca_keys" =>
+            {
+                all.push((key, path.into()));
+            }
+            Value::Array(items) => {
+                items.iter().filter_map(Value::as_table).for_each(|inner| paths_in(inner, all));
+                if PATHS.contains(&key.as_str()) {
+                    let paths = items.iter().filter_map(Value::as_str);
+                    all.extend(paths.map(|path| (key.as_str(), path.into())));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 fn hide_secrets(table: &mut Table) {
     for (key, value) in table.iter_mut() {
         match value {
@@ -220,16 +262,24 @@ fn hide_secrets(table: &mut Table) {
 }
 
 fn add_defaults(table: &mut Table, settings: &Settings) {
+    let has_listeners = table.contains_key("listener");
     let mut add = |key: &str, value: Value| {
         table.entry(key).or_insert(value);
     };
-    add("listen", settings.listen.iter().map(ToString::to_string).collect::<Vec<_>>().into());
+    if !has_listeners {
+        add(
+            "listen",
+            settings.listen.iter().map(|at| at.address.to_string()).collect::<Vec<_>>().into(),
+        );
+    }
+    add("drain_s", i64::try_from(settings.drain.as_secs()).unwrap_or(i64::MAX).into());
     if let Some(dir) = state_dir::default() {
         add("state_dir", dir.to_string_lossy().into_owned().into());
     }
     add("ca_signature_algorithms", settings.users.rules().ca_signature_algorithms.clone().into());
     add("legacy", Vec::<String>::new().into());
     let days = settings.keep_unfinished.as_secs() / (24 * 3600);
+    add("sandbox", settings.confinement.sandbox.name().into());
     add("keep_unfinished_days", i64::try_from(days).unwrap_or(i64::MAX).into());
     if let Some(Value::Table(host_based)) = table.get_mut("host_based") {
         host_based.entry("check_address").or_insert(true.into());
@@ -256,6 +306,7 @@ fn add_defaults(table: &mut Table, settings: &Settings) {
         metrics.entry("allow_remote").or_insert(false.into());
     }
     table.insert("defence".to_owned(), Value::Table(defence(&settings.defence)));
+    table.insert("limits".to_owned(), Value::Table(limits(&settings.limits)));
 }
 
 fn audit_defaults() -> [(&'static str, Value); 7] {
@@ -341,6 +392,26 @@ fn defence(settings: &DefenceSettings) -> Table {
     table
 }
 
+/// Every limit in force.
+fn limits(limits: &ServerLimits) -> Table {
+    let count = |count: usize| Value::from(count as i64);
+    let or_none = |number: Option<u64>| number.map_or("none".into(), |n| Value::from(n as i64));
+    let all = [
+        ("connections", count(limits.connections)),
+        ("connections_per_source", count(limits.connections_per_source)),
+        ("sessions_per_user", count(limits.sessions_per_user)),
+        ("channels", count(limits.channels)),
+        ("handles", count(limits.handles)),
+        ("dir_handles", count(limits.dir_handles)),
+        ("handles_total", count(limits.handles_total)),
+        ("requests", count(limits.requests)),
+        ("long_jobs", count(limits.long_jobs)),
+        ("idle_s", or_none(limits.idle.map(|idle| idle.as_secs()))),
+        ("memory_mib", or_none(limits.memory.map(|bytes| bytes >> 20))),
+    ];
+    all.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
 /// The keys of a table in the order in which they are documented.
 pub fn keys_in(table: &str) -> Vec<&'static str> {
     match table {
@@ -355,6 +426,8 @@ pub fn keys_in(table: &str) -> Vec<&'static str> {
         "audit" => keys_of::<AuditTable>().to_vec(),
         "metrics" => keys_of::<MetricsTable>().to_vec(),
         "defence.penalties" => keys_of::<PenaltiesTable>().to_vec(),
+        "limits" => keys_of::<LimitsTable>().to_vec(),
+        "listener" => keys_of::<ListenerTable>().to_vec(),
         "group" => [keys_of::<GroupTable>(), keys_of::<PolicyTable>()].concat(),
         "user" => [keys_of::<UserTable>(), keys_of::<PolicyTable>()].concat(),
         "user.folder" | "group.folder" => keys_of::<FolderTable>().to_vec(),
@@ -383,7 +456,8 @@ fn fill(
                 let mut tables = ArrayOfTables::new();
                 for table in items.iter().filter_map(Value::as_table) {
                     let mut filled = toml_edit::Table::new();
-                    let name = table.get("name").or_else(|| table.get("path"));
+                    let name =
+                        ["name", "path", "address"].into_iter().find_map(|key| table.get(key));
                     let name = name.and_then(Value::as_str).unwrap_or_default();
                     let path = [&path[..], &[name.to_owned()]].concat();
                     fill(&mut filled, table, &inner, &path, place);

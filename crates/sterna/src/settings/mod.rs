@@ -6,17 +6,20 @@ mod diff;
 mod effective;
 mod files;
 mod location;
+mod machine;
 mod places;
 mod schema;
 mod source;
 
 pub use check::{
-    AuditSettings, KEEP_UNFINISHED_DEFAULT, Legacy, Settings, USERS_MAX, audit_state_in,
-    authorized_keys_of, listen_default, load, load_from, parse_listen,
+    AuditSettings, Confinement, KEEP_UNFINISHED_DEFAULT, Legacy, SandboxMode, Settings, USERS_MAX,
+    audit_state_in, authorized_keys_of, limits_default, listen_default, load, load_from,
+    parse_listen,
 };
 pub use diff::{Change, NEEDS_RESTART, between};
 pub use effective::Effective;
 pub use files::Files;
 pub use location::{file_or_default, named_file, state_dir_of};
+pub use machine::raise_descriptors;
 pub use places::Places;
 pub use source::{SettingsError, Source};

@@ -56,7 +56,9 @@ impl Places {
                 DeValue::Array(items) if items.iter().any(|item| is_table(item.get_ref())) => {
                     for item in items {
                         if let DeValue::Table(inner) = item.get_ref() {
-                            let name = name_of(inner).or_else(|| text_of(inner, "path"));
+                            let name = name_of(inner)
+                                .or_else(|| text_of(inner, "path"))
+                                .or_else(|| text_of(inner, "address"));
                             let name = name.unwrap_or_default();
                             self.add(source, inner, &[&path[..], &[name]].concat());
                         }

@@ -21,6 +21,8 @@ pub const TABLES: &[&str] = &[
     "external_identity",
     "keyboard_interactive",
     "defence",
+    "limits",
+    "listener",
     "audit",
     "metrics",
     "group",
@@ -53,6 +55,15 @@ pub struct TopTable {
     pub authorized_keys_command: Option<Spanned<Vec<String>>>,
     pub authorized_keys_command_timeout_s: Option<Spanned<u64>>,
     pub keep_unfinished_days: Option<Spanned<u64>>,
+    /// Seconds that sessions may take to finish when the server ends.
+    pub drain_s: Option<Spanned<u64>>,
+    /// Name or number of the user that the server becomes.
+    pub run_as_user: Option<Spanned<String>>,
+    pub run_as_group: Option<Spanned<String>>,
+    /// `auto` (the default), `require` or `off`.
+    pub sandbox: Option<Spanned<String>>,
+    /// Directories beneath which users' directories may lie.
+    pub sandbox_roots: Option<Vec<Spanned<PathBuf>>>,
 }
 
 /// `[host_based]`.
@@ -117,6 +128,35 @@ pub struct PenaltiesTable {
     pub overflow: Option<Spanned<String>>,
 }
 
+/// `[limits]`: what peers can make grow.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsTable {
+    pub connections: Option<Spanned<u64>>,
+    pub connections_per_source: Option<Spanned<u64>>,
+    pub sessions_per_user: Option<Spanned<u64>>,
+    pub channels: Option<Spanned<u64>>,
+    pub handles: Option<Spanned<u64>>,
+    pub dir_handles: Option<Spanned<u64>>,
+    pub handles_total: Option<Spanned<u64>>,
+    pub requests: Option<Spanned<u64>>,
+    pub long_jobs: Option<Spanned<u64>>,
+    pub idle_s: Option<Spanned<NumberOrText>>,
+    pub memory_mib: Option<Spanned<NumberOrText>>,
+}
+
+/// One `[[listener]]`: an address with rules of its own.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerTable {
+    pub address: Option<Spanned<String>>,
+    /// Balancers, whose connections begin with a PROXY header.
+    pub proxy_from: Option<Vec<Spanned<String>>>,
+    pub groups: Option<Vec<Spanned<String>>>,
+    pub read_only: Option<bool>,
+    pub banner: Option<Spanned<String>>,
+}
+
 /// The keys of one `[[group]]` beside those of [`PolicyTable`].
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -151,6 +191,8 @@ pub struct UserTable {
 pub struct PolicyTable {
     pub enabled: Option<bool>,
     pub read_only: Option<bool>,
+    /// Sessions of one user at a time.
+    pub max_sessions: Option<Spanned<u64>>,
     /// Each item a way to log in: method names joined by commas, all of which are needed.
     pub methods: Option<Spanned<Vec<Spanned<String>>>>,
     pub principals: Option<Spanned<Vec<Spanned<String>>>>,

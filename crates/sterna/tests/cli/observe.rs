@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    control::{Live, QUIET, lists, user},
+    live::{Live, QUIET, lists, user},
     support::stderr,
 };
 

@@ -12,6 +12,9 @@
 //! - It works under the other name only, and makes nothing under the one where it found the part.
 //! - An attempt that finds no part at all may begin under the first name: nothing waits.
 //!
+//! A server may refuse to move it: one that publishes on close gives an unfinished upload no name at all. It would
+//! refuse the late RENAME as well, so there the next attempt goes on where the part is.
+//!
 //! So one session may hang for as long as it likes. Only if a second one hangs behind it, and the first
 //! one outlives both, does a third attempt write under a name that a RENAME still waits for.
 //!
@@ -58,8 +61,11 @@ impl Upload {
                     let Some(there) = other else { return Ok(Found::New(file, first)) };
                     file.close().await?;
                     sftp.remove(&first).await?;
-                    move_part(lane, &second, &first).await?;
-                    return Ok(Found::Left(first, there));
+                    return match move_part(lane, &second, &first).await {
+                        Ok(()) => Ok(Found::Left(first, there)),
+                        Err(error) if stays(&error) => Ok(Found::Left(second, there)),
+                        Err(error) => Err(error),
+                    };
                 }
                 Err(error @ Error::Refused { .. }) => error,
                 Err(error) => return Err(error),
@@ -81,6 +87,9 @@ impl Upload {
                 Ok(()) => return Ok(Found::Left(second, there)),
                 // It got its name just now.
                 Err(error) if error.is_not_found() && tries > 0 => tries -= 1,
+                Err(error) if stays(&error) && FileKind::of(&there) == FileKind::File => {
+                    return Ok(Found::Left(first, there));
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -134,6 +143,11 @@ async fn remove_if_there(lane: &Lane, path: &[u8]) -> Result<(), Error> {
         Err(error) if !error.is_not_found() => Err(error),
         _ => Ok(()),
     }
+}
+
+/// The server does not move this part for anybody; see the module.
+fn stays(error: &Error) -> bool {
+    matches!(error, Error::Refused { .. }) && !error.is_not_found()
 }
 
 /// Moves a part, over what stands there.

@@ -155,6 +155,7 @@ impl Question<'_> {
             credential,
             source: self.source,
             client_version: b"",
+            groups: None,
             now: self.now,
         };
         authenticate(self.directory, &self.world, progress, &attempt, trace)

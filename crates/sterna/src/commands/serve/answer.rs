@@ -45,6 +45,10 @@ impl Answers {
                 let all = self.defence.list(Instant::now());
                 Reply::Penalties { sources: all.iter().map(Into::into).collect() }
             }
+            // They belong to each other, and not here.
+            Request::HandOver | Request::Serving { .. } => {
+                Reply::Refused { why: "not by itself".to_owned() }
+            }
             Request::Lift { sources } => match unban(&sources) {
                 Some(unban) => {
                     let lifted = self.defence.unban(unban);

@@ -1,6 +1,6 @@
 //! Figures for Prometheus: a listener of its own that answers `GET /metrics` and nothing else.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use sterna_server::Figures;
 use tokio::{
@@ -9,8 +9,6 @@ use tokio::{
     sync::Semaphore,
     time::{sleep, timeout},
 };
-
-use crate::failure::{Failure, Result};
 
 /// Bytes of a request's head: a line, and what HTTP clients put behind it.
 const HEAD_LEN_MAX: usize = 8 * 1024;
@@ -30,16 +28,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Listens there.
-    pub async fn bind(address: SocketAddr) -> Result<Self> {
-        match TcpListener::bind(address).await {
-            Ok(listener) => Ok(Self { listener }),
-            Err(error) => Err(Failure::io(format!("metrics: listen on {address}"), &error)),
-        }
-    }
-
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    /// With a socket that listens already.
+    pub fn over(socket: std::net::TcpListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self { listener: TcpListener::from_std(socket)? })
     }
 
     /// Answers for ever.

@@ -1,9 +1,16 @@
 //! The audit log and the figures of a server, from its settings to its end.
 
-use std::{io, io::Write as _, net::SocketAddr, path::Path, process};
+use std::{
+    io::{self, Write as _},
+    net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
+    path::Path,
+    process,
+};
 
 use sterna_audit::{Audit, Record};
-use sterna_server::Server;
+use sterna_server::{Server, listening_socket};
+use tokio::task::AbortHandle;
 
 use super::metrics::Metrics;
 use crate::{
@@ -34,16 +41,35 @@ pub async fn close_audit(audit: Option<Audit>) {
     }
 }
 
-/// Answers whoever collects figures, if the settings want it; returns where.
-pub async fn start_metrics(
+/// Opens the socket for whoever collects figures, if the settings want it: before the rights for that are
+/// given up.
+pub fn listen_for_collectors(
     listen: Option<SocketAddr>,
-    server: &Server,
-) -> Result<Option<SocketAddr>> {
-    let (Some(address), Some(figures)) = (listen, server.figures()) else { return Ok(None) };
-    let metrics = Metrics::bind(address).await?;
-    let address = metrics.local_addr().unwrap_or(address);
-    tokio::spawn(metrics.run(figures));
-    Ok(Some(address))
+    inherited: &mut Vec<TcpListener>,
+) -> Result<Option<TcpListener>> {
+    let mut bind = |address| {
+        listening_socket(address, inherited)
+            .map_err(|error| Failure::io(format!("metrics: listen on {address}"), &error))
+    };
+    listen.map(&mut bind).transpose()
+}
+
+/// Where figures are given out.
+pub struct Collecting {
+    pub address: SocketAddr,
+    /// For a successor.
+    pub socket: OwnedFd,
+    pub task: AbortHandle,
+}
+
+/// Answers whoever collects figures.
+pub fn start_metrics(socket: Option<TcpListener>, server: &Server) -> Result<Option<Collecting>> {
+    let (Some(socket), Some(figures)) = (socket, server.figures()) else { return Ok(None) };
+    let fail = |error: io::Error| Failure::io("metrics", &error);
+    let address = socket.local_addr().map_err(fail)?;
+    let copy = socket.try_clone().map_err(fail)?.into();
+    let task = tokio::spawn(Metrics::over(socket).map_err(fail)?.run(figures));
+    Ok(Some(Collecting { address, socket: copy, task: task.abort_handle() }))
 }
 
 /// Says where, on stdout.

@@ -11,13 +11,17 @@ use std::{
 
 use sterna_audit::{Audit, Record};
 use sterna_identity::{PasswordHash, User};
-use sterna_server::{Banner, ChangePassword, Users, defence::Defence};
+use sterna_server::{
+    Banner, ChangePassword, ListenAt, ListenerRules, LiveLimits, Users, defence::Defence,
+};
 use sterna_ssh_crypto::SystemRandom;
 
+use super::confine::Reach;
 use crate::{
     commands::user,
     settings::{
-        self, AuditSettings, Change, Effective, Legacy, NEEDS_RESTART, Settings, SettingsError,
+        self, AuditSettings, Change, Confinement, Effective, Legacy, NEEDS_RESTART, Settings,
+        SettingsError,
     },
 };
 
@@ -25,9 +29,12 @@ use crate::{
 pub struct Reloader {
     file: PathBuf,
     started_with: Fixed,
+    /// What the server can reach of what new settings name.
+    reach: Arc<Reach>,
     users: Arc<Users>,
     defence: Arc<Defence>,
     banner: Banner,
+    limits: Arc<LiveLimits>,
     audit: Option<Audit>,
     /// What the settings in force say, for whoever compares.
     in_force: Mutex<Effective>,
@@ -64,12 +71,14 @@ impl fmt::Display for ReloadReport {
 /// The part of the settings that cannot change while the server runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fixed {
-    listen: Vec<SocketAddr>,
+    listen: Vec<ListenAt>,
     state_dir: Option<PathBuf>,
     host_keys: Vec<PathBuf>,
     host_certificates: Vec<PathBuf>,
     legacy: Legacy,
     keep_unfinished: Duration,
+    drain: Duration,
+    confinement: Confinement,
     audit: Option<AuditSettings>,
     metrics: Option<SocketAddr>,
 }
@@ -83,6 +92,8 @@ impl Fixed {
             host_certificates: settings.host_certificates.clone(),
             legacy: settings.legacy.clone(),
             keep_unfinished: settings.keep_unfinished,
+            drain: settings.drain,
+            confinement: settings.confinement.clone(),
             audit: settings.audit.clone(),
             metrics: settings.metrics,
         }
@@ -90,13 +101,27 @@ impl Fixed {
 
     /// Keys that say something else in `new`.
     fn changed(&self, new: &Self) -> Vec<&'static str> {
+        // An address of `listen` has no rules of its own.
+        let with_rules = |all: &[ListenAt]| -> (Vec<ListenAt>, Vec<ListenAt>) {
+            all.iter().cloned().partition(|at| *at.rules == ListenerRules::default())
+        };
+        let (listen, listeners) = with_rules(&self.listen);
+        let (new_listen, new_listeners) = with_rules(&new.listen);
         let has_changed = [
-            self.listen != new.listen,
+            listen != new_listen,
+            listeners != new_listeners,
             self.state_dir != new.state_dir,
             self.host_keys != new.host_keys,
             self.host_certificates != new.host_certificates,
             self.legacy != new.legacy,
             self.keep_unfinished != new.keep_unfinished,
+            self.drain != new.drain,
+            self.confinement.account.as_ref().map(|account| account.uid)
+                != new.confinement.account.as_ref().map(|account| account.uid),
+            self.confinement.account.as_ref().map(|account| account.gid)
+                != new.confinement.account.as_ref().map(|account| account.gid),
+            self.confinement.sandbox != new.confinement.sandbox,
+            self.confinement.roots != new.confinement.roots,
             self.audit != new.audit,
             self.metrics != new.metrics,
         ];
@@ -112,11 +137,19 @@ impl Reloader {
         users: Arc<Users>,
         defence: Arc<Defence>,
         banner: Banner,
+        limits: Arc<LiveLimits>,
         audit: Option<Audit>,
         in_force: Effective,
     ) -> Self {
         let (in_force, turn) = (Mutex::new(in_force), Mutex::new(()));
-        Self { file, started_with, users, defence, banner, audit, in_force, turn }
+        let reach = Arc::default();
+        Self { file, started_with, reach, users, defence, banner, limits, audit, in_force, turn }
+    }
+
+    /// For a server that cannot reach everything any more.
+    #[must_use]
+    pub fn within(self, reach: Arc<Reach>) -> Self {
+        Self { reach, ..self }
     }
 
     /// The settings file.
@@ -150,7 +183,9 @@ impl Reloader {
             let first = errors.first().map_or_else(String::new, ToString::to_string);
             self.record(Record::new("settings-reloaded").result(first));
         })?;
-        let report = self.take_over(settings);
+        let out_of_reach = self.reach.lacks(&self.file, &effective);
+        let mut report = self.take_over(settings);
+        report.warnings.extend(out_of_reach);
         *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) = effective;
         drop(turn);
         report.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -171,6 +206,7 @@ impl Reloader {
         let users = settings.users.len();
         self.defence.replace_settings(settings.defence, Instant::now());
         self.banner.replace(settings.banner);
+        self.limits.replace(settings.limits);
         let sessions_ended = self.users.replace(settings.users);
         ReloadReport { users, sessions_ended, warnings: settings.warnings, needs_restart }
     }
@@ -224,7 +260,8 @@ mod tests {
         let defence = Defence::new(settings.defence, Instant::now(), SystemTime::now());
         let users = Arc::new(Users::with_world(settings.users, SystemWorld::new()));
         let banner = Banner::new(settings.banner);
-        let reloader = Reloader::new(file, fixed, users, defence, banner, None, effective);
+        let limits = Arc::new(LiveLimits::new(settings.limits));
+        let reloader = Reloader::new(file, fixed, users, defence, banner, limits, None, effective);
         (dir, Arc::new(reloader))
     }
 

@@ -167,7 +167,7 @@ impl Numbers<'_, '_, '_> {
 }
 
 /// An address or a network without bits beyond its mask; IPv4 in IPv6 clothes is IPv4.
-fn network(text: &str) -> Option<IpNet> {
+pub(super) fn network(text: &str) -> Option<IpNet> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(address.to_canonical().into());
     }

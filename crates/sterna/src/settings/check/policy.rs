@@ -24,6 +24,7 @@ const FOLDERS_MAX: usize = 100;
 pub struct Policy {
     pub enabled: Option<bool>,
     pub read_only: Option<bool>,
+    pub max_sessions: Option<usize>,
     pub methods: Option<Vec<Chain>>,
     pub principals: Option<Vec<String>>,
     pub host_based: Option<Vec<HostUser>>,
@@ -44,6 +45,7 @@ impl Policy {
         Self {
             enabled: self.enabled.or(other.enabled),
             read_only: self.read_only.or(other.read_only),
+            max_sessions: self.max_sessions.or(other.max_sessions),
             methods: self.methods.or_else(|| other.methods.clone()),
             principals: self.principals.or_else(|| other.principals.clone()),
             host_based: self.host_based.or_else(|| other.host_based.clone()),
@@ -77,6 +79,7 @@ impl Check<'_> {
         let policy = Policy {
             enabled: table.enabled,
             read_only: table.read_only,
+            max_sessions: self.max_sessions(scope, table.max_sessions.as_ref()),
             methods: self.methods(scope, table.methods.as_ref()),
             principals: self.principals(scope, table.principals.as_ref()),
             host_based: self.host_users(scope, table.host_based.as_ref()),
@@ -121,6 +124,15 @@ impl Check<'_> {
         };
         self.needs_host_based(scope, table);
         policy
+    }
+
+    fn max_sessions(&mut self, scope: &Scope<'_>, typed: Option<&Spanned<u64>>) -> Option<usize> {
+        let typed = typed?;
+        if *typed.get_ref() == 0 {
+            let why = "nobody could log in; `enabled = false` says so";
+            self.errors.push(scope.error(typed.span(), "max_sessions", why));
+        }
+        usize::try_from(*typed.get_ref()).ok()
     }
 
     fn publish(

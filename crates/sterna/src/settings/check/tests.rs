@@ -39,7 +39,8 @@ fn the_smallest_useful_file_is_understood() {
 
     let settings = loaded(&dir).unwrap();
 
-    assert_eq!(settings.listen, ["127.0.0.1:2022".parse().unwrap(), "[::]:22".parse().unwrap()]);
+    let addresses: Vec<_> = settings.listen.iter().map(|at| at.address.to_string()).collect();
+    assert_eq!(addresses, ["127.0.0.1:2022", "[::]:22"]);
     assert_eq!(settings.state_dir, Some(dir.path().join("state")));
     let alice = settings.users.user(b"alice").unwrap();
     assert_eq!(alice.root, dir.path().join("root"));

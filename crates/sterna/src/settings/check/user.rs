@@ -164,6 +164,7 @@ impl Check<'_> {
             hours,
             expires,
             read_only: policy.read_only.unwrap_or(false),
+            sessions_max: policy.max_sessions,
             publish: policy.publish.unwrap_or_default(),
             folders: policy.folders.unwrap_or_default(),
             enabled: policy.enabled.unwrap_or(true),
