@@ -49,6 +49,6 @@ pub use sterna_ssh_files::{
 };
 pub use totp::{TOTP_STEP_S, TotpError, TotpSecret};
 pub use trace::{Finding, Trace};
-pub use user::{FolderRules, HostUser, Publish, User, UserKey};
+pub use user::{FolderRules, HostUser, Publish, SystemAccount, User, UserKey};
 pub use users::{Directory, DirectoryError, UserError};
 pub use world::{EmptyWorld, World};

@@ -53,6 +53,17 @@ pub struct User {
     pub enabled: bool,
     /// The settings do not know the user; a program or service outside does.
     pub is_external: bool,
+    /// It is a user of this machine: a process with its rights serves its files.
+    pub system: Option<SystemAccount>,
+}
+
+/// What a session of a user of this machine needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemAccount {
+    /// The home, seen from the root: where relative paths begin.
+    pub start_dir: Vec<u8>,
+    /// Another one for every time that the user was looked up: tells one login's session from another.
+    pub login: u64,
 }
 
 /// When an upload becomes visible under its name.
@@ -123,6 +134,7 @@ impl User {
             folders: Vec::new(),
             enabled: true,
             is_external: false,
+            system: None,
         }
     }
 

@@ -3,6 +3,7 @@
 //! Either side may be broken into, so neither believes the other: lengths are bounded, what does not fit is an error,
 //! and descriptors that nobody asked for are closed.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,6 +20,11 @@ pub const MESSAGE_LEN_MAX: usize = 128 << 10;
 
 /// Descriptors with one message.
 pub const MESSAGE_DESCRIPTORS_MAX: usize = 4;
+
+thread_local! {
+    /// Into which a message is read before its length is known; one for all channels of a thread.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// One end.
 #[derive(Debug)]
@@ -81,12 +87,18 @@ impl Channel {
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] if it is longer than [`MESSAGE_LEN_MAX`] or has more descriptors than fit.
     pub fn receive(&self) -> io::Result<Option<Received>> {
-        let mut bytes = vec![0; MESSAGE_LEN_MAX];
+        BUFFER.with_borrow_mut(|buffer| {
+            buffer.resize(MESSAGE_LEN_MAX, 0);
+            self.receive_into(buffer)
+        })
+    }
+
+    fn receive_into(&self, buffer: &mut [u8]) -> io::Result<Option<Received>> {
         let mut space =
             [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MESSAGE_DESCRIPTORS_MAX))];
         loop {
             let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-            let into = &mut [IoSliceMut::new(&mut bytes)];
+            let into = &mut [IoSliceMut::new(buffer)];
             let got = match recvmsg(&self.socket, into, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
                 Err(Errno::INTR) => continue,
                 Err(Errno::CONNRESET) => return Ok(None),
@@ -105,8 +117,7 @@ impl Channel {
             if got.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
                 return Err(io::ErrorKind::InvalidData.into());
             }
-            bytes.truncate(got.bytes);
-            return Ok(Some(Received { bytes, descriptors }));
+            return Ok(Some(Received { bytes: buffer[..got.bytes].to_vec(), descriptors }));
         }
     }
 }

@@ -117,6 +117,10 @@ pub const COMMAND_FILES_MAX: usize = 256;
 /// Output of one command that waits for the peer, in bytes.
 pub const COMMAND_OUTPUT_MAX: usize = 256 * 1024;
 
+/// Directories of users that are remembered before those are forgotten that no session has open: each is a
+/// path and a number.
+pub const ROOTS_FORGOTTEN_AT: usize = 64;
+
 /// Users whose unfinished uploads are swept; those of users beyond it stay until their next upload of
 /// the same name.
 pub const SWEPT_ROOTS_MAX: usize = 100_000;

@@ -8,6 +8,8 @@ mod commands;
 mod control;
 mod exit;
 mod failure;
+#[cfg(test)]
+mod fuzz;
 mod glob;
 mod listing;
 mod local_glob;
@@ -66,6 +68,8 @@ fn run(cli: Cli) -> Result<Exit> {
         Command::Completions(args) => args.run(),
         Command::Man(args) => args.run(),
         Command::HookRunner(args) => args.run(),
+        Command::Monitor(args) => args.run(),
+        Command::UserHelper(args) => args.run(),
         Command::SftpServer(args) => args.run(),
         Command::Serve(args) => match args.start()? {
             Some(started) => {

@@ -17,7 +17,7 @@ pub use backend::{
     XattrAnswer, XattrWhen,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use local::{Local, Resolver};
+pub use local::{Local, Resolver, file_of};
 pub use memory::Memory;
 pub use on_close::{Folder, OnClose, Uploads};
 pub use read_only::ReadOnly;

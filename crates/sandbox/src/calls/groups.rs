@@ -236,6 +236,11 @@ impl Calls {
         if names { calls.internet_sockets().libraries() } else { calls }
     }
 
+    /// Of a process that serves files on streams that are open already.
+    pub fn of_file_server_on_streams() -> Self {
+        Self::new().basics().threads().reading().writing().events()
+    }
+
     /// Of a process that works on files for one peer, over sockets that it has: nothing else, and no threads.
     pub fn of_worker() -> Self {
         Self::new().basics().reading().writing().events().connections()

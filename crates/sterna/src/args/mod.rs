@@ -104,6 +104,10 @@ pub enum Command {
     Man(ManArgs),
     #[command(hide = true)]
     HookRunner(commands::serve::helpers::HookRunnerArgs),
+    #[command(hide = true)]
+    Monitor(commands::serve::helpers::MonitorArgs),
+    #[command(hide = true)]
+    UserHelper(commands::serve::helpers::UserHelperArgs),
 }
 
 #[cfg(test)]

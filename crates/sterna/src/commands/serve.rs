@@ -32,6 +32,7 @@ use sterna_server::{
 use sterna_ssh_crypto::{Random, SystemRandom};
 use sterna_state::State;
 use sterna_storage::Backend;
+use sterna_worker::Monitor;
 use tokio::task::AbortHandle;
 
 pub use self::answer::unban;
@@ -109,6 +110,8 @@ impl ServeArgs {
     /// Does everything for which the rights of whoever starts the server are needed, and gives these up: while there
     /// is one thread, for others would keep them. `None`: there was only something to check.
     pub fn start(self) -> Result<Option<Started>> {
+        // What else was open where this was started is nobody's business here.
+        sterna_sandbox::close_all_but(&service_manager::inherited_descriptors());
         let plan = match &self.config {
             Some(file) => Plan::from_settings(file)?,
             None => self.plan()?,
@@ -161,11 +164,13 @@ impl ServeArgs {
             host_keys: self.host_key.clone(),
             host_certificates: Vec::new(),
             banner: None,
+            strict_algorithms: false,
             legacy: Legacy::default(),
             defence: DefenceSettings { exempt: loopback(), ..DefenceSettings::default() },
             confinement: Confinement::default(),
             audit: None,
             metrics: None,
+            system_users: None,
             users,
             keep_unfinished: settings::KEEP_UNFINISHED_DEFAULT,
             listens_by_default: false,
@@ -291,8 +296,18 @@ impl Started {
         let state = state(&settings, reloads.is_some())?;
         let control_dir = state_dir_of(&settings);
         let audit = observe::start_audit(&settings, control_dir.as_deref())?;
+        let system_users = settings.system_users.is_some();
         let Settings {
-            listen, banner, legacy, defence, users, keep_unfinished, limits, drain, ..
+            listen,
+            banner,
+            strict_algorithms,
+            legacy,
+            defence,
+            users,
+            keep_unfinished,
+            limits,
+            drain,
+            ..
         } = settings;
         let defence = start_defence(defence, state.as_ref())?;
         let mut world = SystemWorld::new();
@@ -307,14 +322,32 @@ impl Started {
         let users = Arc::new(Users::with_world(users, world));
         let sessions = users.sessions();
         let banner = Banner::new(banner);
-        let roots = Arc::new(Roots::new());
+        let roots = match system_users {
+            true => {
+                let sessions = users.sessions();
+                Roots::new().system_users(move |user| {
+                    let (sessions, lost) = (Arc::clone(&sessions), user.system.clone());
+                    // A session whose worker is gone can do nothing any more.
+                    Monitor::files_of(user, move || {
+                        sessions.end_unless(|of| of.system.is_none() || of.system != lost);
+                    })
+                })
+            }
+            false => Roots::new(),
+        };
+        let roots = Arc::new(roots);
         let limits = Arc::new(LiveLimits::new(limits));
         let builder = Server::builder()
             .host_keys(host_keys)
             .authenticator(Arc::clone(&users))
             .defence(Arc::clone(&defence))
             .banner(banner.clone())
-            .ssh(move |config| legacy.allow_in(&mut config.common.algorithms))
+            .ssh(move |config| {
+                if strict_algorithms {
+                    config.common.algorithms.keep_strict();
+                }
+                legacy.allow_in(&mut config.common.algorithms);
+            })
             .limits(Arc::clone(&limits))
             .storage(storage_of(Arc::clone(&roots), SystemNames::load(), Arc::clone(&limits)));
         let builder = audit.iter().fold(builder, |builder, audit| builder.audit(audit.clone()));
@@ -326,8 +359,9 @@ impl Started {
         tokio::spawn(sweep_hourly(roots, Arc::clone(&users), keep_unfinished));
         let live = reloads.map(|(file, effective)| {
             let defence = Arc::clone(&defence);
+            let parts = reload::Parts { users, defence, banner, limits };
             let audit = audit.clone();
-            let live = Reloader::new(file, fixed, users, defence, banner, limits, audit, effective);
+            let live = Reloader::new(file, fixed, parts, audit, effective);
             Arc::new(live.within(reach))
         });
         let mut _control = None;
@@ -531,7 +565,12 @@ fn storage_of(
     move |user| {
         let backend = roots.open(user)?;
         let policy = SessionPolicy::of_user(user).within(&limits.now());
-        Ok((backend, SessionPolicy { names: Arc::clone(&names), ..policy }))
+        let mut policy = SessionPolicy { names: Arc::clone(&names), ..policy };
+        if let Some(system) = &user.system {
+            policy.home.clone_from(&system.start_dir);
+            policy.start_dir.clone_from(&system.start_dir);
+        }
+        Ok((backend, policy))
     }
 }
 

@@ -93,6 +93,11 @@ impl SftpServerArgs {
         };
         let backend =
             Local::open("/").map_err(|error| Failure::incomplete("/", error.to_string()))?;
+        // It needs no network and starts nothing. Files are the user's business here; the SSH server may have walls of
+        // its own, under which another one may not be had.
+        if let Err(error) = sterna_sandbox::Calls::of_file_server_on_streams().restrict() {
+            tracing::debug!(%error, "no filter of system calls");
+        }
         let session = SftpSession::new(Arc::new(backend), policy, &Resources::default());
         let status = stdio::serve(session, io::stdin(), io::stdout().lock());
         match status.map_err(|error| crate::failure::output_failed(&error))? {

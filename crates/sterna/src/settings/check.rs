@@ -10,6 +10,7 @@ mod listeners;
 mod login_rules;
 mod observe;
 mod policy;
+mod system_users;
 mod trust_files;
 mod user;
 
@@ -29,6 +30,7 @@ use sterna_identity::{
 use sterna_server::{ListenAt, ServerLimits, defence::DefenceSettings};
 use sterna_ssh_crypto::{CertificateKind, OfferedKey, names};
 use sterna_ssh_proto::Algorithms;
+use sterna_worker::Policy;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -41,7 +43,7 @@ use super::{
     files::Files,
     schema::{
         AuditTable, DefenceTable, HookTable, HostBasedTable, LimitsTable, MetricsTable, OneOrMore,
-        TABLES, TopTable,
+        SystemUsersTable, TABLES, TopTable,
     },
     source::{SettingsError, Source},
 };
@@ -85,6 +87,7 @@ pub struct Settings {
     pub host_certificates: Vec<PathBuf>,
     /// Shown before login.
     pub banner: Option<String>,
+    pub strict_algorithms: bool,
     pub legacy: Legacy,
     pub defence: DefenceSettings,
     pub confinement: Confinement,
@@ -92,6 +95,8 @@ pub struct Settings {
     pub audit: Option<AuditSettings>,
     /// Where figures may be asked for.
     pub metrics: Option<SocketAddr>,
+    /// Who of the machine may log in; `None`: nobody.
+    pub system_users: Option<Policy>,
     /// How long unfinished uploads stay where they are published on close.
     pub keep_unfinished: Duration,
     /// Users, and the rules that hold for all of them.
@@ -215,6 +220,7 @@ struct Tables<'t> {
     host_based: Option<HostBasedTable>,
     external_identity: Option<Spanned<HookTable>>,
     keyboard_interactive: Option<Spanned<HookTable>>,
+    system_users: Option<Spanned<SystemUsersTable>>,
     defence: DefenceTable,
     limits: LimitsTable,
     listeners: Vec<Spanned<DeTable<'t>>>,
@@ -244,6 +250,7 @@ impl<'f> Check<'f> {
         let host_keys = host_keys.map(|key| self.file(source, "host_keys", key)).collect();
         let host_certificates = self.host_certificates(source, top.host_certificates.as_deref());
         let banner = top.banner.as_ref().and_then(|text| self.banner(source, "banner", text));
+        let strict_algorithms = top.strict_algorithms.unwrap_or(false);
         let legacy = self.legacy(source, top.legacy.as_deref());
         let defence = self.defence(source, &tables.defence);
         let confinement = self.confinement(source, top);
@@ -256,9 +263,12 @@ impl<'f> Check<'f> {
         let limits = self.limits(source, &tables.limits);
         // Behind the groups, to which its users may belong.
         self.external_identity(source, tables.external_identity.as_ref());
+        let has_account = tables.top.run_as_user.is_some();
+        let system_users = self.system_users(source, tables.system_users.as_ref(), has_account);
         let has_users = !tables.users.is_empty()
             || top.users_dir.is_some()
-            || tables.external_identity.is_some();
+            || tables.external_identity.is_some()
+            || tables.system_users.is_some();
         if !has_users {
             self.errors.push(SettingsError {
                 file: source.path().to_owned(),
@@ -300,11 +310,13 @@ impl<'f> Check<'f> {
             host_keys,
             host_certificates,
             banner,
+            strict_algorithms,
             legacy,
             defence,
             confinement,
             audit,
             metrics,
+            system_users,
             keep_unfinished,
             users,
             warnings: Vec::new(),
@@ -326,6 +338,7 @@ impl<'f> Check<'f> {
         let host_based = one(source, "host_based", &mut tables, errors);
         let external_identity = one(source, "external_identity", &mut tables, errors);
         let keyboard_interactive = one(source, "keyboard_interactive", &mut tables, errors);
+        let system_users = one(source, "system_users", &mut tables, errors);
         let defence = one(source, "defence", &mut tables, errors);
         let limits = one(source, "limits", &mut tables, errors);
         let listeners = several(source, "listener", &mut tables, errors);
@@ -343,6 +356,7 @@ impl<'f> Check<'f> {
             host_based: host_based.map(Spanned::into_inner),
             external_identity,
             keyboard_interactive,
+            system_users,
             defence: defence.map(Spanned::into_inner).unwrap_or_default(),
             limits: limits.map(Spanned::into_inner).unwrap_or_default(),
             listeners,

@@ -15,6 +15,7 @@ pub const NEEDS_RESTART: &[&str] = &[
     "state_dir",
     "host_keys",
     "host_certificates",
+    "strict_algorithms",
     "legacy",
     "keep_unfinished_days",
     "drain_s",
@@ -24,6 +25,7 @@ pub const NEEDS_RESTART: &[&str] = &[
     "sandbox_roots",
     "audit",
     "metrics",
+    "system_users",
 ];
 
 /// One difference.

@@ -22,8 +22,8 @@ use super::{
     places::Places,
     schema::{
         AuditTable, DefenceTable, FolderTable, GroupTable, HookTable, HostBasedTable, LimitsTable,
-        ListenerTable, MetricsTable, PenaltiesTable, PolicyTable, SECRETS, TABLES, TopTable,
-        UserTable, keys_of,
+        ListenerTable, MetricsTable, PenaltiesTable, PolicyTable, SECRETS, SystemUsersTable,
+        TABLES, TopTable, UserTable, keys_of,
     },
     source::{SettingsError, Source},
 };
@@ -205,6 +205,8 @@ fn inherit(user: &mut Table, groups: &[Table]) {
 }
 
 fn absolute_paths(source: &Source, table: &mut Table) {
+    // Its paths are patterns.
+    let system_users = table.remove("system_users");
     let make = |value: &mut Value| {
         if let Value::String(text) = value {
             let path = source.resolve(Path::new(text.as_str()));
@@ -225,11 +227,13 @@ fn absolute_paths(source: &Source, table: &mut Table) {
             _ => {}
         }
     }
+    table.extend(system_users.map(|system_users| ("system_users".to_owned(), system_users)));
 }
 
 fn paths_in<'t>(table: &'t Table, all: &mut Vec<(&'t str, PathBuf)>) {
     for (key, value) in table {
         match value {
+            Value::Table(_) if key == "system_users" => {}
             Value::Table(inner) => paths_in(inner, all),
             Value::String(path)
                 if PATHS.contains(&key.as_str()) || key == "trusted_user_ca_keys" =>
@@ -277,6 +281,7 @@ fn add_defaults(table: &mut Table, settings: &Settings) {
         add("state_dir", dir.to_string_lossy().into_owned().into());
     }
     add("ca_signature_algorithms", settings.users.rules().ca_signature_algorithms.clone().into());
+    add("strict_algorithms", settings.strict_algorithms.into());
     add("legacy", Vec::<String>::new().into());
     let days = settings.keep_unfinished.as_secs() / (24 * 3600);
     add("sandbox", settings.confinement.sandbox.name().into());
@@ -291,6 +296,21 @@ fn add_defaults(table: &mut Table, settings: &Settings) {
             if cached {
                 hook.entry("cache_s").or_insert(seconds(sterna_hooks::Hook::CACHE_DEFAULT));
             }
+        }
+    }
+    if let (Some(Value::Table(table)), Some(policy)) =
+        (table.get_mut("system_users"), &settings.system_users)
+    {
+        for (key, value) in [
+            ("min_uid", Value::from(i64::from(policy.min_uid))),
+            ("root", policy.root.clone().into()),
+            ("password", policy.password.name().into()),
+            ("pam_service", policy.pam_service.clone().into()),
+            ("umask", format!("{:03o}", policy.umask).into()),
+            ("authorized_keys_file", policy.authorized_keys_file.clone().into()),
+            ("read_only", policy.read_only.into()),
+        ] {
+            table.entry(key).or_insert(value);
         }
     }
     if table.contains_key("authorized_keys_command") {
@@ -422,6 +442,7 @@ pub fn keys_in(table: &str) -> Vec<&'static str> {
         "keyboard_interactive" => {
             keys_of::<HookTable>().iter().copied().filter(|key| *key != "cache_s").collect()
         }
+        "system_users" => keys_of::<SystemUsersTable>().to_vec(),
         "defence" => keys_of::<DefenceTable>().to_vec(),
         "audit" => keys_of::<AuditTable>().to_vec(),
         "metrics" => keys_of::<MetricsTable>().to_vec(),

@@ -20,6 +20,7 @@ pub const TABLES: &[&str] = &[
     "host_based",
     "external_identity",
     "keyboard_interactive",
+    "system_users",
     "defence",
     "limits",
     "listener",
@@ -44,6 +45,8 @@ pub struct TopTable {
     pub host_keys: Option<Vec<Spanned<PathBuf>>>,
     pub host_certificates: Option<Vec<Spanned<PathBuf>>>,
     pub banner: Option<Spanned<String>>,
+    /// Only algorithms that no auditor has doubts about; `false` if missing.
+    pub strict_algorithms: Option<bool>,
     /// Weak algorithms that come back.
     pub legacy: Option<Vec<Spanned<String>>>,
     /// A directory of files `NAME.toml`, one user each, with the keys of [`UserTable`].
@@ -85,6 +88,23 @@ pub struct HookTable {
     pub allow_plain_http: Option<Spanned<bool>>,
     pub timeout_s: Option<Spanned<u64>>,
     pub cache_s: Option<Spanned<u64>>,
+}
+
+/// `[system_users]`: users of this machine.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SystemUsersTable {
+    pub groups_allowed: Option<Spanned<Vec<String>>>,
+    pub min_uid: Option<Spanned<u32>>,
+    /// With `%u` and `%h`.
+    pub root: Option<Spanned<String>>,
+    /// `pam`, `shadow` or `off`.
+    pub password: Option<Spanned<String>>,
+    pub pam_service: Option<Spanned<String>>,
+    /// Octal.
+    pub umask: Option<Spanned<String>>,
+    pub authorized_keys_file: Option<Spanned<String>>,
+    pub read_only: Option<bool>,
 }
 
 /// `[defence]`: what keeps strangers from costing anything.

@@ -12,6 +12,7 @@ mod settings;
 mod shell;
 mod support;
 mod sync;
+mod system_users;
 mod transfer;
 mod upgrade;
 mod user;

@@ -71,6 +71,21 @@ impl LocalFile {
         Ok(Self { fd, append: how.append, kind, trying_reads, trying_writes })
     }
 
+    /// A regular file that is open already.
+    pub fn of(fd: OwnedFd, append: bool, no_wait: bool) -> IoResult<Self> {
+        if FileType::from_raw_mode(fstat(&fd)?.st_mode) != FileType::RegularFile {
+            return Err(Errno::NXIO);
+        }
+        let kind = Kind::of(&fd);
+        let trying = || AtomicU8::new(if no_wait { trying::ASK } else { trying::NEVER });
+        let (trying_reads, trying_writes) = (trying(), trying());
+        Ok(Self { fd, append, kind, trying_reads, trying_writes })
+    }
+
+    pub fn into_descriptor(self) -> OwnedFd {
+        self.fd
+    }
+
     /// Remembers that this file system (or kernel) cannot be asked: it will not learn it. Returns whether a
     /// plain call does not wait for a disk here.
     fn cannot_be_asked(&self, trying: &AtomicU8) -> bool {

@@ -15,6 +15,7 @@ mod sparse;
 mod walk;
 mod xattr;
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -59,6 +60,16 @@ impl Local {
     /// As [`Local::open`], with a resolver of the caller's choice; for tests and measurements.
     pub fn with_resolver(root: impl AsRef<Path>, resolver: Resolver) -> Result<Self> {
         Self::with(root.as_ref(), Some(resolver))
+    }
+
+    /// As [`Backend::open`], for whoever gives the descriptor to another process, which takes it by [`file_of`].
+    ///
+    /// # Errors
+    /// As [`Backend::open`].
+    pub fn open_descriptor(&self, path: &[u8], how: &OpenHow) -> Result<OwnedFd> {
+        LocalFile::open(&self.root, path, how, self.no_wait)
+            .map(LocalFile::into_descriptor)
+            .map_err(|e| io("open", e))
     }
 
     /// Who resolves paths.
@@ -226,6 +237,15 @@ impl Backend for Local {
     fn xattr(&self, path: &[u8], asked: &Xattr<'_>) -> Result<XattrAnswer> {
         xattr::on_path(&self.root, path, asked)
     }
+}
+
+/// A regular file that another process has opened, as `how` says.
+///
+/// # Errors
+/// It is no regular file.
+pub fn file_of(descriptor: OwnedFd, how: &OpenHow) -> Result<Box<dyn File>> {
+    let file = LocalFile::of(descriptor, how.append, *KERNEL_READS_WITHOUT_WAITING);
+    Ok(Box::new(file.map_err(|e| io("open", e))?))
 }
 
 fn io(doing: &'static str, errno: Errno) -> Error {

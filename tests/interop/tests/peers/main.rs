@@ -33,6 +33,7 @@ mod server_scp;
 mod server_sftp;
 mod server_sshfs;
 mod shell_terminal;
+mod ssh_audit;
 mod ssh_config;
 mod subsystem_sftp;
 mod sync;

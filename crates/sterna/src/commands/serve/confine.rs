@@ -37,6 +37,9 @@ pub fn confine(
 ) -> Result<Reach> {
     let confinement = &settings.confinement;
     let is_required = confinement.sandbox == SandboxMode::Require;
+    if let Some(policy) = &settings.system_users {
+        helpers::start_monitor(policy)?;
+    }
     if let Some(account) = &confinement.account {
         become_user(settings, account)?;
     }
@@ -66,6 +69,13 @@ pub fn confine(
             std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), PRIVATE).create(dir);
     }
     let reach = Reach::of(settings, state_dir.as_deref(), reloads, share);
+    let knows_others =
+        reloads.is_some_and(|(_, effective)| effective.table().contains_key("external_identity"));
+    if knows_others && confinement.roots.is_empty() {
+        tracing::warn!(
+            "without sandbox_roots, users from outside reach only directories that the settings name"
+        );
+    }
     let landlock = match sterna_sandbox::restrict_files(reach.files()) {
         Ok(Landlock::Full(version)) => format!("abi {version}"),
         Ok(Landlock::Partial(version)) => {

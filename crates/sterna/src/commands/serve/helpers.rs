@@ -9,6 +9,7 @@ use std::{
 
 use clap::Args;
 use sterna_sandbox::Channel;
+use sterna_worker::{Monitor, Policy};
 
 use crate::{
     exit::Exit,
@@ -30,6 +31,65 @@ impl HookRunnerArgs {
             .map_err(|error| Failure::io("hook-runner", &error))?;
         Ok(Exit::Done)
     }
+}
+
+/// Starts processes for users of the machine, and stays root for that
+#[derive(Debug, Args)]
+pub struct MonitorArgs {
+    /// The policy, as one helper tells another
+    #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+    pub policy: Vec<String>,
+}
+
+impl MonitorArgs {
+    pub fn run(self) -> Result<Exit> {
+        let channel = own_channel()?;
+        sterna_worker::run_monitor(&channel, |descriptor| {
+            let mut command = helper("user-helper");
+            command.arg("").args(&self.policy).stdin(Stdio::from(descriptor));
+            Ok(command)
+        })
+        .map_err(|error| Failure::io("monitor", &error))?;
+        Ok(Exit::Done)
+    }
+}
+
+/// Judges one login of a user of the machine, or serves its files with its rights
+#[derive(Debug, Args)]
+pub struct UserHelperArgs {
+    /// Whose files to serve; empty: it will be asked
+    pub name: String,
+    /// The policy, as one helper tells another
+    #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+    pub policy: Vec<String>,
+}
+
+impl UserHelperArgs {
+    pub fn run(self) -> Result<Exit> {
+        let channel = own_channel()?;
+        let policy = Policy::from_args(&self.policy)
+            .ok_or_else(|| Failure::usage("user-helper", "no policy"))?;
+        let name = Some(self.name.as_str()).filter(|name| !name.is_empty());
+        let again = |name: &str, channel: Channel| {
+            let mut command = helper("user-helper");
+            command.arg(name).args(&self.policy).stdin(Stdio::from(OwnedFd::from(channel)));
+            Ok(command)
+        };
+        sterna_worker::run_helper(channel, &policy, name, again)
+            .map_err(|error| Failure::io("user-helper", &error))?;
+        Ok(Exit::Done)
+    }
+}
+
+/// Starts the monitor, while this process is root.
+pub fn start_monitor(policy: &Policy) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Failure::usage("system_users", "only root can become users of the machine"));
+    }
+    let mut command = helper("monitor");
+    command.args(policy.to_args());
+    Monitor::set(start(command)?);
+    Ok(())
 }
 
 /// Starts a helper for the programs that these settings name, if there are any.
@@ -72,6 +132,8 @@ fn start(mut command: Command) -> Result<Channel> {
 
 /// The channel of a helper: its standard input.
 fn own_channel() -> Result<Channel> {
+    // Sockets of the service manager, say: a helper has no use for them, nor has what it starts.
+    sterna_sandbox::close_all_but(&[]);
     let fail = |error: std::io::Error| Failure::io("channel", &error);
     let input = std::os::fd::AsFd::as_fd(&std::io::stdin()).try_clone_to_owned().map_err(fail)?;
     // It must end with the process that has the other end, also for programs that are started here.

@@ -8,6 +8,15 @@ use sd_notify::NotifyState;
 
 use crate::settings::Settings;
 
+/// Descriptors that belong to those sockets, by the numbers that the protocol gives them (`sd_listen_fds(3)`).
+pub fn inherited_descriptors() -> Vec<i32> {
+    let count = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok());
+    (FIRST_DESCRIPTOR..).take(count.unwrap_or(0)).collect()
+}
+
+/// The first of them.
+const FIRST_DESCRIPTOR: i32 = 3;
+
 /// Sockets that were opened before the server was started (socket activation).
 pub fn inherited_sockets() -> Vec<TcpListener> {
     let mut from = ListenFd::from_env();

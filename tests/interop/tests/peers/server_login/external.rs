@@ -44,6 +44,8 @@ fn a_program_that_knows_users_allows_denies_or_has_them_judged() {
         "[external_identity]\ncommand = ['{}']\ntimeout_s = 1\ncache_s = 0",
         program.display()
     ));
+    // Roots of users from outside are not in the settings.
+    scene.top("sandbox_roots = ['roots']");
     scene.user("local", &password());
     let served = scene.start();
     let mut steps = Steps::new("external_identity");
