@@ -123,14 +123,13 @@ pub(crate) struct Account {
     pub(crate) policy: SessionPolicy,
     /// The key or certificate forces SFTP whatever is asked for.
     pub(crate) sftp_only: bool,
-    pub(crate) facts: LoginFacts,
 }
 
 /// One attempt on its way through the pool.
 pub(crate) struct Judgement {
     pub(crate) progress: Progress,
     pub(crate) answer: AuthAnswer,
-    pub(crate) account: Option<Account>,
+    pub(crate) account: Option<(Account, LoginFacts)>,
     /// The attempt was a guess, and wrong: whether even the name was.
     pub(crate) failed: Option<InvalidUser>,
 }
@@ -217,7 +216,11 @@ pub(crate) fn judge(
 }
 
 /// Opens the user's storage, as far as the proofs of the login leave it.
-fn accept(storage_of: &StorageOf, login: &Login, peer: &Peer) -> (AuthAnswer, Option<Account>) {
+fn accept(
+    storage_of: &StorageOf,
+    login: &Login,
+    peer: &Peer,
+) -> (AuthAnswer, Option<(Account, LoginFacts)>) {
     let (user, source) = (&login.user.name, peer.source);
     let (backend, mut policy) = match storage_of(&login.user) {
         Ok(storage) => storage,
@@ -252,12 +255,11 @@ fn accept(storage_of: &StorageOf, login: &Login, peer: &Peer) -> (AuthAnswer, Op
     };
     let account = Account {
         user: Arc::clone(&login.user),
-        facts,
         backend,
         policy,
         sftp_only: login.restrictions.sftp_only,
     };
-    (AuthAnswer::Accept, Some(account))
+    (AuthAnswer::Accept, Some((account, facts)))
 }
 
 fn log_refusal(user: &[u8], peer: &Peer, credential: &Credential<'_>, refusal: &Refusal) {

@@ -26,7 +26,7 @@ use crate::io_pool::IoPool;
 use crate::jobs::Jobs;
 use crate::listening::ListenerRules;
 use crate::login_delay::LoginDelay;
-use crate::observe::{Cause, Metrics, Observer, random_id};
+use crate::observe::{Cause, LoginFacts, Metrics, Observer, random_id};
 use crate::server_limits::LiveLimits;
 use crate::sessions::{Session, Sessions, TooMany};
 use crate::sftp::{Resources, SftpSession};
@@ -60,8 +60,6 @@ pub(crate) struct ServerConnection {
     source: SocketAddr,
     logins: Jobs<Judgement>,
     signatures: Jobs<Option<Vec<u8>>>,
-    /// When the last slow signature was begun.
-    signing_since: Option<Instant>,
     /// What was proven so far; away while an attempt is judged.
     progress: Option<Progress>,
     attempt: Option<Attempt>,
@@ -75,7 +73,7 @@ pub(crate) struct ServerConnection {
     /// The client has sent something since the last poll.
     was_active: bool,
     /// Why the session ended.
-    ended: Option<String>,
+    ended: Option<Box<str>>,
     connected: Instant,
     unauthenticated: Option<Unauthenticated>,
     channels: BTreeMap<ChannelId, Channel>,
@@ -120,7 +118,6 @@ impl ServerConnection {
         Self {
             logins: Jobs::new(shared.logins.clone()),
             signatures: Jobs::new(shared.signatures.clone()),
-            signing_since: None,
             shared,
             rules,
             source,
@@ -178,25 +175,30 @@ impl ServerConnection {
         judgement: Option<Judgement>,
         link: &mut Link<'_>,
     ) -> Result<(), Error> {
-        self.note_crypto(self.attempt.as_ref().map(|attempt| attempt.began), link.now);
+        if let Some(attempt) = &self.attempt {
+            note_crypto(self.shared.metrics.as_deref(), attempt.began, link.now);
+        }
         // A judgement that panicked is a refusal; what was proven before is forgotten.
         let mut judgement = judgement.unwrap_or_else(Judgement::refusal);
-        if let Some(account) = &judgement.account
-            && let Err(refusal) = self.enter(account)
-        {
-            let (user, source) = (&account.user.name, self.source);
-            tracing::info!(user, %source, "login refused: {}", refusal.why());
-            if refusal == NoEntry::TooMany {
-                // The login was right: nobody is to be penalised for it.
-                self.unauthenticated = None;
-                let why = "too many sessions of this user; try again later";
-                link.connection.disconnect(Reason::TooManyConnections, why, link.output);
-                return Ok(());
-            }
-            judgement = Judgement::refusal();
+        match judgement.account.take() {
+            Some((account, facts)) => match self.enter(&account, facts) {
+                Ok(()) => self.account = Some(account),
+                Err(refusal) => {
+                    let (user, source) = (&account.user.name, self.source);
+                    tracing::info!(user, %source, "login refused: {}", refusal.why());
+                    if refusal == NoEntry::TooMany {
+                        // The login was right: nobody is to be penalised for it.
+                        self.unauthenticated = None;
+                        let why = "too many sessions of this user; try again later";
+                        link.connection.disconnect(Reason::TooManyConnections, why, link.output);
+                        return Ok(());
+                    }
+                    judgement = Judgement::refusal();
+                }
+            },
+            None => self.account = None,
         }
         self.progress = Some(judgement.progress);
-        self.account = judgement.account;
         if let (Some(InvalidUser(invalid)), Some(admission)) =
             (judgement.failed, &self.unauthenticated)
         {
@@ -212,20 +214,12 @@ impl ServerConnection {
         }
     }
 
-    /// The connection waited for a judgement or a signature.
-    fn note_crypto(&self, since: Option<Instant>, now: Instant) {
-        if let (Some(metrics), Some(since)) = (&self.shared.metrics, since) {
-            metrics.waited(Cause::Crypto, now.saturating_duration_since(since));
-        }
-    }
-
     /// Makes a session of the connection, unless something has changed since the login was judged.
-    fn enter(&mut self, account: &Account) -> Result<(), NoEntry> {
+    fn enter(&mut self, account: &Account, facts: LoginFacts) -> Result<(), NoEntry> {
         let (id, user) = (Arc::clone(&self.id), &account.user);
-        let facts = account.facts.clone();
         let audit = self.shared.audit.clone();
         let metrics = self.shared.metrics.clone();
-        let observer = Observer::new(id, &user.name, self.source, facts, audit, metrics);
+        let observer = Observer::new(id, Arc::clone(user), self.source, facts, audit, metrics);
         let observer = Arc::new(observer);
         let limits = self.shared.limits.now();
         let max = user.sessions_max.unwrap_or(limits.sessions_per_user);
@@ -250,7 +244,7 @@ impl ServerConnection {
 
     /// The connection is over; for the record of the session.
     pub(crate) fn note_end(&mut self, why: String) {
-        self.ended.get_or_insert(why);
+        self.ended.get_or_insert(why.into());
     }
 
     /// Says a refusal when its time has come. The task sleeps meanwhile and others go on.
@@ -274,8 +268,12 @@ impl ServerConnection {
         let sign =
             move || shared.host_keys.sign(&request.key_blob, &request.algorithm, &request.data);
         if slow {
-            self.signing_since = Some(link.now);
-            self.signatures.start(0, move |_| sign());
+            let (metrics, since) = (self.shared.metrics.clone(), link.now);
+            self.signatures.start(0, move |_| {
+                let signature = sign();
+                note_crypto(metrics.as_deref(), since, Instant::now());
+                signature
+            });
             return Ok(());
         }
         link.connection.answer_signature(sign(), link.now, link.output)
@@ -329,6 +327,13 @@ impl ServerConnection {
             ChannelRequest::Shell => Some(Channel::Command(Box::new(Command::no_shell(resources)))),
             _ => None,
         }
+    }
+}
+
+/// A connection waited for a judgement or a signature.
+fn note_crypto(metrics: Option<&Metrics>, since: Instant, now: Instant) {
+    if let Some(metrics) = metrics {
+        metrics.waited(Cause::Crypto, now.saturating_duration_since(since));
     }
 }
 
@@ -406,7 +411,6 @@ impl Service for ServerConnection {
         self.poll_refusal(cx, link)?;
         self.signatures.register(cx.waker());
         while let Some((_, signature)) = self.signatures.take_done() {
-            self.note_crypto(self.signing_since, link.now);
             link.connection.answer_signature(signature.flatten(), link.now, link.output)?;
         }
         if std::mem::take(&mut self.was_active)
@@ -424,9 +428,9 @@ impl Service for ServerConnection {
         };
         if let Some(why) = self.session.as_ref().and_then(|session| session.poll_end(cx)) {
             link.connection.disconnect(Reason::ByApplication, why, link.output);
-            self.ended.get_or_insert_with(|| why.to_owned());
+            self.ended.get_or_insert_with(|| why.into());
         } else if leaves {
-            self.ended.get_or_insert_with(|| "server is stopping".to_owned());
+            self.ended.get_or_insert_with(|| "server is stopping".into());
             link.connection.disconnect(Reason::ByApplication, "server is stopping", link.output);
         }
         Ok(())

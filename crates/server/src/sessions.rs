@@ -33,7 +33,7 @@ struct Entry {
     user: Arc<User>,
     observer: Arc<Observer>,
     /// Why it has to end.
-    end: OnceLock<String>,
+    end: OnceLock<Box<str>>,
     wake: WakeCell,
 }
 
@@ -80,7 +80,7 @@ impl Sessions {
         let ended = self.entries(which);
         for entry in &ended {
             // The first reason counts.
-            let _ = entry.end.set(why.to_owned());
+            let _ = entry.end.set(why.into());
             entry.wake.wake();
         }
         ended
@@ -128,7 +128,7 @@ impl Session {
     /// Why it has to end, if it was told to; wakes `cx` when it is.
     pub(crate) fn poll_end(&self, cx: &Context<'_>) -> Option<&str> {
         self.entry.wake.register(cx.waker());
-        self.entry.end.get().map(String::as_str)
+        self.entry.end.get().map(|why| &**why)
     }
 
     pub(crate) fn observer(&self) -> &Arc<Observer> {
@@ -157,8 +157,10 @@ mod tests {
 
     fn enter(sessions: &Arc<Sessions>, name: &str, max: usize) -> Result<Session, TooMany> {
         let source = "192.0.2.7:1000".parse().unwrap();
-        let observer = Observer::new(name.into(), name, source, LoginFacts::default(), None, None);
-        sessions.enter(Arc::new(User::new(name, "/srv")), Arc::new(observer), max)
+        let user = Arc::new(User::new(name, "/srv"));
+        let facts = LoginFacts::default();
+        let observer = Observer::new(name.into(), Arc::clone(&user), source, facts, None, None);
+        sessions.enter(user, Arc::new(observer), max)
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What moved through one open file: counted by whoever moves it, read by whoever asks.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -13,6 +13,8 @@ pub(crate) struct FileMoves {
     pub(crate) read: Span,
     /// By the client, to the file.
     pub(crate) written: Span,
+    /// A READ or a WRITE was answered with an error.
+    failed: AtomicBool,
     digest: Mutex<Option<Digest>>,
 }
 
@@ -70,8 +72,18 @@ impl FileMoves {
             began: Instant::now(),
             read: Span::default(),
             written: Span::default(),
+            failed: AtomicBool::new(false),
             digest: Mutex::new(None),
         }
+    }
+
+    /// The client was told that a READ or a WRITE failed.
+    pub(crate) fn fail(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Keeps a digest of the whole file as it is now.

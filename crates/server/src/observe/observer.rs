@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use sterna_audit::{Audit, Record};
-use sterna_identity::Refusal;
+use sterna_identity::{Refusal, User};
 
 use super::latency::Latency;
 use super::metrics::Metrics;
@@ -28,7 +28,7 @@ pub(crate) struct LoginFacts {
 /// One session that is logged in. Shared by its connection, its channels, and those who list sessions.
 pub(crate) struct Observer {
     id: Arc<str>,
-    user: String,
+    user: Arc<User>,
     source: SocketAddr,
     login: LoginFacts,
     since: SystemTime,
@@ -82,7 +82,7 @@ pub struct Moving {
 impl Observer {
     pub(crate) fn new(
         id: Arc<str>,
-        user: &str,
+        user: Arc<User>,
         source: SocketAddr,
         login: LoginFacts,
         audit: Option<Audit>,
@@ -90,7 +90,7 @@ impl Observer {
     ) -> Self {
         Self {
             id,
-            user: user.to_owned(),
+            user,
             source,
             login,
             since: SystemTime::now(),
@@ -155,7 +155,7 @@ impl Observer {
     pub(crate) fn new_record(&self, event: &'static str) -> Option<Record> {
         self.audit.as_ref()?;
         let record = Record::new(event).session(Arc::clone(&self.id));
-        Some(record.user(self.user.as_bytes()).source(self.source))
+        Some(record.user(self.user.name.as_bytes()).source(self.source))
     }
 
     pub(crate) fn record(&self, record: Record) {
@@ -248,6 +248,11 @@ impl Observer {
             (true, false) => "download",
             (false, _) => "upload",
         };
+        // Closing may go well where writing did not.
+        let result = match result {
+            "ok" if moves.has_failed() => "a read or write failed",
+            other => other,
+        };
         let mut record = record
             .result(result.to_owned())
             .with("path", &moves.path[..])
@@ -294,7 +299,7 @@ impl Observer {
         moving.truncate(MOVING_LISTED_MAX);
         SessionInfo {
             id: self.id.to_string(),
-            user: self.user.clone(),
+            user: self.user.name.clone(),
             source: self.source,
             login: self.login.proofs.clone(),
             client: self.login.client.clone(),

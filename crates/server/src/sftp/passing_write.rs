@@ -34,7 +34,9 @@ pub(super) struct PassingWrite {
 impl PassingWrite {
     /// Counts what is in the file. Of a WRITE that failed, nothing is.
     pub(super) fn note(&self) {
-        if matches!(self.answer, Answer::Status(StatusCode::Ok, _)) && self.offset > self.began {
+        if !matches!(self.answer, Answer::Status(StatusCode::Ok, _)) {
+            self.file.moves.fail();
+        } else if self.offset > self.began {
             // A WRITE is shorter than 4 GiB.
             self.file.moves.written.add(self.began, (self.offset - self.began) as usize);
         }

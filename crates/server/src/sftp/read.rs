@@ -205,8 +205,10 @@ impl ReadBatch {
     }
 
     fn note(&self, part: &ReadPart, read: &storage::Result<usize>) {
-        if let Ok(len @ 1..) = read {
-            self.file.moves.read.add(part.offset, *len);
+        match read {
+            Ok(len @ 1..) => self.file.moves.read.add(part.offset, *len),
+            Ok(_) => {}
+            Err(_) => self.file.moves.fail(),
         }
     }
 

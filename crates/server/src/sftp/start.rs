@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use sterna_sftp_proto::Request;
 use sterna_sftp_proto::extension::Extended;
 use sterna_sftp_proto::limits::READ_LEN_MAX;
 use sterna_sftp_proto::messages::{Data, Read, Write};
 use sterna_sftp_proto::order::Ticket;
+use sterna_sftp_proto::{Request, StatusCode};
 use sterna_sshwire::Reader;
 
 use super::finish::{Hashing, Opens, Running};
@@ -231,6 +231,9 @@ impl SftpSession {
                     return self.requests.done(ticket);
                 }
                 Tried::Refused(answer) => {
+                    if !matches!(answer, Answer::Status(StatusCode::Eof, _)) {
+                        plan.file.moves.fail();
+                    }
                     self.outbox.push(id, &answer);
                     return self.requests.done(ticket);
                 }
@@ -249,7 +252,10 @@ impl SftpSession {
                     }
                     ReadReply::Data(Arc::new(buffer), 0..len)
                 }
-                Err(error) => ReadReply::Answer(error.into()),
+                Err(error) => {
+                    plan.file.moves.fail();
+                    ReadReply::Answer(error.into())
+                }
             };
             self.requests.done(ticket);
             self.reads.answer(place, reply);
@@ -311,8 +317,9 @@ impl SftpSession {
                         && let Some(written) =
                             of_plan.file.try_write_at(&frame[data.clone()], offset)
                     {
-                        if written.is_ok() {
-                            of_plan.moves.written.add(offset, data.len());
+                        match &written {
+                            Ok(()) => of_plan.moves.written.add(offset, data.len()),
+                            Err(_) => of_plan.moves.fail(),
                         }
                         self.end_write(id, &Answer::of(written), frame);
                         continue;

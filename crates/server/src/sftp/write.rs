@@ -68,8 +68,9 @@ impl WriteBatch {
         for part in &mut self.parts {
             let data = &part.frame[part.data.clone()];
             let written = self.file.file.write_at(data, part.offset);
-            if written.is_ok() {
-                self.file.moves.written.add(part.offset, data.len());
+            match &written {
+                Ok(()) => self.file.moves.written.add(part.offset, data.len()),
+                Err(_) => self.file.moves.fail(),
             }
             part.answer = Answer::of(written);
         }

@@ -25,8 +25,9 @@ use tokio::sync::oneshot;
 static ALLOCATOR: Counting = Counting::new();
 
 /// Bytes that one idle session may hold on the heap. It has to fit into 20 KiB of memory together
-/// with what the allocator adds.
-const SESSION_LEN_MAX: usize = 11 * 1024;
+/// with what the allocator adds. Some 600 of them are for lists of sessions and the audit log: who it is, by
+/// which keys, from where, with which client.
+const SESSION_LEN_MAX: usize = 11 * 1024 + 512;
 
 /// Sessions that are measured together: what one of them still holds for a moment counts little. So few
 /// that they are measured before they give back what goes after a second of idleness; if they are not,

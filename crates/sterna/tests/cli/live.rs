@@ -19,6 +19,8 @@ pub struct Live {
     pub child: Child,
     pub log: BufReader<ChildStderr>,
     pub port: u16,
+    /// What it printed before it was ready.
+    pub greeting: String,
     dir: TempDir,
 }
 
@@ -32,7 +34,7 @@ impl Live {
         command.current_dir(dir.path()).args(["serve", "--config", "sterna.toml"]);
         let (mut child, greeting) = spawn_until_listening(&mut command);
         let log = BufReader::new(child.stderr.take().unwrap());
-        Self { port: port_of(&greeting), child, log, dir }
+        Self { port: port_of(&greeting), greeting, child, log, dir }
     }
 
     /// Starts the server again that was stopped.
@@ -42,6 +44,7 @@ impl Live {
         let (mut child, greeting) = spawn_until_listening(&mut command);
         self.log = BufReader::new(child.stderr.take().unwrap());
         (self.port, self.child) = (port_of(&greeting), child);
+        self.greeting = greeting;
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -68,7 +71,7 @@ impl Live {
         let mut client = sterna();
         client.args([command, "-F", "none", "-o", "StrictHostKeyChecking=no", "-o"]);
         client.args(["UserKnownHostsFile=/dev/null", "-P", &self.port.to_string()]);
-        client.env("STERNA_PASSWORD", password).env("HOME", "/nonexistent");
+        client.env("STERNA_PASSWORD", password).env("HOME", self.dir.path());
         match command {
             "sftp" => client.args(["-b", "-"]).arg(format!("{user}@127.0.0.1")),
             _ => client.arg(format!("{user}@127.0.0.1:/")),

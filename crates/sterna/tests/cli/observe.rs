@@ -1,6 +1,11 @@
 //! What can be seen of a running server: `sessions`, `kick`, the audit log.
 
-use std::{fs, io::Read, process::Stdio};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    process::Stdio,
+};
 
 use serde_json::Value;
 
@@ -84,7 +89,7 @@ fn the_log_has_logins_refusals_and_acts_and_goes_on_after_a_restart() {
     assert_eq!(wrong.status.code(), Some(5));
     let mut session = live.session("alice");
     let stdin = session.stdin.as_mut().unwrap();
-    std::io::Write::write_all(stdin, b"-mkdir d\n").unwrap();
+    stdin.write_all(b"-mkdir d\n").unwrap();
     assert_eq!(lists(&mut session), Some(true));
     drop(session.stdin.take());
     session.wait().unwrap();
@@ -144,7 +149,7 @@ fn a_log_that_cannot_be_written_stops_service_until_it_can() {
     let mut session = live.session("alice");
     break_log(&live);
 
-    std::io::Write::write_all(session.stdin.as_mut().unwrap(), b"mkdir d\n").unwrap();
+    session.stdin.as_mut().unwrap().write_all(b"mkdir d\n").unwrap();
     while lists(&mut session).is_some() {}
     assert!(!session.wait().unwrap().success());
     assert_ne!(live.login("alice"), Some(0));
@@ -165,7 +170,7 @@ fn a_log_that_cannot_be_written_may_be_done_without() {
     let mut session = live.session("alice");
     break_log(&live);
 
-    std::io::Write::write_all(session.stdin.as_mut().unwrap(), b"mkdir d\n").unwrap();
+    session.stdin.as_mut().unwrap().write_all(b"mkdir d\n").unwrap();
     assert_eq!(lists(&mut session), Some(true));
     assert_eq!(live.login("alice"), Some(0));
     repair_log(&live);
@@ -191,4 +196,78 @@ fn a_log_that_cannot_be_begun_is_a_mistake_in_the_settings() {
         assert_eq!(output.status.code(), Some(2), "{table}");
         assert!(stderr(&output).contains(why), "{table}: {}", stderr(&output));
     }
+}
+
+/// What the server says to an HTTP request.
+fn http(live: &Live, request: &str) -> String {
+    let line = live.greeting.lines().find_map(|line| line.strip_prefix("metrics on http://"));
+    let address = line.unwrap().strip_suffix("/metrics").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// The value of one line of the page.
+fn figure(page: &str, name: &str) -> f64 {
+    let found = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    found.unwrap_or_else(|| panic!("no {name}: {page}")).parse().unwrap()
+}
+
+#[test]
+fn figures_say_what_happened_and_nothing_of_users_and_paths() {
+    let table = format!("{AUDIT}\n[metrics]\nlisten = '127.0.0.1:0'");
+    let mut live = Live::start(&table, &user("alice", ""));
+    let scrape = || http(&live, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    let before = scrape();
+    assert!(before.starts_with("HTTP/1.1 200 OK\r\n"), "{before}");
+    assert_eq!(figure(&before, "sterna_sessions"), 0.0);
+    assert!(figure(&before, "process_resident_memory_bytes") > 1e6);
+    assert!(figure(&before, "process_open_fds") > 3.0);
+
+    fs::write(live.path("source"), vec![1; 300_000]).unwrap();
+    let mut session = live.session("alice");
+    let source = live.path("source");
+    let command = format!("put {} secret-name\n", source.display());
+    session.stdin.as_mut().unwrap().write_all(command.as_bytes()).unwrap();
+    assert_eq!(lists(&mut session), Some(true));
+    let wrong = live.client("ls", "alice", "wrong").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(5));
+    let during = scrape();
+
+    assert_eq!(figure(&during, "sterna_sessions"), 1.0, "{during}");
+    for (name, least) in [
+        ("sterna_file_bytes_in_total", 300_000.0),
+        ("sterna_connections_total", 2.0),
+        ("sterna_logins_total{method=\"password\"}", 1.0),
+        ("sterna_login_refusals_total{rule=\"password\"}", 1.0),
+        ("sterna_transfers_total", 1.0),
+        ("sterna_request_seconds_count{operation=\"write\"}", 1.0),
+        ("sterna_request_seconds_count{operation=\"open\"}", 1.0),
+        ("sterna_request_seconds_bucket{operation=\"open\",le=\"+Inf\"}", 1.0),
+        ("sterna_audit_written_total", 1.0),
+    ] {
+        assert!(figure(&during, name) >= least, "{name}: {during}");
+    }
+    assert!(figure(&during, "sterna_waiting_seconds_total{cause=\"crypto\"}") > 0.0, "{during}");
+    for (name, none) in [("sterna_audit_lost_total", 0.0), ("sterna_audit_failing", 0.0)] {
+        assert_eq!(figure(&during, name), none);
+    }
+    assert!(!during.contains("alice") && !during.contains("secret-name"), "{during}");
+    assert!(http(&live, "GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404 "));
+    assert!(http(&live, "POST /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405 "));
+
+    drop(session.stdin.take());
+    assert!(session.wait().unwrap().success());
+    let mut after = scrape();
+    while figure(&after, "sterna_sessions") > 0.0 {
+        after = scrape();
+    }
+    let bytes = |page: &str| figure(page, "sterna_file_bytes_in_total");
+    // The sums of a session that is over have not gone with it.
+    while bytes(&after) < bytes(&during) {
+        after = scrape();
+    }
+    live.stop();
 }

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Command;
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
 use sterna_interop::binary;
 use sterna_interop::client::Sftp;
+use sterna_interop::content::write_file;
 use sterna_interop::server;
 use sterna_testkit::openssh::{KeyFile, KeyKind, Login, USER};
 use sterna_testkit::processes::{Finished, run};
@@ -120,4 +122,45 @@ fn every_act_of_a_client_is_on_record_and_the_record_is_sealed() {
         let found = verify();
         assert_eq!(found.code(), Some(6), "{what}: {}", found.describe());
     }
+}
+
+/// How long to wait for something to happen at the server.
+fn wait_for<T>(what: &str, happened: impl Fn() -> Option<T>) -> T {
+    let since = Instant::now();
+    loop {
+        if let Some(found) = happened() {
+            return found;
+        }
+        assert!(since.elapsed() < PATIENCE, "{what} did not happen");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn an_upload_that_was_cut_is_on_record_with_what_arrived() {
+    let Some(server) = server::sterna_with_audit() else { return };
+    let source = server.place.path().join("source");
+    write_file(&source, 32 << 20, 7);
+    let batch = server.place.path().join("cut-batch");
+    fs::write(&batch, format!("put {} cut\n", source.display())).unwrap();
+    let mut sftp = Sftp::openssh(&server).argument("-l4000").command(&batch);
+    let mut child = sftp.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let len = || fs::metadata(server.local("cut")).ok().map(|meta| meta.len());
+    wait_for("the upload", || len().filter(|len| *len > 100_000));
+
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let path = server.place.path().join("audit.jsonl");
+    let record = wait_for("its record", || {
+        let text = fs::read_to_string(&path).ok()?;
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.into_iter().find(|line| line["event"] == "transfer")
+    });
+    assert_eq!((&record["path"], &record["direction"]), (&"/cut".into(), &"upload".into()));
+    assert_eq!(record["result"], "cut: the session ended");
+    // A WRITE that was on its way to the disk may have come behind the record.
+    let (written, arrived) = (record["written_bytes"].as_u64().unwrap(), len().unwrap());
+    assert!((100_000..=arrived).contains(&written), "{arrived}: {record}");
+    assert_eq!((&record["written_from"], &record["written_to"]), (&0.into(), &written.into()));
 }
