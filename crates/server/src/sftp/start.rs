@@ -18,7 +18,7 @@ use super::requests::{Work, WriteRun, as_read};
 use super::session::{HEAD_LEN, SftpSession};
 use super::sink::Sink;
 use super::table::{self, Outcome, Serving, Slices, Start};
-use super::write::{WriteBatch, WritePart, WritePlan};
+use super::write::{self, WriteBatch, WritePart, WritePlan};
 use crate::limits::{
     BATCH_BYTES_MAX, BATCH_REQUESTS_MAX, JOBS_MAX, LONG_JOBS_MAX, READ_AHEAD_BYTES, REPLY_BYTES_MAX,
 };
@@ -279,10 +279,10 @@ impl SftpSession {
                 Start::Write(WritePlan { file: of_plan, offset, data }) => {
                     // Nothing of this run is under way, so it may overtake nothing.
                     if ids.is_empty()
-                        && let Some(written) =
+                        && let Some(result) =
                             of_plan.file.try_write_at(&frame[data.clone()], offset)
                     {
-                        self.end_write(id, &Answer::of(written), frame);
+                        self.end_write(id, &write::written(&of_plan, result), frame);
                         continue;
                     }
                     ids.push(id);

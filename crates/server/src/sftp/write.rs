@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sterna_sftp_proto::messages::Write;
 
@@ -44,6 +45,14 @@ pub(super) fn refusal(file: &OpenFile, offset: u64, len: usize) -> Option<Answer
         .then(|| Answer::failure("write: beyond the largest file"))
 }
 
+/// The answer to a WRITE that was tried. The file remembers one that failed.
+pub(super) fn written(file: &OpenFile, result: sterna_storage::Result<()>) -> Answer {
+    if result.is_err() {
+        file.write_failed.store(true, Ordering::Relaxed);
+    }
+    Answer::of(result)
+}
+
 /// WRITEs of one file, in the order of their requests, that one job serves.
 pub(super) struct WriteBatch {
     pub(super) file: Arc<OpenFile>,
@@ -67,7 +76,7 @@ impl WriteBatch {
     pub(super) fn run(mut self) -> Vec<WritePart> {
         for part in &mut self.parts {
             let data = &part.frame[part.data.clone()];
-            part.answer = Answer::of(self.file.file.write_at(data, part.offset));
+            part.answer = written(&self.file, self.file.file.write_at(data, part.offset));
         }
         self.parts
     }
