@@ -27,6 +27,8 @@ pub(crate) struct OpenFile {
     pub(crate) appends: bool,
     /// The last READ needed no waiting. Used by the session's own task only.
     pub(crate) at_hand: AtomicBool,
+    /// Storage refused a WRITE: what is there is not what the client sent. Closing says so once more.
+    pub(crate) write_failed: AtomicBool,
     /// The client has closed it: digests that are still computed stop.
     pub(crate) closing: Cancel,
 }
@@ -325,6 +327,7 @@ mod tests {
             writes: true,
             appends: false,
             at_hand: AtomicBool::new(false),
+            write_failed: AtomicBool::new(false),
             closing: Cancel::default(),
         }))
     }

@@ -1,7 +1,7 @@
 //! OPEN and CLOSE.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sterna_sftp_proto::OpenFlags;
 use sterna_sftp_proto::extension::Fsync;
@@ -32,6 +32,7 @@ pub(super) fn open(request: &OpenRequest<'_>, at: &mut Serving<'_>) -> Start {
             writes: how.write,
             appends: how.append,
             at_hand: AtomicBool::new(false),
+            write_failed: AtomicBool::new(false),
             closing: Cancel::default(),
         });
         Outcome::OpenedFile(opened)
@@ -67,6 +68,12 @@ pub(super) fn close(request: &Close<'_>, at: &mut Serving<'_>) -> Start {
             // The queue lets nothing run beside this, and the session waits until digests have stopped:
             // nobody else holds the file.
             let answer = match Arc::into_inner(file) {
+                // Clients lose refusals among many answers (OpenSSH 9.2 keeps the last one), and a file that is
+                // dropped is published nowhere.
+                Some(open) if open.write_failed.load(Ordering::Relaxed) => {
+                    drop(open.file);
+                    Answer::failure("close: a write before it failed")
+                }
                 Some(open) => Answer::of(open.file.close()),
                 None => Answer::failure("close: still in use"),
             };

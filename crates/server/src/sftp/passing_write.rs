@@ -79,7 +79,7 @@ impl SftpSession {
         let (piece, rest) = data.split_at(passing.left.min(data.len()));
         if matches!(passing.answer, Answer::Status(StatusCode::Ok, _)) {
             match passing.file.file.try_write_at(piece, passing.offset) {
-                Some(written) => passing.answer = Answer::of(written),
+                Some(result) => passing.answer = write::tried(&passing.file, result),
                 None => {
                     passing.note();
                     let handle = &passing.handle.to_wire();

@@ -19,7 +19,7 @@ use super::requests::{Work, WriteRun, as_read};
 use super::session::{HEAD_LEN, SftpSession};
 use super::sink::Sink;
 use super::table::{self, Outcome, Serving, Slices, Start};
-use super::write::{WriteBatch, WritePart, WritePlan};
+use super::write::{self, WriteBatch, WritePart, WritePlan};
 use crate::limits::{
     BATCH_BYTES_MAX, BATCH_REQUESTS_MAX, JOBS_MAX, READ_AHEAD_BYTES, REPLY_BYTES_MAX,
 };
@@ -314,14 +314,11 @@ impl SftpSession {
                 Start::Write(WritePlan { file: of_plan, offset, data }) => {
                     // Nothing of this run is under way, so it may overtake nothing.
                     if ids.is_empty()
-                        && let Some(written) =
+                        && let Some(result) =
                             of_plan.file.try_write_at(&frame[data.clone()], offset)
                     {
-                        match &written {
-                            Ok(()) => of_plan.moves.written.add(offset, data.len()),
-                            Err(_) => of_plan.moves.fail(),
-                        }
-                        self.end_write(id, &Answer::of(written), frame);
+                        let answer = write::written(&of_plan, offset, data.len(), result);
+                        self.end_write(id, &answer, frame);
                         continue;
                     }
                     ids.push(id);

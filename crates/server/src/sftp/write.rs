@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sterna_sftp_proto::messages::Write;
 
@@ -44,6 +45,28 @@ pub(super) fn refusal(file: &OpenFile, offset: u64, len: usize) -> Option<Answer
         .then(|| Answer::failure("write: beyond the largest file"))
 }
 
+/// The answer to a whole WRITE that was tried. The file remembers what was written.
+pub(super) fn written(
+    file: &OpenFile,
+    offset: u64,
+    len: usize,
+    result: sterna_storage::Result<()>,
+) -> Answer {
+    if result.is_ok() {
+        file.moves.written.add(offset, len);
+    }
+    tried(file, result)
+}
+
+/// The answer to a WRITE, or to a part of it, that was tried. The file remembers one that failed.
+pub(super) fn tried(file: &OpenFile, result: sterna_storage::Result<()>) -> Answer {
+    if result.is_err() {
+        file.moves.fail();
+        file.write_failed.store(true, Ordering::Relaxed);
+    }
+    Answer::of(result)
+}
+
 /// WRITEs of one file, in the order of their requests, that one job serves.
 pub(super) struct WriteBatch {
     pub(super) file: Arc<OpenFile>,
@@ -67,12 +90,8 @@ impl WriteBatch {
     pub(super) fn run(mut self) -> Vec<WritePart> {
         for part in &mut self.parts {
             let data = &part.frame[part.data.clone()];
-            let written = self.file.file.write_at(data, part.offset);
-            match &written {
-                Ok(()) => self.file.moves.written.add(part.offset, data.len()),
-                Err(_) => self.file.moves.fail(),
-            }
-            part.answer = Answer::of(written);
+            let result = self.file.file.write_at(data, part.offset);
+            part.answer = written(&self.file, part.offset, data.len(), result);
         }
         self.parts
     }

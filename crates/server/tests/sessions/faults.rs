@@ -91,11 +91,14 @@ fn session(peer: &mut Peer) -> Told {
             let offset = (n * LEN / 3) as u64;
             good &= ok(peer, &mut told, Write { handle: &h, offset, data }.into());
         }
+        let written = good;
         ok(peer, &mut told, Fsetstat { handle: &h, attrs: mode }.into());
         ok(peer, &mut told, Request::Extended(Fsync { handle: &h }.into()));
         ok(peer, &mut told, Fstat { handle: &h }.into());
-        good &= ok(peer, &mut told, Close { handle: &h }.into());
-        told.uploaded = good;
+        let closed = ok(peer, &mut told, Close { handle: &h }.into());
+        // Some clients see only the last one of many answers.
+        assert!(written || !closed, "a refused WRITE, and a good CLOSE");
+        told.uploaded = good && closed;
     }
     ok(peer, &mut told, Stat { path: b"/d/f" }.into());
     ok(peer, &mut told, Lstat { path: b"/d/f" }.into());

@@ -79,12 +79,19 @@ impl Plan {
         }
     }
 
-    /// A call that may also say that it would have to wait: that is no call.
+    /// A call that may also say that it would have to wait: that is no call, unless it is the one that fails.
     fn try_call<T>(
         &self,
         name: &'static str,
         call: impl FnOnce() -> Option<Result<T>>,
     ) -> Option<Result<T>> {
+        match self.fails {
+            Some((at, Fault::Before(kind) | Fault::Half(kind))) if at == self.calls() => {
+                self.fault(name);
+                return Some(Err(Error::new(kind, name)));
+            }
+            _ => {}
+        }
         let done = call()?;
         Some(self.call(name, || done))
     }
