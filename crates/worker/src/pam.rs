@@ -54,22 +54,21 @@ struct Conversation {
 
 type Handle = *mut c_void;
 type Call = unsafe extern "C" fn(Handle, c_int) -> c_int;
+type Start =
+    unsafe extern "C" fn(*const c_char, *const c_char, *const Conversation, *mut Handle) -> c_int;
+type SetItem = unsafe extern "C" fn(Handle, c_int, *const c_void) -> c_int;
+type ErrorText = unsafe extern "C" fn(Handle, c_int) -> *const c_char;
 
 struct Library {
-    start: unsafe extern "C" fn(
-        *const c_char,
-        *const c_char,
-        *const Conversation,
-        *mut Handle,
-    ) -> c_int,
-    set_item: unsafe extern "C" fn(Handle, c_int, *const c_void) -> c_int,
+    start: Start,
+    set_item: SetItem,
     authenticate: Call,
     account: Call,
     credentials: Call,
     open_session: Call,
     close_session: Call,
     end: Call,
-    error_text: unsafe extern "C" fn(Handle, c_int) -> *const c_char,
+    error_text: ErrorText,
 }
 
 /// A password with a NUL at its end.
@@ -94,8 +93,8 @@ impl Library {
                 return Err("libpam.so.0 is not installed".to_owned());
             }
             Ok(Self {
-                start: std::mem::transmute::<*mut c_void, _>(symbol(c"pam_start")?),
-                set_item: std::mem::transmute::<*mut c_void, _>(symbol(c"pam_set_item")?),
+                start: std::mem::transmute::<*mut c_void, Start>(symbol(c"pam_start")?),
+                set_item: std::mem::transmute::<*mut c_void, SetItem>(symbol(c"pam_set_item")?),
                 authenticate: std::mem::transmute::<*mut c_void, Call>(symbol(
                     c"pam_authenticate",
                 )?),
@@ -108,7 +107,7 @@ impl Library {
                     c"pam_close_session",
                 )?),
                 end: std::mem::transmute::<*mut c_void, Call>(symbol(c"pam_end")?),
-                error_text: std::mem::transmute::<*mut c_void, _>(symbol(c"pam_strerror")?),
+                error_text: std::mem::transmute::<*mut c_void, ErrorText>(symbol(c"pam_strerror")?),
             })
         }
     }
