@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use sterna_audit::{Audit, Record};
 use sterna_identity::{
     Attempt, Credential, Decision, Directory, HostClaim, Login, Method, Progress, Reason, Refusal,
     Signature, Trace, User, World, authenticate,
@@ -14,6 +15,7 @@ use sterna_ssh_proto::{AuthAnswer, AuthMethod, AuthRequest, Prompt, Prompts, Sig
 use sterna_storage::Backend;
 
 use crate::listening::ListenerRules;
+use crate::observe::{LoginFacts, Metrics, login_refused};
 use crate::sessions::Sessions;
 use crate::sftp::SessionPolicy;
 use crate::world::SystemWorld;
@@ -121,6 +123,7 @@ pub(crate) struct Account {
     pub(crate) policy: SessionPolicy,
     /// The key or certificate forces SFTP whatever is asked for.
     pub(crate) sftp_only: bool,
+    pub(crate) facts: LoginFacts,
 }
 
 /// One attempt on its way through the pool.
@@ -157,6 +160,10 @@ pub(crate) struct Peer {
     pub(crate) connected: Duration,
     /// Of the listener that it came through.
     pub(crate) rules: Arc<ListenerRules>,
+    /// The connection's name in the audit log.
+    pub(crate) id: Arc<str>,
+    pub(crate) audit: Option<Audit>,
+    pub(crate) metrics: Option<Arc<Metrics>>,
 }
 
 /// Judges `request`, logs the outcome, and opens the user's storage after the last step.
@@ -216,6 +223,11 @@ fn accept(storage_of: &StorageOf, login: &Login, peer: &Peer) -> (AuthAnswer, Op
         Ok(storage) => storage,
         Err(error) => {
             tracing::error!(user, %source, %error, "login refused: no storage");
+            if let Some(audit) = &peer.audit {
+                let record = Record::new("login-refused").session(Arc::clone(&peer.id));
+                let record = record.user(user.as_bytes()).source(source).rule("user.root");
+                audit.record(record.result(format!("no storage: {error}")));
+            }
             return (AuthAnswer::Reject { methods: Vec::new() }, None);
         }
     };
@@ -232,8 +244,15 @@ fn accept(storage_of: &StorageOf, login: &Login, peer: &Peer) -> (AuthAnswer, Op
         user, %source, by = proofs.join(", "), client = %peer.version.escape_ascii(),
         read_only = policy.read_only, after_ms = peer.connected.as_millis() as u64, "logged in"
     );
+    let facts = LoginFacts {
+        proofs,
+        client: peer.version.clone(),
+        read_only: policy.read_only,
+        root: login.user.root.as_os_str().as_encoded_bytes().to_vec(),
+    };
     let account = Account {
         user: Arc::clone(&login.user),
+        facts,
         backend,
         policy,
         sftp_only: login.restrictions.sftp_only,
@@ -245,6 +264,13 @@ fn log_refusal(user: &[u8], peer: &Peer, credential: &Credential<'_>, refusal: &
     // Every client asks with nothing first.
     if refusal.reason == Reason::NothingOffered {
         return;
+    }
+    if let Some(metrics) = &peer.metrics {
+        metrics.login_refused(refusal.reason);
+    }
+    if let Some(audit) = &peer.audit {
+        let method = method_of(credential);
+        login_refused(audit, &peer.id, user, peer.source, method, refusal, &peer.version);
     }
     let (user, source, rule) = (user.escape_ascii(), peer.source, refusal.reason.rule());
     tracing::info!(
@@ -260,6 +286,19 @@ fn is_guess(credential: &Credential<'_>) -> bool {
         credential,
         Credential::None | Credential::PublicKeyQuery(_) | Credential::KeyboardInteractive
     )
+}
+
+/// The method's name on the wire; a query about a key is not yet an attempt.
+fn method_of(credential: &Credential<'_>) -> &'static str {
+    match credential {
+        Credential::None => "none",
+        Credential::Password(_) | Credential::PasswordChange { .. } => "password",
+        Credential::PublicKeyQuery(_) => "publickey query",
+        Credential::PublicKey { .. } => "publickey",
+        Credential::HostBased(_) => "hostbased",
+        Credential::KeyboardInteractive | Credential::Answers(_) => "keyboard-interactive",
+        Credential::Other(_) => "other",
+    }
 }
 
 fn credential_of(method: &AuthMethod) -> Credential<'_> {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use sterna_audit::Audit;
 use sterna_identity::{Directory, User};
 use sterna_ssh_crypto::SystemRandom;
 use sterna_ssh_proto::ServerConfig;
@@ -40,6 +41,8 @@ pub struct Builder {
     defence: Option<Arc<Defence>>,
     login_grace: Option<Duration>,
     banner: Banner,
+    audit: Option<Audit>,
+    metrics: bool,
     configure: Vec<Configure>,
 }
 
@@ -93,6 +96,8 @@ impl Default for Builder {
             defence: None,
             login_grace: None,
             banner: Banner::default(),
+            audit: None,
+            metrics: false,
             configure: Vec::new(),
         }
     }
@@ -204,6 +209,20 @@ impl Builder {
         self
     }
 
+    /// Records who logs in and what is done. Without it nothing is recorded.
+    #[must_use]
+    pub fn audit(mut self, audit: Audit) -> Self {
+        self.audit = Some(audit);
+        self
+    }
+
+    /// Counts what [`Server::figures`] tells.
+    #[must_use]
+    pub fn metrics(mut self, wanted: bool) -> Self {
+        self.metrics = wanted;
+        self
+    }
+
     /// Changes what the SSH layer offers and demands: algorithms, windows, keep-alive.
     #[must_use]
     pub fn ssh(mut self, configure: impl FnOnce(&mut ServerConfig) + 'static) -> Self {
@@ -243,10 +262,20 @@ impl Builder {
         drop(inherited);
         let resources = self.resources.unwrap_or_default();
         resources.handles.set_max(self.limits.now().handles_total);
+        let sessions = authenticator.sessions();
+        if let Some(audit) = &self.audit {
+            defence.record_to(audit.clone());
+            let sessions = Arc::clone(&sessions);
+            audit.on_stop(move |is_stopped| {
+                if is_stopped {
+                    sessions.end_all("the server cannot record what is done");
+                }
+            });
+        }
         let cores = crate::cores();
         let shared = Shared {
             host_keys,
-            sessions: authenticator.sessions(),
+            sessions,
             authenticator,
             storage_of: self.storage_of,
             logins: IoPool::new(LOGIN_THREADS_MAX),
@@ -254,6 +283,8 @@ impl Builder {
             signatures: IoPool::new(cores),
             resources,
             limits: self.limits,
+            audit: self.audit,
+            metrics: self.metrics.then(Arc::default),
         };
         Server::new(listening, Arc::new(shared), defence, self.banner).map_err(BuildError::Socket)
     }

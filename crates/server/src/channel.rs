@@ -22,7 +22,10 @@ pub(crate) enum Channel {
 impl Channel {
     pub(crate) fn handle_data(&mut self, id: ChannelId, data: &[u8], link: &mut Link<'_>) {
         match self {
-            Self::Sftp(session) => session.handle_data(data),
+            Self::Sftp(session) => {
+                session.set_now(link.now);
+                session.handle_data(data);
+            }
             Self::Command(command) => {
                 command.handle_data(data);
                 link.connection.consume(id, data.len(), link.output);
@@ -48,6 +51,7 @@ impl Channel {
     pub(crate) fn poll(&mut self, id: ChannelId, cx: &mut Context<'_>, link: &mut Link<'_>) {
         let finished = match self {
             Self::Sftp(session) => {
+                session.set_now(link.now);
                 let progress = session.poll(cx, &mut ChannelSink { id, link });
                 if progress.consumed > 0 {
                     link.connection.consume(id, progress.consumed, link.output);

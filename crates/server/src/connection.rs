@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use sterna_audit::Audit;
 use sterna_identity::Progress;
+use sterna_ssh_crypto::SystemRandom;
 use sterna_ssh_proto::{
     AuthAnswer, AuthMethod, AuthRequest, ChannelId, ChannelRequest, Error, Event, Reason,
     SignRequest,
@@ -24,6 +26,7 @@ use crate::io_pool::IoPool;
 use crate::jobs::Jobs;
 use crate::listening::ListenerRules;
 use crate::login_delay::LoginDelay;
+use crate::observe::{Cause, Metrics, Observer, random_id};
 use crate::server_limits::LiveLimits;
 use crate::sessions::{Session, Sessions, TooMany};
 use crate::sftp::{Resources, SftpSession};
@@ -42,6 +45,8 @@ pub(crate) struct Shared {
     /// Makes signatures that take long: RSA.
     pub(crate) signatures: IoPool,
     pub(crate) resources: Resources,
+    pub(crate) audit: Option<Audit>,
+    pub(crate) metrics: Option<Arc<Metrics>>,
 }
 
 /// Tells the defence that the connection has logged in, when it is dropped.
@@ -55,14 +60,22 @@ pub(crate) struct ServerConnection {
     source: SocketAddr,
     logins: Jobs<Judgement>,
     signatures: Jobs<Option<Vec<u8>>>,
+    /// When the last slow signature was begun.
+    signing_since: Option<Instant>,
     /// What was proven so far; away while an attempt is judged.
     progress: Option<Progress>,
     attempt: Option<Attempt>,
     /// A refusal that waits until it is time to say it.
     refusal: Option<(AuthAnswer, Pin<Box<Sleep>>)>,
     account: Option<Account>,
-    /// How others can end this session; from login on.
+    /// Its name in logs and lists.
+    id: Arc<str>,
+    /// How others can see and end this session; from login on.
     session: Option<Session>,
+    /// The client has sent something since the last poll.
+    was_active: bool,
+    /// Why the session ended.
+    ended: Option<String>,
     connected: Instant,
     unauthenticated: Option<Unauthenticated>,
     channels: BTreeMap<ChannelId, Channel>,
@@ -78,6 +91,24 @@ struct Attempt {
     may_guess: bool,
 }
 
+/// Why a login that was right makes no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoEntry {
+    TooMany,
+    AccountGone,
+    NoAudit,
+}
+
+impl NoEntry {
+    fn why(self) -> &'static str {
+        match self {
+            Self::TooMany => "too many sessions of this user",
+            Self::AccountGone => "the account was taken away meanwhile",
+            Self::NoAudit => "the audit log cannot be written",
+        }
+    }
+}
+
 impl ServerConnection {
     pub(crate) fn new(
         shared: Arc<Shared>,
@@ -89,6 +120,7 @@ impl ServerConnection {
         Self {
             logins: Jobs::new(shared.logins.clone()),
             signatures: Jobs::new(shared.signatures.clone()),
+            signing_since: None,
             shared,
             rules,
             source,
@@ -96,7 +128,10 @@ impl ServerConnection {
             attempt: None,
             refusal: None,
             account: None,
+            id: random_id(&mut SystemRandom),
             session: None,
+            was_active: false,
+            ended: None,
             connected: Instant::now(),
             unauthenticated: Some(unauthenticated),
             channels: BTreeMap::new(),
@@ -127,6 +162,9 @@ impl ServerConnection {
             version: link.connection.peer_software().to_vec(),
             connected: self.connected.elapsed(),
             rules: Arc::clone(&self.rules),
+            id: Arc::clone(&self.id),
+            audit: self.shared.audit.clone(),
+            metrics: self.shared.metrics.clone(),
         };
         self.logins.start(0, move |_| {
             let authenticator = &*shared.authenticator;
@@ -140,30 +178,22 @@ impl ServerConnection {
         judgement: Option<Judgement>,
         link: &mut Link<'_>,
     ) -> Result<(), Error> {
+        self.note_crypto(self.attempt.as_ref().map(|attempt| attempt.began), link.now);
         // A judgement that panicked is a refusal; what was proven before is forgotten.
         let mut judgement = judgement.unwrap_or_else(Judgement::refusal);
-        if let Some(account) = &judgement.account {
-            let max =
-                account.user.sessions_max.unwrap_or(self.shared.limits.now().sessions_per_user);
-            match self.shared.sessions.enter(Arc::clone(&account.user), max) {
-                Ok(session) => self.session = Some(session),
-                Err(TooMany) => {
-                    let (user, source) = (&account.user.name, self.source);
-                    tracing::info!(user, %source, max, "login refused: too many sessions of this user");
-                    // The login was right: nobody is to be penalised for it.
-                    self.unauthenticated = None;
-                    let why = "too many sessions of this user; try again later";
-                    link.connection.disconnect(Reason::TooManyConnections, why, link.output);
-                    return Ok(());
-                }
+        if let Some(account) = &judgement.account
+            && let Err(refusal) = self.enter(account)
+        {
+            let (user, source) = (&account.user.name, self.source);
+            tracing::info!(user, %source, "login refused: {}", refusal.why());
+            if refusal == NoEntry::TooMany {
+                // The login was right: nobody is to be penalised for it.
+                self.unauthenticated = None;
+                let why = "too many sessions of this user; try again later";
+                link.connection.disconnect(Reason::TooManyConnections, why, link.output);
+                return Ok(());
             }
-            // From here on a reload ends the session; one that came since it was judged did not see it.
-            if !self.shared.authenticator.may_stay(&account.user) {
-                let (user, source) = (&account.user.name, self.source);
-                tracing::info!(user, %source, "login refused: the account was taken away meanwhile");
-                self.session = None;
-                judgement = Judgement::refusal();
-            }
+            judgement = Judgement::refusal();
         }
         self.progress = Some(judgement.progress);
         self.account = judgement.account;
@@ -180,6 +210,47 @@ impl ServerConnection {
             }
             (answer, _) => link.connection.answer_auth(answer, link.now, link.output),
         }
+    }
+
+    /// The connection waited for a judgement or a signature.
+    fn note_crypto(&self, since: Option<Instant>, now: Instant) {
+        if let (Some(metrics), Some(since)) = (&self.shared.metrics, since) {
+            metrics.waited(Cause::Crypto, now.saturating_duration_since(since));
+        }
+    }
+
+    /// Makes a session of the connection, unless something has changed since the login was judged.
+    fn enter(&mut self, account: &Account) -> Result<(), NoEntry> {
+        let (id, user) = (Arc::clone(&self.id), &account.user);
+        let facts = account.facts.clone();
+        let audit = self.shared.audit.clone();
+        let metrics = self.shared.metrics.clone();
+        let observer = Observer::new(id, &user.name, self.source, facts, audit, metrics);
+        let observer = Arc::new(observer);
+        let limits = self.shared.limits.now();
+        let max = user.sessions_max.unwrap_or(limits.sessions_per_user);
+        let session = self.shared.sessions.enter(Arc::clone(user), Arc::clone(&observer), max);
+        let Ok(session) = session.inspect_err(|TooMany| {
+            observer.refused("login", "limits.sessions_per_user", None);
+        }) else {
+            return Err(NoEntry::TooMany);
+        };
+        // From here on a reload ends the session; one that came since it was judged did not see it.
+        if !self.shared.authenticator.may_stay(user) {
+            return Err(NoEntry::AccountGone);
+        }
+        // The same with an audit log that fails.
+        if observer.is_stopped() {
+            return Err(NoEntry::NoAudit);
+        }
+        observer.logged_in();
+        self.session = Some(session);
+        Ok(())
+    }
+
+    /// The connection is over; for the record of the session.
+    pub(crate) fn note_end(&mut self, why: String) {
+        self.ended.get_or_insert(why);
     }
 
     /// Says a refusal when its time has come. The task sleeps meanwhile and others go on.
@@ -203,6 +274,7 @@ impl ServerConnection {
         let sign =
             move || shared.host_keys.sign(&request.key_blob, &request.algorithm, &request.data);
         if slow {
+            self.signing_since = Some(link.now);
             self.signatures.start(0, move |_| sign());
             return Ok(());
         }
@@ -215,7 +287,7 @@ impl ServerConnection {
             ChannelRequest::Subsystem(_) | ChannelRequest::Exec(_) | ChannelRequest::Shell
         );
         let started = match (self.channels.get(&id), &self.account) {
-            (Some(Channel::Fresh), Some(account)) => self.start(account, request),
+            (Some(Channel::Fresh), Some(account)) => self.start(account, request, link.now),
             _ => None,
         };
         if asks {
@@ -227,10 +299,13 @@ impl ServerConnection {
     }
 
     /// The program that a request asks for, if we have it.
-    fn start(&self, account: &Account, request: ChannelRequest) -> Option<Channel> {
+    fn start(&self, account: &Account, request: ChannelRequest, now: Instant) -> Option<Channel> {
         let (backend, resources) = (Arc::clone(&account.backend), &self.shared.resources);
         let sftp = |backend| {
-            let session = SftpSession::new(backend, account.policy.clone(), resources);
+            let mut session = SftpSession::new(backend, account.policy.clone(), resources);
+            if let Some(open) = &self.session {
+                session = session.observed_by(Arc::clone(open.observer()), now);
+            }
             Some(Channel::Sftp(Box::new(session)))
         };
         match request {
@@ -242,11 +317,30 @@ impl ServerConnection {
                     user = %account.user.name, source = %self.source,
                     command = %line[..line.len().min(200)].escape_ascii(), "command"
                 );
+                let observer = self.session.as_ref().map(Session::observer);
+                if let Some((observer, record)) =
+                    observer.and_then(|observer| Some((observer, observer.new_record("exec")?)))
+                {
+                    observer.record(record.with("command", &line[..]));
+                }
                 let command = Command::exec(&line, backend, &account.policy, resources);
                 Some(Channel::Command(Box::new(command)))
             }
             ChannelRequest::Shell => Some(Channel::Command(Box::new(Command::no_shell(resources)))),
             _ => None,
+        }
+    }
+}
+
+impl Drop for ServerConnection {
+    /// The last record of a session, behind those of what it had open.
+    fn drop(&mut self) {
+        self.channels.clear();
+        if let Some(session) = self.session.take() {
+            let observer = Arc::clone(session.observer());
+            observer.logged_out(self.ended.as_deref().unwrap_or("cut by the server"));
+            drop(session);
+            observer.leave();
         }
     }
 }
@@ -278,10 +372,13 @@ impl Service for ServerConnection {
             Event::ChannelRequest { channel, request } => {
                 self.handle_request(channel, request, link);
             }
-            Event::ChannelData { channel, data } => match self.channels.get_mut(&channel) {
-                Some(program) => program.handle_data(channel, data, link),
-                None => link.connection.consume(channel, data.len(), link.output),
-            },
+            Event::ChannelData { channel, data } => {
+                self.was_active = true;
+                match self.channels.get_mut(&channel) {
+                    Some(program) => program.handle_data(channel, data, link),
+                    None => link.connection.consume(channel, data.len(), link.output),
+                }
+            }
             Event::ChannelEof(id) => {
                 if let Some(program) = self.channels.get_mut(&id) {
                     program.handle_eof(id, link);
@@ -309,7 +406,13 @@ impl Service for ServerConnection {
         self.poll_refusal(cx, link)?;
         self.signatures.register(cx.waker());
         while let Some((_, signature)) = self.signatures.take_done() {
+            self.note_crypto(self.signing_since, link.now);
             link.connection.answer_signature(signature.flatten(), link.now, link.output)?;
+        }
+        if std::mem::take(&mut self.was_active)
+            && let Some(session) = &self.session
+        {
+            session.observer().touch(link.now);
         }
         self.turns.serve_each(&mut self.channels, |id, program| program.poll(id, cx, link));
         let leaves = match self.shutdown.poll(cx) {
@@ -319,10 +422,11 @@ impl Service for ServerConnection {
             }
             Phase::Ending => true,
         };
-        if self.session.as_ref().is_some_and(|session| session.poll_end(cx)) {
-            let why = "the account may not be used any more";
+        if let Some(why) = self.session.as_ref().and_then(|session| session.poll_end(cx)) {
             link.connection.disconnect(Reason::ByApplication, why, link.output);
+            self.ended.get_or_insert_with(|| why.to_owned());
         } else if leaves {
+            self.ended.get_or_insert_with(|| "server is stopping".to_owned());
             link.connection.disconnect(Reason::ByApplication, "server is stopping", link.output);
         }
         Ok(())

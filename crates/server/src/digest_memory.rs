@@ -84,6 +84,17 @@ impl DigestMemory {
         Some(found.digest.clone())
     }
 
+    /// Whether no digest is known at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inner().digests.is_empty()
+    }
+
+    /// A digest of the file that has these attributes now, by any algorithm.
+    pub(crate) fn find_any(&self, now: &Attrs) -> Option<(DigestAlgorithm, Vec<u8>)> {
+        let all = DigestAlgorithm::ALL.iter();
+        all.filter_map(|one| Some((*one, self.find(*one, now)?))).next()
+    }
+
     /// Remembers the digest of a file that had the attributes `before` and `after` hashing it, which
     /// began at `began`; unless it may have changed without a trace.
     pub(crate) fn remember(

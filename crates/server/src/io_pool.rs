@@ -99,6 +99,11 @@ impl IoPool {
         }
     }
 
+    /// Jobs that wait for a thread.
+    pub fn queued(&self) -> usize {
+        self.0.0.state().queue.len()
+    }
+
     /// Jobs that panicked since the start; each one is a bug of ours or of a backend.
     pub fn panics(&self) -> usize {
         self.0.0.panics.load(Ordering::Relaxed)

@@ -117,6 +117,10 @@ pub const COMMAND_FILES_MAX: usize = 256;
 /// Output of one command that waits for the peer, in bytes.
 pub const COMMAND_OUTPUT_MAX: usize = 256 * 1024;
 
+/// Directories of users that are remembered before those are forgotten that no session has open: each is a
+/// path and a number.
+pub const ROOTS_FORGOTTEN_AT: usize = 64;
+
 /// Users whose unfinished uploads are swept; those of users beyond it stay until their next upload of
 /// the same name.
 pub const SWEPT_ROOTS_MAX: usize = 100_000;
@@ -156,6 +160,13 @@ pub const DROP_LINE_PAUSE: Duration = Duration::from_secs(60);
 
 /// Sources that have lines of their own about dropped connections; all others share one.
 pub const DROP_LOG_SOURCES_MAX: usize = 1024;
+
+/// Refusals of one session that have a record each in the audit log. Further ones are counted: who may nothing
+/// must not be able to fill a disk with that.
+pub const REFUSALS_RECORDED_MAX: u32 = 1000;
+
+/// Open files of one session that a list of sessions shows, those with the most bytes.
+pub const MOVING_LISTED_MAX: usize = 8;
 
 const _: () = assert!(sterna_sftp_proto::limits::READ_LEN_MAX as usize <= BATCH_BYTES_MAX);
 const _: () = assert!(sterna_sftp_proto::limits::PACKET_LEN_MAX <= BUFFER_LEN);

@@ -3,10 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use sterna_audit::Audit;
 use sterna_ssh_crypto::SystemRandom;
-use sterna_ssh_tokio::{Driver, prepare_socket};
+use sterna_ssh_tokio::{Driver, End, prepare_socket};
 use tokio::net::TcpStream;
 use tokio::task::{JoinError, JoinSet};
 
@@ -19,6 +21,7 @@ use crate::handover::Handover;
 use crate::limits::{DEFENCE_SAVE_PAUSE, PROXY_HEADER_TIME};
 use crate::listening::Listening;
 use crate::memory_watch::MemoryWatch;
+use crate::observe::Figures;
 use crate::places::{Place, Places};
 use crate::proxy_header::{HeaderError, read_header};
 use crate::refuse::Refusals;
@@ -75,6 +78,12 @@ impl Server {
     /// Where it listens, with the ports that the system chose.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         self.listening.iter().filter_map(Listening::local_addr).collect()
+    }
+
+    /// Its figures, if it was built with them.
+    pub fn figures(&self) -> Option<Figures> {
+        let metrics = Arc::clone(self.shared.metrics.as_ref()?);
+        Some(Figures::new(metrics, Arc::clone(&self.shared)))
     }
 
     /// SHA-256 fingerprints of the host keys, as clients show them, with the type of each.
@@ -150,6 +159,9 @@ impl Server {
         tasks: &mut JoinSet<()>,
     ) {
         let now = Instant::now();
+        if let Some(metrics) = &self.shared.metrics {
+            metrics.connections.fetch_add(1, Ordering::Relaxed);
+        }
         let limits = self.shared.limits.now();
         let is_balancer = self.listening[accepted.listening].rules.is_balancer(accepted.peer);
         if limits.memory.is_some_and(|max| self.memory.resident(now) > max) {
@@ -202,9 +214,14 @@ impl Server {
         shutdown: &Shutdown,
         tasks: &mut JoinSet<()>,
     ) {
-        let Admit::Yes(admission) = self.defence.admit(source.ip(), now, &mut SystemRandom) else {
-            return;
+        let admission = match self.defence.admit(source.ip(), now, &mut SystemRandom) {
+            Admit::Yes(admission) => admission,
+            Admit::Drop(reason) => return self.count_drop(reason),
         };
+        if self.shared.audit.as_ref().is_some_and(Audit::is_stopped) {
+            let accepted = Accepted { peer: source, ..accepted };
+            return self.refuse(accepted, DropReason::NoAudit, now);
+        }
         let network = self.defence.network_of(source.ip());
         let limits = self.shared.limits.now();
         let place = match place.belongs_to(network, &limits) {
@@ -223,8 +240,15 @@ impl Server {
     fn refuse(&self, accepted: Accepted, reason: DropReason, now: Instant) {
         let Accepted { socket, peer, listening } = accepted;
         self.defence.log_drop(peer.ip(), reason, now);
+        self.count_drop(reason);
         let why = format!("{reason}; try again later");
         self.refusals.refuse(socket, self.listening[listening].software(), &why);
+    }
+
+    fn count_drop(&self, reason: DropReason) {
+        if let Some(metrics) = &self.shared.metrics {
+            metrics.dropped(reason);
+        }
     }
 }
 
@@ -244,6 +268,11 @@ fn run_connection(
         let now = Instant::now();
         visit.end(&result, now);
         let seconds = now.duration_since(began).as_secs();
+        service.note_end(match &result {
+            Ok(End::Disconnected) => "the client left".to_owned(),
+            Ok(End::PeerClosed) => "the client closed the connection".to_owned(),
+            Err(error) => error.to_string(),
+        });
         match (service.user(), result) {
             (Some(user), Ok(_)) => tracing::info!(user, %source, seconds, "session ended"),
             (Some(user), Err(error)) => {

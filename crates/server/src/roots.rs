@@ -1,15 +1,18 @@
 //! The directories of users on this machine: opened at login, with uploads published as each user's
 //! record says, and swept of what was left unfinished.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sterna_identity::{Publish, User};
 use sterna_storage::{Backend, Error, Folder, Local, OnClose, Result, Time, Uploads};
 
-use crate::limits::SWEPT_ROOTS_MAX;
+use crate::limits::{ROOTS_FORGOTTEN_AT, SWEPT_ROOTS_MAX};
 
 /// Opens the directories of users; one for all sessions of a server.
 #[derive(Default)]
@@ -18,6 +21,10 @@ pub struct Roots {
     /// Whose uploads are published on close, by root and name; also users that only a program outside
     /// knows.
     seen: Mutex<BTreeMap<(PathBuf, String), Vec<Folder>>>,
+    /// Directories that sessions have open: all sessions in one share its descriptor.
+    open: Mutex<HashMap<PathBuf, Weak<Local>>>,
+    /// At so many entries those that nobody has open any more are looked for.
+    forgotten_at: AtomicUsize,
     system: Option<Box<OpenSystem>>,
 }
 
@@ -88,9 +95,30 @@ impl Roots {
         removed
     }
 
-    fn layer(&self, root: &std::path::Path, owner: &[u8], folders: &[Folder]) -> Result<OnClose> {
-        let below = Arc::new(Local::open(root)?);
+    fn layer(&self, root: &Path, owner: &[u8], folders: &[Folder]) -> Result<OnClose> {
+        let below = self.local(root)?;
         Ok(OnClose::new(below, owner, folders, Arc::clone(&self.uploads)))
+    }
+
+    /// The directory `root`: as another session has it open, if it is still the one of that name.
+    fn local(&self, root: &Path) -> Result<Arc<Local>> {
+        let open = || self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = open().get(root).and_then(Weak::upgrade);
+        if let Some(local) = known
+            && let (Ok(now), Ok(then)) = (fs::metadata(root), local.stat(b"/", true))
+            && (now.dev(), now.ino()) == then.id
+        {
+            return Ok(local);
+        }
+        let local = Arc::new(Local::open(root)?);
+        let mut open = open();
+        // Doubled each time, so that it costs little for each session.
+        if open.len() >= self.forgotten_at.load(Ordering::Relaxed).max(ROOTS_FORGOTTEN_AT) {
+            open.retain(|_, local| local.strong_count() > 0);
+            self.forgotten_at.store(2 * open.len(), Ordering::Relaxed);
+        }
+        open.insert(root.to_owned(), Arc::downgrade(&local));
+        Ok(local)
     }
 
     fn remember(&self, user: &User, folders: Vec<Folder>) {
@@ -148,6 +176,31 @@ mod tests {
         direct.close().unwrap();
         on_close.close().unwrap();
         assert!(dir.path().join("in/f").exists());
+    }
+
+    #[test]
+    fn sessions_in_one_directory_share_it_as_long_as_it_is_the_one_of_that_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        let roots = Roots::new();
+        let first = roots.local(&root).unwrap();
+
+        assert!(Arc::ptr_eq(&first, &roots.local(&root).unwrap()));
+        std::fs::rename(&root, dir.path().join("old")).unwrap();
+        std::fs::create_dir(&root).unwrap();
+        std::fs::write(root.join("new"), "x").unwrap();
+        let second = roots.local(&root).unwrap();
+        assert!(second.stat(b"/new", true).is_ok(), "what has the name now");
+        assert!(first.stat(b"/new", true).is_err());
+
+        drop((first, second));
+        for number in 0..2 * ROOTS_FORGOTTEN_AT {
+            let other = dir.path().join(number.to_string());
+            std::fs::create_dir(&other).unwrap();
+            drop(roots.local(&other).unwrap());
+        }
+        assert!(roots.open.lock().unwrap().len() <= ROOTS_FORGOTTEN_AT);
     }
 
     #[test]

@@ -1,12 +1,13 @@
-//! Who is logged in: so that the sessions of a user can be ended from outside.
+//! Who is logged in: so that sessions can be listed, and ended from outside.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Context;
 
 use sterna_identity::User;
 
+use crate::observe::{Observer, SessionInfo};
 use crate::wake::WakeCell;
 
 /// All sessions of a server. Bounded by the number of its connections.
@@ -29,22 +30,54 @@ pub(crate) struct TooMany;
 
 struct Entry {
     user: Arc<User>,
-    end: AtomicBool,
+    observer: Arc<Observer>,
+    /// Why it has to end.
+    end: OnceLock<String>,
     wake: WakeCell,
 }
 
 impl Sessions {
     /// Tells the sessions to end whose user is not `allowed` any more. Returns how many were told.
     pub fn end_unless(&self, allowed: impl Fn(&User) -> bool) -> usize {
-        let ended: Vec<Arc<Entry>> = {
-            let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            open.all.values().filter(|entry| !allowed(&entry.user)).cloned().collect()
-        };
+        self.end(|entry| !allowed(&entry.user), "the account may not be used any more").len()
+    }
+
+    /// Tells the sessions to end that `which` wants to; their clients are told `why`. Returns who was told.
+    pub fn end_where(&self, which: impl Fn(&SessionInfo) -> bool, why: &str) -> Vec<SessionInfo> {
+        let ended = self.end(|entry| which(&entry.observer.info()), why);
+        ended.iter().map(|entry| entry.observer.info()).collect()
+    }
+
+    /// Tells all sessions to end.
+    pub fn end_all(&self, why: &str) -> usize {
+        self.end(|_| true, why).len()
+    }
+
+    /// Every session, the oldest first.
+    pub fn list(&self) -> Vec<SessionInfo> {
+        let mut all: Vec<SessionInfo> =
+            self.entries(|_| true).iter().map(|entry| entry.observer.info()).collect();
+        all.sort_by_key(|info| std::cmp::Reverse(info.lasts));
+        all
+    }
+
+    pub(crate) fn for_each(&self, mut look: impl FnMut(&Observer)) {
+        self.entries(|_| true).iter().for_each(|entry| look(&entry.observer));
+    }
+
+    fn entries(&self, which: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.all.values().filter(|entry| which(entry)).cloned().collect()
+    }
+
+    fn end(&self, which: impl Fn(&Entry) -> bool, why: &str) -> Vec<Arc<Entry>> {
+        let ended = self.entries(which);
         for entry in &ended {
-            entry.end.store(true, Ordering::Release);
+            // The first reason counts.
+            let _ = entry.end.set(why.to_owned());
             entry.wake.wake();
         }
-        ended.len()
+        ended
     }
 
     /// How many there are.
@@ -57,9 +90,14 @@ impl Sessions {
     }
 
     /// A new session of `user`, known until it is dropped; unless there are `max` of that user.
-    pub(crate) fn enter(self: &Arc<Self>, user: Arc<User>, max: usize) -> Result<Session, TooMany> {
-        let entry =
-            Arc::new(Entry { user, end: AtomicBool::new(false), wake: WakeCell::default() });
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        user: Arc<User>,
+        observer: Arc<Observer>,
+        max: usize,
+    ) -> Result<Session, TooMany> {
+        let (end, wake) = (OnceLock::new(), WakeCell::default());
+        let entry = Arc::new(Entry { user, observer, end, wake });
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.by_user.get(&entry.user.name).copied().unwrap_or(0);
@@ -81,10 +119,14 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Whether it was told to end; wakes `cx` when it is.
-    pub(crate) fn poll_end(&self, cx: &Context<'_>) -> bool {
+    /// Why it has to end, if it was told to; wakes `cx` when it is.
+    pub(crate) fn poll_end(&self, cx: &Context<'_>) -> Option<&str> {
         self.entry.wake.register(cx.waker());
-        self.entry.end.load(Ordering::Acquire)
+        self.entry.end.get().map(String::as_str)
+    }
+
+    pub(crate) fn observer(&self) -> &Arc<Observer> {
+        &self.entry.observer
     }
 }
 
@@ -104,12 +146,19 @@ impl Drop for Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::LoginFacts;
     use std::task::Waker;
+
+    fn enter(sessions: &Arc<Sessions>, name: &str, max: usize) -> Result<Session, TooMany> {
+        let source = "192.0.2.7:1000".parse().unwrap();
+        let observer = Observer::new(name.into(), name, source, LoginFacts::default(), None, None);
+        sessions.enter(Arc::new(User::new(name, "/srv")), Arc::new(observer), max)
+    }
 
     #[test]
     fn sessions_end_by_user_and_are_forgotten_when_dropped() {
         let sessions = Arc::new(Sessions::default());
-        let enter = |name: &str| sessions.enter(Arc::new(User::new(name, "/srv")), 2);
+        let enter = |name: &str| enter(&sessions, name, 2);
         let alice = enter("alice").unwrap();
         let (bob, again) = (enter("bob").unwrap(), enter("alice").unwrap());
         assert_eq!(enter("alice").err(), Some(TooMany), "a third one");
@@ -117,10 +166,28 @@ mod tests {
 
         assert_eq!(sessions.end_unless(|user| user.name == "bob"), 2);
 
-        assert!(alice.poll_end(&cx) && again.poll_end(&cx) && !bob.poll_end(&cx));
+        assert!(alice.poll_end(&cx).is_some() && again.poll_end(&cx).is_some());
+        assert_eq!(bob.poll_end(&cx), None);
         drop((alice, again));
         assert_eq!(sessions.len(), 1);
         assert_eq!(sessions.end_unless(|user| user.name == "bob"), 0);
         assert!(enter("alice").is_ok(), "places come back");
+    }
+
+    #[test]
+    fn sessions_are_listed_and_ended_by_what_the_list_says() {
+        let sessions = Arc::new(Sessions::default());
+        let enter = |name: &str| enter(&sessions, name, 1).unwrap();
+        let (alice, bob) = (enter("alice"), enter("bob"));
+        let cx = Context::from_waker(Waker::noop());
+        let users: Vec<_> = sessions.list().into_iter().map(|info| info.user).collect();
+        assert_eq!(users, ["alice", "bob"]);
+
+        let ended = sessions.end_where(|info| info.id == "bob", "enough");
+
+        assert_eq!(ended.len(), 1);
+        assert_eq!((alice.poll_end(&cx), bob.poll_end(&cx)), (None, Some("enough")));
+        assert_eq!(sessions.end_all("all of you"), 2);
+        assert_eq!((alice.poll_end(&cx), bob.poll_end(&cx)), (Some("all of you"), Some("enough")));
     }
 }

@@ -183,6 +183,24 @@ pub const CIPHER_DEFAULT_NO_AES: &[&str] = &[
 /// byte is decrypted before it is authenticated.
 pub const MAC_DEFAULT: &[&str] = &[MAC_SHA2_256_ETM, MAC_SHA2_512_ETM, MAC_SHA2_256, MAC_SHA2_512];
 
+/// What is left under strict settings: nothing that is only safe as long as there are no quantum computers, no curve or
+/// mode that an auditor has doubts about (`ssh-audit` finds nothing). OpenSSH 8.5 and later have these.
+pub const KEX_STRICT: &[&str] =
+    &[KEX_MLKEM768_X25519, KEX_SNTRUP761_X25519, KEX_SNTRUP761_X25519_OPENSSH];
+
+/// Host key algorithms under strict settings.
+pub const HOST_KEY_STRICT: &[&str] = &[
+    SSH_ED25519_CERT,
+    RSA_SHA2_512_CERT,
+    RSA_SHA2_256_CERT,
+    SSH_ED25519,
+    RSA_SHA2_512,
+    RSA_SHA2_256,
+];
+
+/// MACs under strict settings.
+pub const MAC_STRICT: &[&str] = &[MAC_SHA2_256_ETM, MAC_SHA2_512_ETM];
+
 /// Key exchange methods for old partners only.
 pub const LEGACY_KEX: &[&str] = &[KEX_DH_GROUP14_SHA1];
 

@@ -37,6 +37,19 @@ impl Default for Algorithms {
     }
 }
 
+impl Algorithms {
+    /// Leaves only what stands in the strict lists of `ssh-crypto`; what users log in by stays.
+    pub fn keep_strict(&mut self) {
+        for (offered, strict) in [
+            (&mut self.kex, names::KEX_STRICT),
+            (&mut self.host_key, names::HOST_KEY_STRICT),
+            (&mut self.macs, names::MAC_STRICT),
+        ] {
+            offered.retain(|name| strict.contains(&name.as_str()));
+        }
+    }
+}
+
 /// What both roles have in common.
 #[derive(Clone, Debug)]
 pub struct Common {

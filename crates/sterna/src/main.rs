@@ -8,6 +8,8 @@ mod commands;
 mod control;
 mod exit;
 mod failure;
+#[cfg(test)]
+mod fuzz;
 mod glob;
 mod listing;
 mod local_glob;
@@ -58,6 +60,9 @@ fn run(cli: Cli) -> Result<Exit> {
         Command::Reload(args) => args.run(&global),
         Command::Upgrade(args) => args.run(&global),
         Command::Penalties(args) => args.run(&global),
+        Command::Sessions(args) => args.run(&global),
+        Command::Kick(args) => args.run(&global),
+        Command::Audit(args) => args.run(&global),
         Command::Explain(args) => args.run(&global),
         Command::HashPassword(args) => args.run(&global),
         Command::Completions(args) => args.run(),

@@ -133,8 +133,12 @@ mod tests {
     fn inputs_differ_and_repeat() {
         let seeds = [b"hello".to_vec(), vec![0; 40]];
         let (first, second) = (RefCell::new(BTreeSet::new()), RefCell::new(BTreeSet::new()));
-        give(&seeds, 1000, None, |input| drop(first.borrow_mut().insert(input.to_vec())));
-        give(&seeds, 1000, None, |input| drop(second.borrow_mut().insert(input.to_vec())));
+        give(&seeds, 1000, None, |input| {
+            first.borrow_mut().insert(input.to_vec());
+        });
+        give(&seeds, 1000, None, |input| {
+            second.borrow_mut().insert(input.to_vec());
+        });
         assert_eq!(first, second);
         assert!(first.borrow().len() > 900, "{}", first.borrow().len());
     }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use sterna_ssh_proto::Role;
 use sterna_testkit::states::{Keys, Seen, Spoil, Subject, Symbol, alphabet, find, fresh, step};
 
-static KEYS: LazyLock<Keys> = LazyLock::new(Keys::new);
+static KEYS: LazyLock<Keys> = LazyLock::new(Keys::generate);
 
 /// What leads into the depth, so that not every input must find it.
 const TO_SERVER: &[&str] = &[

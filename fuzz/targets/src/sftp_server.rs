@@ -29,7 +29,7 @@ pub fn run(data: &[u8]) {
                     let again = server.clone().accept(&wire[4..]).map(|i| format!("{i:?}"));
                     assert_eq!(again, Ok(format!("{:?}", Incoming::Request { id, request })));
                 }
-                Ok(Incoming::Refused { refusal, .. }) => drop(refusal.status()),
+                Ok(Incoming::Refused { refusal, .. }) => _ = refusal.status(),
                 Ok(Incoming::Init { .. }) => {}
                 Err(_) => return,
             }

@@ -15,11 +15,11 @@ pub fn run(data: &[u8]) {
             }
         }
         messages::SERVICE_REQUEST | messages::SERVICE_ACCEPT => {
-            drop(transport::decode_service(&mut r()));
+            let _ = transport::decode_service(&mut r());
         }
         messages::EXT_INFO => {
             let mut entries = 0;
-            drop(transport::decode_ext_info(&mut r(), |_, _| entries += 1));
+            let _ = transport::decode_ext_info(&mut r(), |_, _| entries += 1);
             assert!(entries * 8 <= fields.len());
         }
         messages::KEXINIT => {
@@ -55,9 +55,9 @@ pub fn run(data: &[u8]) {
                 assert_eq!(again, data);
             }
         }
-        messages::USERAUTH_REQUEST => drop(auth::Request::decode(&mut r())),
-        messages::USERAUTH_FAILURE => drop(auth::decode_failure(&mut r())),
-        messages::USERAUTH_BANNER => drop(auth::decode_banner(&mut r())),
+        messages::USERAUTH_REQUEST => _ = auth::Request::decode(&mut r()),
+        messages::USERAUTH_FAILURE => _ = auth::decode_failure(&mut r()),
+        messages::USERAUTH_BANNER => _ = auth::decode_banner(&mut r()),
         messages::USERAUTH_PK_OK => {
             if let Ok((algorithm, key)) = auth::decode_pk_ok(&mut r()) {
                 auth::encode_pk_ok(&mut again, algorithm, key);
@@ -66,7 +66,7 @@ pub fn run(data: &[u8]) {
             if let Ok(prompts) = keyboard::decode_info_request(&mut r()) {
                 assert!(prompts.prompts.len() <= 100);
             }
-            drop(auth::decode_passwd_changereq(&mut r()));
+            let _ = auth::decode_passwd_changereq(&mut r());
         }
         messages::USERAUTH_INFO_RESPONSE => {
             for count in 0..3 {
@@ -79,13 +79,13 @@ pub fn run(data: &[u8]) {
         }
         messages::GLOBAL_REQUEST => {
             if let Ok(request) = global::Request::decode(&mut r()) {
-                drop(global::decode_blobs(request.fields));
+                let _ = global::decode_blobs(request.fields);
             }
         }
-        messages::REQUEST_SUCCESS => drop(global::decode_blobs(fields)),
-        messages::CHANNEL_OPEN => drop(channel::Open::decode(&mut r())),
-        messages::CHANNEL_OPEN_CONFIRMATION => drop(channel::OpenConfirmation::decode(&mut r())),
-        messages::CHANNEL_OPEN_FAILURE => drop(channel::decode_open_failure(&mut r())),
+        messages::REQUEST_SUCCESS => _ = global::decode_blobs(fields),
+        messages::CHANNEL_OPEN => _ = channel::Open::decode(&mut r()),
+        messages::CHANNEL_OPEN_CONFIRMATION => _ = channel::OpenConfirmation::decode(&mut r()),
+        messages::CHANNEL_OPEN_FAILURE => _ = channel::decode_open_failure(&mut r()),
         messages::CHANNEL_WINDOW_ADJUST => {
             if let Ok((recipient, len)) = channel::decode_window_adjust(&mut r()) {
                 channel::encode_window_adjust(&mut again, recipient, len);
@@ -97,14 +97,14 @@ pub fn run(data: &[u8]) {
                 assert_eq!(bytes.len() + channel::DATA_HEAD_LEN, data.len());
             }
         }
-        messages::CHANNEL_EXTENDED_DATA => drop(channel::decode_extended_data(&mut r())),
-        messages::CHANNEL_REQUEST => drop(channel::Request::decode(&mut r())),
+        messages::CHANNEL_EXTENDED_DATA => _ = channel::decode_extended_data(&mut r()),
+        messages::CHANNEL_REQUEST => _ = channel::Request::decode(&mut r()),
         messages::PING => {
             if let Ok(bytes) = transport::decode_ping(&mut r()) {
                 transport::encode_pong(&mut again, bytes);
                 assert_eq!(again[1..], *fields);
             }
         }
-        _ => drop(channel::decode_recipient(&mut r())),
+        _ => _ = channel::decode_recipient(&mut r()),
     }
 }

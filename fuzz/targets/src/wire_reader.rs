@@ -11,9 +11,9 @@ pub fn run(data: &[u8]) {
         let before = reader.remaining();
         let bound = usize::from(field >> 3) * 8;
         match field % 8 {
-            0 => drop(reader.u8("u8")),
-            1 => drop(reader.u32("u32")),
-            2 => drop(reader.u64("u64")),
+            0 => _ = reader.u8("u8"),
+            1 => _ = reader.u32("u32"),
+            2 => _ = reader.u64("u64"),
             3 => {
                 if let Ok(bytes) = reader.string("string", bound) {
                     assert!(bytes.len() <= bound && reader.remaining() + bytes.len() + 4 == before);
@@ -22,7 +22,7 @@ pub fn run(data: &[u8]) {
                     assert_eq!(Reader::new(&wire).string("string", bound), Ok(bytes));
                 }
             }
-            4 => drop(reader.utf8("utf8", bound)),
+            4 => _ = reader.utf8("utf8", bound),
             5 => {
                 if let Ok(magnitude) = reader.mpint("mpint", bound) {
                     assert!(magnitude.len() <= bound && magnitude.first() != Some(&0));
@@ -36,7 +36,7 @@ pub fn run(data: &[u8]) {
                     assert!(list.iter().all(|n| !n.is_empty() && !n.contains(',')));
                 }
             }
-            _ => drop(reader.bytes("bytes", bound)),
+            _ => _ = reader.bytes("bytes", bound),
         }
         assert!(reader.remaining() <= before);
     }

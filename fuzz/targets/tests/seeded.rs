@@ -33,7 +33,7 @@ targets! {
     sftp_model: 150,
     sftp_server: 5000,
     shosts: 5000,
-    ssh_config: 2000,
+    ssh_config: 200,
     ssh_messages: 5000,
     wire_reader: 5000,
 }

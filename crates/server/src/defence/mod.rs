@@ -27,11 +27,12 @@ mod tests;
 mod visit;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime};
 use std::{fmt, mem};
 
 use ipnet::IpNet;
+use sterna_audit::{Audit, Record};
 use sterna_ssh_crypto::Random;
 use sterna_state::{State, Unban};
 
@@ -56,6 +57,7 @@ pub struct Defence {
     clock: Clock,
     state: Option<Arc<State>>,
     inner: Mutex<Inner>,
+    audit: OnceLock<Audit>,
 }
 
 struct Inner {
@@ -94,6 +96,35 @@ pub enum DropReason {
     SourceFull,
     /// The server has no memory for more.
     MemoryFull,
+    /// The audit log cannot be written, and the settings want nobody served then.
+    NoAudit,
+}
+
+impl DropReason {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Penalised,
+        Self::PenaltyTableFull,
+        Self::TooManyFromSource,
+        Self::TooManyStartups,
+        Self::ServerFull,
+        Self::SourceFull,
+        Self::MemoryFull,
+        Self::NoAudit,
+    ];
+
+    /// The word for it among the figures of a server.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Penalised => "penalised",
+            Self::PenaltyTableFull => "penalty_table_full",
+            Self::TooManyFromSource => "too_many_from_source",
+            Self::TooManyStartups => "too_many_startups",
+            Self::ServerFull => "server_full",
+            Self::SourceFull => "source_full",
+            Self::MemoryFull => "memory_full",
+            Self::NoAudit => "no_audit",
+        }
+    }
 }
 
 impl fmt::Display for DropReason {
@@ -106,6 +137,7 @@ impl fmt::Display for DropReason {
             Self::ServerFull => "too many connections",
             Self::SourceFull => "too many connections from this source",
             Self::MemoryFull => "the server is short of memory",
+            Self::NoAudit => "the audit log cannot be written",
         })
     }
 }
@@ -148,7 +180,12 @@ impl Defence {
             drops: DropLog::default(),
             lifted: Vec::new(),
         };
-        Self { clock, state, inner: Mutex::new(inner) }
+        Self { clock, state, inner: Mutex::new(inner), audit: OnceLock::new() }
+    }
+
+    /// What is said of sources is recorded in `audit` as well. The first one counts.
+    pub fn record_to(&self, audit: Audit) {
+        let _ = self.audit.set(audit);
     }
 
     /// Whether a connection from `source` may begin.
@@ -170,8 +207,8 @@ impl Defence {
                 let begun = (reason == DropReason::TooManyFromSource)
                     .then(|| inner.note(network, Offence::Refused, time));
                 drop(inner);
-                line.inspect(log_drop_line);
-                begun.flatten().inspect(log_penalty);
+                line.inspect(|line| self.say_dropped(line));
+                begun.flatten().inspect(|begun| self.say_penalty(begun));
                 Admit::Drop(reason)
             }
         }
@@ -186,7 +223,7 @@ impl Defence {
             let network = network_of(source, inner.settings.per_source_net_block_size);
             let begun = inner.note(network, offence, time);
             drop(inner);
-            begun.inspect(log_penalty);
+            begun.inspect(|begun| self.say_penalty(begun));
         }
     }
 
@@ -202,7 +239,7 @@ impl Defence {
         let network = network_of(source, inner.settings.per_source_net_block_size);
         let line = inner.drops.record(network, reason, time);
         drop(inner);
-        line.inspect(log_drop_line);
+        line.inspect(|line| self.say_dropped(line));
     }
 
     /// The settings in force.
@@ -252,7 +289,7 @@ impl Defence {
     /// Says what was not said yet of dropped connections.
     pub fn log_drops(&self, now: Instant) {
         let lines = self.lock().drops.take_due(self.clock.at(now));
-        lines.iter().for_each(log_drop_line);
+        lines.iter().for_each(|line| self.say_dropped(line));
     }
 
     /// Does what other processes asked for through the state, and keeps what changed there. Blocks.
@@ -286,6 +323,30 @@ impl Defence {
     /// A connection that was counted has logged in or ended.
     fn end_startup(&self, source: IpNet) {
         self.lock().startups.end(source);
+    }
+
+    fn say_dropped(&self, line: &Line) {
+        log_drop_line(line);
+        if let Some(audit) = self.audit.get() {
+            let Line { source, connections, reason } = line;
+            let source = source.map_or_else(|| "many".to_owned(), |source| source.to_string());
+            let record = Record::new("connections-dropped").source(source).rule("defence");
+            audit.record(record.result(reason.to_string()).with("connections", *connections));
+        }
+    }
+
+    fn say_penalty(&self, begun: &Begun) {
+        log_penalty(begun);
+        if let Some(audit) = self.audit.get() {
+            let Begun { source, length, repeats, offence } = begun;
+            let record = Record::new("penalty").source(source).rule("defence.penalties");
+            audit.record(
+                record
+                    .result(offence.to_string())
+                    .with("seconds", length.as_secs())
+                    .with("repeats", u64::from(*repeats)),
+            );
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -184,6 +184,8 @@ struct Progress {
     /// The file when it began, and when that was.
     before: Attrs,
     began: Time,
+    /// Bytes that had been written through its handle.
+    written: u64,
     /// The next byte.
     at: u64,
     /// Bytes from there to the end of the range.
@@ -240,6 +242,12 @@ impl Hashing {
             }
         }
         progress.end_block(&self.question);
+        if self.question.is_about_all(progress.before.size)
+            && let Source::Handle(open) = &self.source
+            && open.moves.written.bytes() == progress.written
+        {
+            open.moves.keep_digest(self.question.algorithm.name(), &progress.done);
+        }
         let file = self.source.file();
         if self.question.is_about_all(progress.before.size) && file.times_tell_of_changes() {
             let after = file.stat()?;
@@ -251,6 +259,10 @@ impl Hashing {
 
     fn begin(&self) -> Result<Begun, Answer> {
         let began = now();
+        let written = match &self.source {
+            Source::Handle(open) => open.moves.written.bytes(),
+            Source::File(_) => 0,
+        };
         let file = self.source.file();
         let (before, question) = (file.stat()?, &self.question);
         let available = before.size.saturating_sub(question.offset);
@@ -275,6 +287,7 @@ impl Hashing {
         Ok(Begun::Hashing(Progress {
             before,
             began,
+            written,
             at: question.offset,
             left: len,
             left_in_block: len.min(block_len),

@@ -45,7 +45,12 @@ pub(super) fn copy_data(request: &CopyData<'_>, at: &mut Serving<'_>) -> Start {
     let mut copying = Copying { copy, done: 0, by_kernel: true, began: false };
     let buffers = at.buffers.clone();
     Start::long_job(move |cancel| {
+        let before = copying.done;
         let advanced = copying.advance(&*source.file, &*target.file, &buffers, cancel);
+        if let Ok(len @ 1..) = usize::try_from(copying.done - before) {
+            source.moves.read.add(copy.from.saturating_add(before), len);
+            target.moves.written.add(copy.to.saturating_add(before), len);
+        }
         advanced.unwrap_or_else(|error| Some(error.into())).map(Outcome::Answer)
     })
 }

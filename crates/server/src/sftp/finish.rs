@@ -8,6 +8,7 @@ use sterna_storage as storage;
 
 use super::handles::{HandleId, Open};
 use super::read::{ReadDone, ReadReply};
+use super::recording::Pending;
 use super::reply::Answer;
 use super::requests::Work;
 use super::session::SftpSession;
@@ -25,6 +26,8 @@ pub(super) enum Running {
         opens: Option<Opens>,
         /// The handle whose file is hashed.
         hashes: Option<HandleId>,
+        /// Its record in the audit log.
+        pending: Option<Box<Pending>>,
     },
     Reads {
         places: Vec<u64>,
@@ -72,16 +75,19 @@ impl SftpSession {
     /// Takes the result of one job; `None` if it panicked.
     pub(super) fn finish(&mut self, running: Running, outcome: Option<Outcome>) {
         match running {
-            Running::Request { id, ticket, opens, hashes } => {
+            Running::Request { id, ticket, opens, hashes, pending } => {
                 let (ticket, outcome) = match (ticket, outcome) {
                     (Some(ticket), Some(Outcome::Hashes(work))) => {
                         // The room of a handle stays taken until the file is hashed.
-                        let running = Running::Request { id, ticket: None, opens, hashes };
+                        let running = Running::Request { id, ticket: None, opens, hashes, pending };
                         return self.start_digest(ticket, running, work);
                     }
                     other => other,
                 };
                 let answer = self.answer_of(opens, outcome);
+                if let Some(pending) = pending {
+                    pending.finish(&answer);
+                }
                 self.outbox.push(id, &answer);
                 if let Some(handle) = hashes {
                     self.end_hashing(handle);
@@ -151,6 +157,9 @@ impl SftpSession {
         };
         match opened {
             Ok(open) => {
+                if let (Open::File(file), Some(observer)) = (&open, &self.observer) {
+                    observer.opened(&file.moves);
+                }
                 Answer::Handle(self.handles.insert(open, self.requests.has_barrier()).to_wire())
             }
             Err(answer) => {

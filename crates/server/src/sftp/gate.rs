@@ -7,14 +7,40 @@ use super::policy::SessionPolicy;
 use super::reply::Answer;
 use super::table::{Row, Writes, row};
 
+/// Why a request may not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// The operation is not for this user.
+    Operation,
+    /// Nothing may change.
+    ReadOnly,
+}
+
+impl Denied {
+    pub(super) fn answer(self) -> Answer {
+        Answer::denied(match self {
+            Self::Operation => "not permitted for this user",
+            Self::ReadOnly => "read-only",
+        })
+    }
+
+    /// The rule's name in the audit log.
+    pub(super) fn rule(self) -> &'static str {
+        match self {
+            Self::Operation => "user.denied",
+            Self::ReadOnly => "user.read_only",
+        }
+    }
+}
+
 /// Refuses what the session may not do; `None` lets it pass.
-pub(super) fn refusal(request: &Request<'_>, policy: &SessionPolicy) -> Option<Answer> {
+pub(super) fn refusal(request: &Request<'_>, policy: &SessionPolicy) -> Option<Denied> {
     let row = row(request);
     if policy.denied.contains(row.name) {
-        return Some(Answer::denied("not permitted for this user"));
+        return Some(Denied::Operation);
     }
     if policy.read_only && writes(row, request) {
-        return Some(Answer::denied("read-only"));
+        return Some(Denied::ReadOnly);
     }
     None
 }

@@ -14,12 +14,13 @@ use super::listing::OpenDir;
 use super::path;
 use crate::jobs::Cancel;
 use crate::limits::CLOSED_PATHS_MAX;
+use crate::observe::FileMoves;
 
 /// A file that a client holds open, with what it was opened for.
 pub(crate) struct OpenFile {
     pub(crate) file: Box<dyn File>,
-    /// As it was opened; the name may have gone since.
-    pub(crate) path: Vec<u8>,
+    /// Its path, and what has moved through it.
+    pub(crate) moves: Arc<FileMoves>,
     pub(crate) reads: bool,
     pub(crate) writes: bool,
     /// Every WRITE goes to the end, and no other one into the middle of it.
@@ -35,6 +36,15 @@ pub(crate) enum Open {
     File(Arc<OpenFile>),
     /// A listing moves on with every READDIR.
     Dir(Arc<OpenDir>),
+}
+
+impl Open {
+    pub(crate) fn as_file(&self) -> Option<&OpenFile> {
+        match self {
+            Self::File(file) => Some(file),
+            Self::Dir(_) => None,
+        }
+    }
 }
 
 /// Names one entry of [`Handles`]. On the wire: slot, then generation.
@@ -156,7 +166,7 @@ impl Handles {
             self.slots.len() as u32 - 1
         });
         let path = match &open {
-            Open::File(file) => self.number_of(&file.path),
+            Open::File(file) => self.number_of(&file.moves.path),
             Open::Dir(_) => 0,
         };
         if matches!(open, Open::File(_)) {
@@ -310,7 +320,7 @@ mod tests {
         let file = sterna_storage::Memory::new().open(b"/f", &how).unwrap();
         Open::File(Arc::new(OpenFile {
             file,
-            path: path.as_bytes().to_vec(),
+            moves: Arc::new(FileMoves::new(path.as_bytes().to_vec())),
             reads: false,
             writes: true,
             appends: false,

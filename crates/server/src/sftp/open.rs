@@ -9,9 +9,12 @@ use sterna_sftp_proto::messages::{Close, Open as OpenRequest};
 use sterna_storage::OpenHow;
 
 use super::handles::{HandleId, Open, OpenFile};
+use super::recording::result_of;
 use super::reply::Answer;
 use super::table::{Outcome, Serving, Start};
+use crate::digest_memory::DigestMemory;
 use crate::jobs::Cancel;
+use crate::observe::{FileMoves, digest_text};
 
 /// Opens a regular file. Room for the handle is taken first: over the limit nothing is created.
 pub(super) fn open(request: &OpenRequest<'_>, at: &mut Serving<'_>) -> Start {
@@ -24,7 +27,7 @@ pub(super) fn open(request: &OpenRequest<'_>, at: &mut Serving<'_>) -> Start {
     Start::job(move |_| {
         let opened = backend.open(&path, &how).map(|file| OpenFile {
             file,
-            path,
+            moves: Arc::new(FileMoves::new(path)),
             reads: how.read,
             writes: how.write,
             appends: how.append,
@@ -55,19 +58,45 @@ pub(super) fn close(request: &Close<'_>, at: &mut Serving<'_>) -> Start {
     if let Some(Open::File(file)) = &open {
         file.closing.set();
     }
+    let observer = at.observer.map(Arc::clone);
+    let digests = at.digests.clone();
     match open {
         None => Start::Now(Answer::BAD_HANDLE),
         Some(Open::File(file)) if file.writes => Start::sync(move || {
+            let moves = Arc::clone(&file.moves);
             // The queue lets nothing run beside this, and the session waits until digests have stopped:
             // nobody else holds the file.
-            match Arc::into_inner(file) {
+            let answer = match Arc::into_inner(file) {
                 Some(open) => Answer::of(open.file.close()),
                 None => Answer::failure("close: still in use"),
+            };
+            if let Some(observer) = observer {
+                observer.closed(&moves, true, &result_of(&answer), moves.digest());
             }
+            answer
         }),
+        Some(Open::File(file)) => Start::NowAndDetach(
+            Answer::OK,
+            Box::new(move || {
+                if let Some(observer) = observer {
+                    let digest = observer.has_audit().then(|| known_digest(&file, &digests));
+                    observer.closed(&file.moves, false, "ok", digest.flatten());
+                }
+                drop(file);
+            }),
+        ),
         // Nothing can be owed. Letting go may still block, on a network mount for example.
         Some(other) => Start::NowAndDetach(Answer::OK, Box::new(move || drop(other))),
     }
+}
+
+/// The digest of a file that was read, if it has been computed before. Costs a `fstat` at most.
+fn known_digest(file: &OpenFile, digests: &DigestMemory) -> Option<String> {
+    file.moves.digest().or_else(|| {
+        let attrs = (!digests.is_empty()).then(|| file.file.stat().ok())??;
+        let (algorithm, digest) = digests.find_any(&attrs)?;
+        Some(digest_text(algorithm.name(), &digest))
+    })
 }
 
 /// Content and attributes to stable storage; of a directory, its entries.

@@ -9,7 +9,9 @@ use sterna_sftp_proto::messages::Data;
 
 use super::reply::Answer;
 use super::sink::Sink;
+use super::table::Row;
 use crate::buffers::Buffer;
+use crate::observe::Latency;
 
 /// A shared buffer that has reached this many bytes is not appended to any more, and one that has
 /// grown beyond twice this is not kept for the next replies.
@@ -21,6 +23,8 @@ pub(super) struct Outbox {
     len: usize,
     /// An emptied buffer for small replies, to be used again.
     spare: Vec<u8>,
+    /// How long requests take until their replies come here.
+    pub(super) latency: Option<Box<Latency>>,
 }
 
 enum Segment {
@@ -37,6 +41,9 @@ impl Outbox {
     pub(super) fn release(&mut self) {
         self.spare = Vec::new();
         self.segments.shrink_to_fit();
+        if let Some(latency) = &mut self.latency {
+            latency.release();
+        }
     }
 
     /// Bytes that wait.
@@ -44,7 +51,22 @@ impl Outbox {
         self.len
     }
 
+    /// A request has arrived whose reply will come here.
+    pub(super) fn note_asked(&mut self, id: u32, row: &Row) {
+        if let Some(latency) = &mut self.latency {
+            latency.asked(id, row.index);
+        }
+    }
+
+    /// Its reply is ready; called for those that go straight into packets.
+    pub(super) fn note_answered(&mut self, id: u32) {
+        if let Some(latency) = &mut self.latency {
+            latency.answered(id);
+        }
+    }
+
     pub(super) fn push(&mut self, id: u32, answer: &Answer) {
+        self.note_answered(id);
         self.push_with(|out| answer.encode(id, out));
     }
 
@@ -68,6 +90,7 @@ impl Outbox {
 
     /// Appends a DATA reply whose bytes are `buffer[range]`.
     pub(super) fn push_data(&mut self, id: u32, buffer: Arc<Buffer>, range: Range<usize>) {
+        self.note_answered(id);
         let header = Data::header(id, range.len() as u32);
         self.len += header.len() + range.len();
         self.segments.push_back(Segment::Data { header, buffer, range, sent: 0 });

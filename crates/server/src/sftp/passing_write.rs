@@ -12,7 +12,7 @@ use sterna_sftp_proto::{Request, StatusCode};
 use super::handles::{HandleId, OpenFile};
 use super::reply::Answer;
 use super::session::SftpSession;
-use super::{gate, write};
+use super::{gate, table, write};
 
 /// A WRITE of which some bytes are to come.
 pub(super) struct PassingWrite {
@@ -20,7 +20,8 @@ pub(super) struct PassingWrite {
     id: u32,
     file: Arc<OpenFile>,
     handle: HandleId,
-    /// Where the next byte goes.
+    /// Where the first byte went, and where the next one goes.
+    began: u64,
     offset: u64,
     /// Bytes to come.
     left: usize,
@@ -28,6 +29,16 @@ pub(super) struct PassingWrite {
     head_len: usize,
     /// Success, until a piece cannot be written; what comes behind that one is not.
     answer: Answer,
+}
+
+impl PassingWrite {
+    /// Counts what is in the file. Of a WRITE that failed, nothing is.
+    pub(super) fn note(&self) {
+        if matches!(self.answer, Answer::Status(StatusCode::Ok, _)) && self.offset > self.began {
+            // A WRITE is shorter than 4 GiB.
+            self.file.moves.written.add(self.began, (self.offset - self.began) as usize);
+        }
+    }
 }
 
 impl SftpSession {
@@ -52,8 +63,10 @@ impl SftpSession {
             return;
         }
         let file = Arc::clone(file);
+        self.outbox.note_asked(id, table::row(&request));
         let answer = Answer::OK;
-        self.passing = Some(PassingWrite { id, file, handle, offset, left, head_len, answer });
+        self.passing =
+            Some(PassingWrite { id, file, handle, began: offset, offset, left, head_len, answer });
         *data = &data[head_len..];
     }
 
@@ -66,6 +79,7 @@ impl SftpSession {
             match passing.file.file.try_write_at(piece, passing.offset) {
                 Some(written) => passing.answer = Answer::of(written),
                 None => {
+                    passing.note();
                     let handle = &passing.handle.to_wire();
                     // It came as 32 bits.
                     let (offset, data_len) = (passing.offset, passing.left as u32);
@@ -85,6 +99,7 @@ impl SftpSession {
         if passing.left > 0 {
             self.passing = Some(passing);
         } else {
+            passing.note();
             self.consumed += passing.head_len;
             self.outbox.push(passing.id, &passing.answer);
         }

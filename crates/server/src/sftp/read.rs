@@ -51,8 +51,8 @@ pub(super) fn read(request: &Read<'_>, at: &mut Serving<'_>) -> Start {
 
 /// What became of a try without blocking.
 pub(super) enum Tried {
-    /// The reply is in the sink.
-    Sent,
+    /// The reply is in the sink, with so many bytes of the file.
+    Sent(usize),
     Refused(Answer),
     /// Blocking would be needed, or there is no room for all of it: nothing was sent.
     NotNow,
@@ -83,7 +83,7 @@ pub(super) fn try_into_sink(plan: &ReadPlan, id: u32, sink: &mut dyn Sink) -> Tr
             }
             Some(Ok(len)) => {
                 header.copy_from_slice(&Data::header(id, len as u32));
-                tried = Tried::Sent;
+                tried = Tried::Sent(len);
                 Data::HEADER_LEN + len
             }
             Some(Err(error)) => {
@@ -185,6 +185,7 @@ impl ReadBatch {
                             false => Ok(n),
                         };
                         ended |= matches!(read, Ok(0));
+                        self.note(part, &read);
                         done.push((part.place, read.map(|n| at..at + n)));
                         at += part.len;
                     }
@@ -193,6 +194,7 @@ impl ReadBatch {
                 Err(_) => {
                     for part in run {
                         let read = self.read_part(part, &mut buffer[at..]);
+                        self.note(part, &read);
                         done.push((part.place, read.map(|n| at..at + n)));
                         at += part.len;
                     }
@@ -200,6 +202,12 @@ impl ReadBatch {
             }
         }
         ReadDone { buffer: Arc::new(buffer), parts: done }
+    }
+
+    fn note(&self, part: &ReadPart, read: &storage::Result<usize>) {
+        if let Ok(len @ 1..) = read {
+            self.file.moves.read.add(part.offset, *len);
+        }
     }
 
     /// Reads one part by itself into the beginning of `buffer`.

@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Instant;
 
 use sterna_sftp_proto::order::{Class, HandleUse, PathUse, Ticket};
 use sterna_sftp_proto::server::{Incoming, PeerError, Refusal, Server};
@@ -19,7 +20,7 @@ use sterna_sshwire::Reader;
 use sterna_storage::Backend;
 
 use super::finish::{Hashing, Running};
-use super::gate;
+use super::gate::{self, Denied};
 use super::handle_budget::HandleBudget;
 use super::handles::{HandleId, Handles, Open};
 use super::input::{Input, SessionError};
@@ -28,16 +29,18 @@ use super::passing_write::PassingWrite;
 use super::path;
 use super::policy::SessionPolicy;
 use super::read::{ReadBatch, ReadQueue};
+use super::recording::path_in;
 use super::reply::Answer;
 use super::requests::Requests;
 use super::sink::Sink;
-use super::table::{Outcome, Slices};
+use super::table::{self, Outcome, Recorded, Slices};
 use super::write::SpareLists;
 use crate::buffers::BufferPool;
 use crate::digest_memory::DigestMemory;
 use crate::io_pool::IoPool;
 use crate::jobs::Jobs;
 use crate::limits::{BUFFERS_KEPT_MAX, REPLY_BYTES_MAX};
+use crate::observe::{Cause, Observer};
 
 /// Type byte and request id.
 pub(super) const HEAD_LEN: usize = 5;
@@ -103,6 +106,8 @@ pub struct SftpSession {
     pub(super) policy: SessionPolicy,
     pub(super) buffers: BufferPool,
     pub(super) digests: DigestMemory,
+    /// Whose session it is, for the audit log and for whoever lists sessions.
+    pub(super) observer: Option<Arc<Observer>>,
     /// Attributes carry the pair of `posix-attrs@sterna-sftp`.
     pub(super) exact_attrs: bool,
 
@@ -146,6 +151,7 @@ impl SftpSession {
             policy,
             buffers: resources.buffers.clone(),
             digests: resources.digests.clone(),
+            observer: None,
             exact_attrs: false,
             input: Input::new(resources.buffers.clone()),
             passing: None,
@@ -164,6 +170,38 @@ impl SftpSession {
             outbox: Outbox::default(),
             consumed: 0,
         }
+    }
+
+    /// From now on `observer` hears of what is done. Before the first request.
+    pub(crate) fn observed_by(mut self, observer: Arc<Observer>, now: Instant) -> Self {
+        self.outbox.latency = observer.latency(now);
+        self.observer = Some(observer);
+        self
+    }
+
+    /// The time of what follows, for figures.
+    pub(crate) fn set_now(&mut self, now: Instant) {
+        if let Some(latency) = &mut self.outbox.latency {
+            latency.set_now(now);
+        }
+    }
+
+    /// What the session waits for.
+    fn waits_for(&self) -> Option<Cause> {
+        if !self.outbox.is_empty() {
+            return Some(Cause::ClientWindow);
+        }
+        if self.io.running() + self.syncs.running() > 0 {
+            return Some(Cause::Disk);
+        }
+        if self.long.running() > 0 || !self.long_waiting.is_empty() {
+            return Some(Cause::LongWork);
+        }
+        // READs that wait for room for their data.
+        if !self.requests.is_empty() {
+            return Some(Cause::ClientWindow);
+        }
+        (!self.input.is_drained() && !self.has_room()).then_some(Cause::Limit)
     }
 
     /// Takes bytes from the peer. What cannot be looked at yet is copied and waits; its amount is
@@ -228,6 +266,12 @@ impl SftpSession {
         }
         self.io.send();
         self.syncs.send();
+        if self.outbox.latency.is_some() {
+            let waits_for = self.waits_for();
+            if let Some(latency) = &mut self.outbox.latency {
+                latency.end_turn(waits_for);
+            }
+        }
         Progress { consumed: std::mem::take(&mut self.consumed), finished: self.finished() }
     }
 
@@ -303,12 +347,14 @@ impl SftpSession {
                 self.outbox.push_with(|out| server.encode_version(out));
             }
             Incoming::Refused { id, refusal } => {
-                self.outbox.push(id, &refused(&frame, &refusal, &self.policy));
+                let answer = refused(&frame, &refusal, &self.policy, self.observer.as_deref());
+                self.outbox.push(id, &answer);
             }
             Incoming::Request { id, request } => {
-                if let Some(answer) = gate::refusal(&request, &self.policy) {
+                if let Some(answer) = self.refusal(&request) {
                     self.outbox.push(id, &answer);
                 } else if let Some(class) = self.class_of(&request) {
+                    self.outbox.note_asked(id, table::row(&request));
                     match (class, &request) {
                         // The bytes of a WRITE count as consumed when they are written.
                         (Class::HandleWrite { key }, Request::Write(_)) => {
@@ -329,6 +375,24 @@ impl SftpSession {
         self.consumed += credit;
         self.input.keep_frame(frame);
         Ok(())
+    }
+
+    /// What the gate says, and what an audit log that cannot be written says.
+    fn refusal(&self, request: &Request<'_>) -> Option<Answer> {
+        let observer = self.observer.as_deref();
+        if let Some(denied) = gate::refusal(request, &self.policy) {
+            note_refusal(observer, request, &denied, &self.policy);
+            return Some(denied.answer());
+        }
+        let needs_record = match table::row(request).recorded {
+            Recorded::Always => true,
+            Recorded::IfRefused => matches!(request, Request::Open(_)),
+            Recorded::Never => false,
+        };
+        if needs_record && observer.is_some_and(|observer| !observer.may_act()) {
+            return Some(Answer::failure("the server cannot record what is done"));
+        }
+        None
     }
 
     /// What a request touches. `None` if it names a handle that is not open: such a request is answered at
@@ -396,6 +460,15 @@ impl Drop for SftpSession {
     fn drop(&mut self) {
         self.cancel_jobs();
         let (open, passing) = (self.handles.drain(), self.passing.take());
+        if let Some(passing) = &passing {
+            passing.note();
+        }
+        if let Some(observer) = &self.observer {
+            for file in open.iter().filter_map(Open::as_file) {
+                let (why, digest) = ("cut: the session ended", file.moves.digest());
+                observer.closed(&file.moves, file.writes, why, digest);
+            }
+        }
         if !open.is_empty() {
             self.syncs.detach(move || drop((open, passing)));
         }
@@ -404,16 +477,33 @@ impl Drop for SftpSession {
 
 /// What a request is told that the codec refused. A known extension that policy forbids is
 /// forbidden, not unknown.
-fn refused(frame: &[u8], refusal: &Refusal, policy: &SessionPolicy) -> Answer {
+fn refused(
+    frame: &[u8],
+    refusal: &Refusal,
+    policy: &SessionPolicy,
+    observer: Option<&Observer>,
+) -> Answer {
     if *refusal == Refusal::NotAnnounced
         && let Some(body) = frame.get(HEAD_LEN..)
         && let Some(Ok(request @ Request::Extended(extended))) =
             Request::decode(frame[0], &mut Reader::new(body)).as_ref()
         && extended.row().is_some()
-        && let Some(answer) = gate::refusal(request, policy)
+        && let Some(denied) = gate::refusal(request, policy)
     {
-        return answer;
+        note_refusal(observer, request, &denied, policy);
+        return denied.answer();
     }
     let code: StatusCode = refusal.status().code;
     Answer::Status(code, refusal.to_string().into())
+}
+
+fn note_refusal(
+    observer: Option<&Observer>,
+    request: &Request<'_>,
+    denied: &Denied,
+    policy: &SessionPolicy,
+) {
+    let Some(observer) = observer else { return };
+    let path = path_in(request).map(|path| path::absolute(&policy.start_dir, path));
+    observer.refused(table::row(request).name, denied.rule(), path.as_deref());
 }

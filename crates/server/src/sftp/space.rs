@@ -19,7 +19,7 @@ pub(super) fn statvfs(request: &Statvfs<'_>, at: &mut Serving<'_>) -> Start {
 pub(super) fn fstatvfs(request: &Fstatvfs<'_>, at: &mut Serving<'_>) -> Start {
     let open = HandleId::from_wire(request.handle).and_then(|id| at.handles.get(id));
     let path = match open {
-        Some(Open::File(file)) => file.path.clone(),
+        Some(Open::File(file)) => file.moves.path.clone(),
         Some(Open::Dir(dir)) => dir.path.clone(),
         None => return Start::Now(Answer::BAD_HANDLE),
     };

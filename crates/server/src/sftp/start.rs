@@ -13,6 +13,7 @@ use sterna_sshwire::Reader;
 use super::finish::{Hashing, Opens, Running};
 use super::handles::HandleId;
 use super::read::{self, ReadBatch, ReadPart, ReadPlan, ReadReply, Tried};
+use super::recording::{Meaning, Pending};
 use super::reply::Answer;
 use super::requests::{Work, WriteRun, as_read};
 use super::session::{HEAD_LEN, SftpSession};
@@ -94,6 +95,10 @@ impl SftpSession {
             Request::Opendir(_) => Some(Opens::Dir),
             _ => None,
         };
+        let pending = self.observer.as_ref().and_then(|observer| {
+            let meaning = Meaning { policy: &self.policy, handles: &self.handles };
+            Pending::of(&request, table::row(&request), observer, &meaning)
+        });
         let started = table::serve(
             &request,
             &mut Serving {
@@ -104,29 +109,37 @@ impl SftpSession {
                 buffers: &self.buffers,
                 pool: self.io.pool(),
                 digests: &self.digests,
+                observer: self.observer.as_ref(),
                 exact_attrs: &mut self.exact_attrs,
             },
         );
         match started {
-            Start::Now(answer) => return self.end(id, &answer, frame, ticket),
+            Start::Now(answer) => {
+                if let Some(pending) = pending {
+                    pending.finish(&answer);
+                }
+                return self.end(id, &answer, frame, ticket);
+            }
             Start::NowAndDetach(answer, rest) => {
                 self.io.gather_detached(rest);
                 return self.end(id, &answer, frame, ticket);
             }
             Start::Job(job) => {
-                let running = Running::Request { id, ticket: Some(ticket), opens, hashes: None };
+                let ticket = Some(ticket);
+                let running = Running::Request { id, ticket, opens, hashes: None, pending };
                 let number = self.register(running);
                 self.io.gather(number, job);
             }
             Start::Sync(job) => {
-                let running = Running::Request { id, ticket: Some(ticket), opens, hashes: None };
+                let ticket = Some(ticket);
+                let running = Running::Request { id, ticket, opens, hashes: None, pending };
                 let number = self.register(running);
                 match closes(&request).and_then(|id| self.stop_hashing(id)) {
                     Some(hashing) => hashing.close = Some((number, job)),
                     None => self.syncs.gather(number, job),
                 }
             }
-            Start::LongJob(job) => self.start_long(id, ticket, &request, job),
+            Start::LongJob(job) => self.start_long(id, ticket, &request, job, pending),
             Start::Read(plan) => self.start_read(id, plan, ticket, sink),
             // They have a handle that was open when they came, and are in a run.
             Start::Write(_) => unreachable!("WRITEs are started by start_writes"),
@@ -143,17 +156,25 @@ impl SftpSession {
 
     /// Digests do not hold up what comes later: they change nothing, and may take hours. A copy
     /// does: what follows may build on it.
-    fn start_long(&mut self, id: u32, ticket: Ticket, request: &Request<'_>, work: Slices) {
+    fn start_long(
+        &mut self,
+        id: u32,
+        ticket: Ticket,
+        request: &Request<'_>,
+        work: Slices,
+        pending: Option<Box<Pending>>,
+    ) {
         if request.changes() {
-            let ticket = Some(ticket);
-            self.wait_for_long(Running::Request { id, ticket, opens: None, hashes: None }, work);
+            let (ticket, opens, hashes) = (Some(ticket), None, None);
+            self.wait_for_long(Running::Request { id, ticket, opens, hashes, pending }, work);
             return;
         }
         let hashes = hashed(request);
         if let Some(handle) = hashes {
             self.hashing.entry(handle).or_default().jobs += 1;
         }
-        self.start_digest(ticket, Running::Request { id, ticket: None, opens: None, hashes }, work);
+        let running = Running::Request { id, ticket: None, opens: None, hashes, pending };
+        self.start_digest(ticket, running, work);
     }
 
     /// Lets go of the place in the order that a digest had; `running` has it no more.
@@ -203,7 +224,9 @@ impl SftpSession {
         let first_in_line = self.reads.is_empty() && self.read_batch.is_none();
         if first_in_line && self.outbox.is_empty() {
             match read::try_into_sink(&plan, id, sink) {
-                Tried::Sent => {
+                Tried::Sent(len) => {
+                    plan.file.moves.read.add(plan.offset, len);
+                    self.outbox.note_answered(id);
                     plan.file.at_hand.store(true, Ordering::Relaxed);
                     return self.requests.done(ticket);
                 }
@@ -220,7 +243,12 @@ impl SftpSession {
         {
             plan.file.at_hand.store(true, Ordering::Relaxed);
             let reply = match filled {
-                Ok((buffer, len)) => ReadReply::Data(Arc::new(buffer), 0..len),
+                Ok((buffer, len)) => {
+                    if len > 0 {
+                        plan.file.moves.read.add(plan.offset, len);
+                    }
+                    ReadReply::Data(Arc::new(buffer), 0..len)
+                }
                 Err(error) => ReadReply::Answer(error.into()),
             };
             self.requests.done(ticket);
@@ -268,6 +296,7 @@ impl SftpSession {
                 buffers: &self.buffers,
                 pool: self.io.pool(),
                 digests: &self.digests,
+                observer: None,
                 exact_attrs: &mut self.exact_attrs,
             };
             let mut r = Reader::new(frame.get(HEAD_LEN..).unwrap_or_default());
@@ -282,6 +311,9 @@ impl SftpSession {
                         && let Some(written) =
                             of_plan.file.try_write_at(&frame[data.clone()], offset)
                     {
+                        if written.is_ok() {
+                            of_plan.moves.written.add(offset, data.len());
+                        }
                         self.end_write(id, &Answer::of(written), frame);
                         continue;
                     }

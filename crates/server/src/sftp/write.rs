@@ -67,7 +67,11 @@ impl WriteBatch {
     pub(super) fn run(mut self) -> Vec<WritePart> {
         for part in &mut self.parts {
             let data = &part.frame[part.data.clone()];
-            part.answer = Answer::of(self.file.file.write_at(data, part.offset));
+            let written = self.file.file.write_at(data, part.offset);
+            if written.is_ok() {
+                self.file.moves.written.add(part.offset, data.len());
+            }
+            part.answer = Answer::of(written);
         }
         self.parts
     }

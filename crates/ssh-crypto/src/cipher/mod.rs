@@ -90,6 +90,10 @@ impl CipherRow {
         keys: &DirectionKeys,
     ) -> Box<dyn SealPacket> {
         self.check(keys);
+        // No program that is shipped is built so: a fuzzer spends its time on what stands inside packets.
+        if cfg!(fuzzing) {
+            return none_sealer();
+        }
         match self.kind {
             Kind::AesGcm => aes_gcm::sealer(GcmLibrary::fastest(), &keys.key, &keys.iv),
             Kind::ChaCha20Poly1305 => {
@@ -109,6 +113,9 @@ impl CipherRow {
         keys: &DirectionKeys,
     ) -> Box<dyn OpenPacket> {
         self.check(keys);
+        if cfg!(fuzzing) {
+            return none_opener();
+        }
         match self.kind {
             Kind::AesGcm => aes_gcm::opener(GcmLibrary::fastest(), &keys.key, &keys.iv),
             Kind::ChaCha20Poly1305 => {

@@ -53,7 +53,7 @@ fn walk(role: Role, keys: &Keys, alphabet: &[Symbol], machine: &Machine, walks: 
 
 #[test]
 fn a_servers_states_are_those_of_the_golden_file() {
-    let (keys, alphabet) = (Keys::new(), alphabet::to_server());
+    let (keys, alphabet) = (Keys::generate(), alphabet::to_server());
 
     let machine = learn(Role::Server, &keys, &alphabet);
 
@@ -65,7 +65,7 @@ fn a_servers_states_are_those_of_the_golden_file() {
 
 #[test]
 fn a_clients_states_are_those_of_the_golden_file() {
-    let (keys, mut alphabet) = (Keys::new(), alphabet::to_client());
+    let (keys, mut alphabet) = (Keys::generate(), alphabet::to_client());
     // Counted, which no small machine shows: `connection/auth.rs` has the test.
     alphabet.retain(|symbol| symbol.name != "EXT_INFO");
 
@@ -81,7 +81,7 @@ fn a_clients_states_are_those_of_the_golden_file() {
 /// Method: seeded walks; the books judge (what was held back meanwhile is said later, so the machine cannot foretell it).
 #[test]
 fn keys_renewed_by_the_application_at_any_moment_open_no_way() {
-    let keys = Keys::new();
+    let keys = Keys::generate();
     let mut renewed = 0;
     for (role, alphabet) in
         [(Role::Server, alphabet::to_server()), (Role::Client, alphabet::to_client())]
@@ -185,7 +185,7 @@ fn come_to<'k>(
 /// Method: each of 256 with bodies of several lengths, in every state before the login; then a channel is asked for.
 #[test]
 fn no_message_number_in_any_state_leads_around_the_login() {
-    let keys = Keys::new();
+    let keys = Keys::generate();
     for (role, places, alphabet) in [
         (Role::Server, TO_SERVER, alphabet::to_server()),
         (Role::Client, TO_CLIENT, alphabet::to_client()),
@@ -219,7 +219,7 @@ fn no_message_number_in_any_state_leads_around_the_login() {
 /// Method: seeded bursts of anything behind the question, then yes or no.
 #[test]
 fn messages_behind_an_open_question_wait_for_its_answer() {
-    let (keys, alphabet) = (Keys::new(), alphabet::to_server());
+    let (keys, alphabet) = (Keys::generate(), alphabet::to_server());
     let service = TO_SERVER[6];
     let mut logins = [0, 0];
     for seed in 0..600 {
@@ -253,7 +253,7 @@ fn messages_behind_an_open_question_wait_for_its_answer() {
 /// Method: seeded bursts of anything behind the server's reply, while the question is open.
 #[test]
 fn a_client_that_has_not_accepted_the_host_key_says_nothing() {
-    let (keys, alphabet) = (Keys::new(), alphabet::to_client());
+    let (keys, alphabet) = (Keys::generate(), alphabet::to_client());
     for seed in 0..600 {
         let mut random = Seed::new(seed);
         let (mut subject, mut peer) = come_to(Role::Client, &keys, &alphabet, TO_CLIENT[1]);
@@ -272,7 +272,7 @@ fn a_client_that_has_not_accepted_the_host_key_says_nothing() {
 /// CVE-2018-10933: a client that says SUCCESS itself, at every place before the login.
 #[test]
 fn a_success_said_by_the_client_logs_nobody_in() {
-    let (keys, alphabet) = (Keys::new(), alphabet::to_server());
+    let (keys, alphabet) = (Keys::generate(), alphabet::to_server());
     for path in TO_SERVER {
         let (mut subject, mut peer) = come_to(Role::Server, &keys, &alphabet, path);
         let seen = step(&mut subject, &mut peer, &alphabet[find(&alphabet, "USERAUTH_SUCCESS")]);
@@ -283,7 +283,7 @@ fn a_success_said_by_the_client_logs_nobody_in() {
 /// CVE-2025-32433: channels and requests on them, at every place before the login.
 #[test]
 fn channel_messages_before_the_login_reach_nothing() {
-    let (keys, alphabet) = (Keys::new(), alphabet::to_server());
+    let (keys, alphabet) = (Keys::generate(), alphabet::to_server());
     let channel: Vec<_> = alphabet
         .iter()
         .filter(|s| s.name.starts_with("CHANNEL_") || s.name.starts_with("GLOBAL_"))
@@ -303,7 +303,7 @@ fn channel_messages_before_the_login_reach_nothing() {
 /// the attack is the right one.
 #[test]
 fn packets_put_in_before_newkeys_end_a_strict_exchange() {
-    let keys = Keys::new();
+    let keys = Keys::generate();
     for (role, alphabet, answer) in [
         (Role::Server, alphabet::to_server(), "ECDH_INIT"),
         (Role::Client, alphabet::to_client(), "ECDH_REPLY"),
@@ -347,7 +347,7 @@ fn play(
 /// The other half of the strict exchange: numbers begin again at NEWKEYS, so that nothing before can shift them.
 #[test]
 fn sequence_numbers_that_do_not_begin_again_fail_under_the_strict_exchange() {
-    let keys = Keys::new();
+    let keys = Keys::generate();
     for (kexinit, forgets, right) in
         [("KEXINIT strict", false, true), ("KEXINIT strict", true, false), ("KEXINIT", true, true)]
     {

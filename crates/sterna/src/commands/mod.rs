@@ -1,5 +1,6 @@
 //! One file for each command: its options, its help, and what it does.
 
+pub mod audit;
 pub mod cat;
 pub mod chmod;
 pub mod config;
@@ -8,6 +9,7 @@ pub mod df;
 pub mod explain;
 pub mod get;
 pub mod hash_password;
+pub mod kick;
 pub mod ln;
 pub mod ls;
 pub mod mkdir;
@@ -19,6 +21,7 @@ pub mod rm;
 pub mod rmdir;
 pub mod serve;
 mod server_place;
+pub mod sessions;
 pub mod sftp;
 pub mod sftp_server;
 pub mod stat;

@@ -4,8 +4,11 @@
 mod answer;
 mod confine;
 pub mod helpers;
+mod metrics;
+mod observe;
 pub mod reload;
 mod service_manager;
+mod sessions;
 mod signals;
 
 use std::{
@@ -30,11 +33,13 @@ use sterna_ssh_crypto::{Random, SystemRandom};
 use sterna_state::State;
 use sterna_storage::Backend;
 use sterna_worker::Monitor;
+use tokio::task::AbortHandle;
 
 pub use self::answer::unban;
 use self::{
     answer::Answers,
     confine::{Reach, confine},
+    observe::Collecting,
     reload::Reloader,
     signals::{Asked, Signals},
 };
@@ -159,9 +164,12 @@ impl ServeArgs {
             host_keys: self.host_key.clone(),
             host_certificates: Vec::new(),
             banner: None,
+            strict_algorithms: false,
             legacy: Legacy::default(),
             defence: DefenceSettings { exempt: loopback(), ..DefenceSettings::default() },
             confinement: Confinement::default(),
+            audit: None,
+            metrics: None,
             system_users: None,
             users,
             keep_unfinished: settings::KEEP_UNFINISHED_DEFAULT,
@@ -240,8 +248,19 @@ impl Plan {
             }
             None => None,
         };
+        let collectors = observe::listen_for_collectors(settings.metrics, &mut inherited)?;
         let reach = Arc::new(confine(&settings, reloads.as_ref(), share.as_ref())?);
-        Ok(Started { settings, share, host_keys, sockets, taken_over, fixed, reloads, reach })
+        Ok(Started {
+            settings,
+            share,
+            host_keys,
+            sockets,
+            collectors,
+            taken_over,
+            fixed,
+            reloads,
+            reach,
+        })
     }
 }
 
@@ -251,6 +270,8 @@ pub struct Started {
     share: Option<Share>,
     host_keys: HostKeys,
     sockets: Vec<TcpListener>,
+    /// For whoever collects figures.
+    collectors: Option<TcpListener>,
     /// From the server in whose place this one comes.
     taken_over: Option<TakenOver>,
     fixed: reload::Fixed,
@@ -261,12 +282,32 @@ pub struct Started {
 
 impl Started {
     pub async fn run(self) -> Result<Exit> {
-        let Self { settings, share, host_keys, sockets, taken_over, fixed, reloads, reach } = self;
+        let Self {
+            settings,
+            share,
+            host_keys,
+            sockets,
+            collectors,
+            taken_over,
+            fixed,
+            reloads,
+            reach,
+        } = self;
         let state = state(&settings, reloads.is_some())?;
         let control_dir = state_dir_of(&settings);
+        let audit = observe::start_audit(&settings, control_dir.as_deref())?;
         let system_users = settings.system_users.is_some();
         let Settings {
-            listen, banner, legacy, defence, users, keep_unfinished, limits, drain, ..
+            listen,
+            banner,
+            strict_algorithms,
+            legacy,
+            defence,
+            users,
+            keep_unfinished,
+            limits,
+            drain,
+            ..
         } = settings;
         let defence = start_defence(defence, state.as_ref())?;
         let mut world = SystemWorld::new();
@@ -279,6 +320,7 @@ impl Started {
             world = world.change_password(reload::password_changer(file, Arc::clone(&reloader)));
         }
         let users = Arc::new(Users::with_world(users, world));
+        let sessions = users.sessions();
         let banner = Banner::new(banner);
         let roots = match system_users {
             true => {
@@ -300,25 +342,36 @@ impl Started {
             .authenticator(Arc::clone(&users))
             .defence(Arc::clone(&defence))
             .banner(banner.clone())
-            .ssh(move |config| legacy.allow_in(&mut config.common.algorithms))
+            .ssh(move |config| {
+                if strict_algorithms {
+                    config.common.algorithms.keep_strict();
+                }
+                legacy.allow_in(&mut config.common.algorithms);
+            })
             .limits(Arc::clone(&limits))
             .storage(storage_of(Arc::clone(&roots), SystemNames::load(), Arc::clone(&limits)));
+        let builder = audit.iter().fold(builder, |builder, audit| builder.audit(audit.clone()));
         let builder = listen.into_iter().fold(builder, |builder, at| builder.listen_at(at));
-        let server = builder.inherited(sockets).bind().map_err(cannot_start)?;
-        let sessions = users.sessions();
+        let builder = builder.metrics(collectors.is_some()).inherited(sockets);
+        let server = builder.bind().map_err(cannot_start)?;
+        let collecting = observe::start_metrics(collectors, &server)?;
+        let metrics = collecting.as_ref().map(|collecting| collecting.address);
         tokio::spawn(sweep_hourly(roots, Arc::clone(&users), keep_unfinished));
         let live = reloads.map(|(file, effective)| {
             let defence = Arc::clone(&defence);
-            let live = Reloader::new(file, fixed, users, defence, banner, limits, effective);
+            let parts = reload::Parts { users, defence, banner, limits };
+            let audit = audit.clone();
+            let live = Reloader::new(file, fixed, parts, audit, effective);
             Arc::new(live.within(reach))
         });
         let mut _control = None;
         if let Some(live) = &live {
             // Nothing else sets it.
             let _ = reloader.set(Arc::downgrade(live));
-            let answers = Answers { reloader: Arc::clone(live), defence };
+            let handover = handover_of(&server, Arc::clone(&sessions), collecting);
+            let reloader = Arc::clone(live);
+            let answers = Answers { reloader, defence, sessions, audit: audit.clone() };
             let other = if taken_over.is_some() { Other::Succeed } else { Other::Refuse };
-            let handover = handover_of(&server, Arc::clone(&sessions));
             _control =
                 control_dir.and_then(|dir| listen_for_commands(&dir, other, answers, handover));
         }
@@ -327,7 +380,9 @@ impl Started {
         let mut second = Signals::new(false)?;
         let is_successor = taken_over.is_some();
         taken_over.map_or(Ok(()), serve_in_place_of)?;
-        match greet(share.as_ref(), &server.fingerprints(), &server.local_addrs()) {
+        let greeted = observe::greet_metrics(metrics)
+            .and_then(|()| greet(share.as_ref(), &server.fingerprints(), &server.local_addrs()));
+        match greeted {
             Ok(()) => {}
             // Nobody else serves any more, whoever read the old server's words.
             Err(error) if is_successor => tracing::warn!(%error, "standard output"),
@@ -352,6 +407,7 @@ impl Started {
             // Who asks twice does not want to wait.
             () = second.asked_to_end(2) => tracing::info!("ended without waiting for sessions"),
         }
+        observe::close_audit(audit).await;
         Ok(Exit::Done)
     }
 }
@@ -445,8 +501,15 @@ fn serve_in_place_of(old: TakenOver) -> Result<()> {
 }
 
 /// What a successor needs of this server, and what becomes of it then.
-fn handover_of(server: &Server, sessions: Arc<Sessions>) -> HandoverFrom {
-    HandoverFrom::new(server.handover(), move |successor| {
+fn handover_of(
+    server: &Server,
+    sessions: Arc<Sessions>,
+    collecting: Option<Collecting>,
+) -> HandoverFrom {
+    let (socket, task) = collecting.map(|it| (it.socket, it.task)).unzip();
+    HandoverFrom::new(server.handover(), socket, move |successor| {
+        // Figures are the successor's from here on.
+        task.iter().for_each(AbortHandle::abort);
         tracing::info!(successor, sessions = sessions.len(), "a successor serves");
         service_manager::tell_successor(successor);
         sessions.len()

@@ -58,6 +58,22 @@ impl ServerArgs {
     }
 }
 
+impl ServerArgs {
+    /// Asks the server, and those that only finish their sessions after an upgrade. No reply: none runs.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub fn ask_all(&self, request: &Request) -> Result<Vec<Reply>> {
+        let replies = control::ask_all(&self.state_dir()?, request)?;
+        let refused = |reply: &Reply| match reply {
+            Reply::Refused { why } => Some(Failure::incomplete("server", why.clone())),
+            _ => None,
+        };
+        let refusal = replies.iter().find_map(refused);
+        refusal.map_or(Ok(replies), Err)
+    }
+}
+
 /// The whole path of a file, as a server in another directory finds it.
 pub fn whole_path(file: &std::path::Path) -> String {
     let path = fs::canonicalize(file).or_else(|_| std::path::absolute(file));

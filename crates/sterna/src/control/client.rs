@@ -6,20 +6,32 @@ use std::{
     path::Path,
 };
 
-use super::{PEER_WAIT, REPLY_LEN_MAX, REPLY_WAIT, Reply, Request, socket_in};
+use super::{PEER_WAIT, REPLY_LEN_MAX, REPLY_WAIT, Reply, Request, own_sockets_in, socket_in};
 use crate::{
     failure::{Failure, Result, io_reason},
     output::display_name,
 };
 
-/// Asks the server with this state directory; `None` if there is none.
+/// Asks the server with this state directory that takes connections; `None` if there is none.
 ///
 /// # Errors
 /// There is one and it does not answer, or not to this user.
 pub fn ask(state_dir: &Path, request: &Request) -> Result<Option<Reply>> {
-    let path = socket_in(state_dir);
+    ask_at(&socket_in(state_dir), request)
+}
+
+/// Asks every server with this state directory: also those that only finish their sessions after an upgrade.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_all(state_dir: &Path, request: &Request) -> Result<Vec<Reply>> {
+    let asked = own_sockets_in(state_dir).into_iter().map(|path| ask_at(&path, request));
+    asked.filter_map(Result::transpose).collect()
+}
+
+fn ask_at(path: &Path, request: &Request) -> Result<Option<Reply>> {
     let shown = || display_name(path.as_os_str().as_encoded_bytes());
-    let stream = match UnixStream::connect(&path) {
+    let stream = match UnixStream::connect(path) {
         Ok(stream) => stream,
         Err(error) => {
             return match error.kind() {

@@ -11,6 +11,7 @@ use std::{
     },
     path::Path,
     process,
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -34,13 +35,19 @@ const SUCCESSOR_WAIT: Duration = Duration::from_secs(120);
 /// The old server's end.
 pub struct HandoverFrom {
     handover: Handover,
+    /// Another listening socket that the successor gets.
+    other: Mutex<Option<OwnedFd>>,
     /// Called when it has left, with the successor's process number; says how many sessions go on.
     left: Box<dyn Fn(u32) -> usize + Send + Sync>,
 }
 
 impl HandoverFrom {
-    pub fn new(handover: Handover, left: impl Fn(u32) -> usize + Send + Sync + 'static) -> Self {
-        Self { handover, left: Box::new(left) }
+    pub fn new(
+        handover: Handover,
+        other: Option<OwnedFd>,
+        left: impl Fn(u32) -> usize + Send + Sync + 'static,
+    ) -> Self {
+        Self { handover, other: Mutex::new(other), left: Box::new(left) }
     }
 
     /// Gives the sockets to who is at the other end, and leaves when that one serves. Blocks. If it
@@ -49,7 +56,10 @@ impl HandoverFrom {
         stream.set_nonblocking(false)?;
         stream.set_write_timeout(Some(PEER_WAIT))?;
         stream.set_read_timeout(Some(SUCCESSOR_WAIT))?;
-        let sockets = self.handover.sockets()?;
+        let mut sockets = self.handover.sockets()?;
+        if let Some(other) = &*self.other.lock().unwrap_or_else(PoisonError::into_inner) {
+            sockets.push(other.try_clone()?);
+        }
         if self.handover.has_left() || sockets.len() > SOCKETS_MAX {
             let why = match self.handover.has_left() {
                 true => "this server has handed over already".to_owned(),
@@ -70,6 +80,7 @@ impl HandoverFrom {
             }
             Ok(Request::Serving { pid }) => {
                 self.handover.leave();
+                *self.other.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 let sessions = (self.left)(pid);
                 write_line(stream, &Reply::Left { sessions })
             }

@@ -8,6 +8,7 @@
 mod client;
 mod handover;
 mod server;
+mod sessions;
 
 use std::{
     fs,
@@ -18,9 +19,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sterna_server::defence::Penalty;
 
-pub use client::ask;
+pub use client::{ask, ask_all};
 pub use handover::{HandoverFrom, TakenOver};
 pub use server::{Control, Other, SocketFile};
+pub use sessions::{MovingRow, SessionRow, Which};
 
 use crate::settings::{Change, SettingsError};
 
@@ -74,6 +76,12 @@ pub enum Request {
     Serving {
         pid: u32,
     },
+    Sessions,
+    /// End sessions; their clients are told `why`.
+    Kick {
+        which: Which,
+        why: String,
+    },
 }
 
 /// What it says.
@@ -104,6 +112,12 @@ pub enum Reply {
     /// It takes no connections any more, and ends with the last of these.
     Left {
         sessions: usize,
+    },
+    Sessions {
+        sessions: Vec<SessionRow>,
+    },
+    Kicked {
+        sessions: Vec<SessionRow>,
     },
     /// It cannot be done.
     Refused {
@@ -143,7 +157,7 @@ fn own_socket_in(state_dir: &Path, pid: u32) -> PathBuf {
 
 /// The sockets of all servers with this state directory: the one that takes connections, and those that only
 /// finish their sessions.
-pub fn own_sockets_in(state_dir: &Path) -> Vec<PathBuf> {
+fn own_sockets_in(state_dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(state_dir).into_iter().flatten().flatten();
     let is_own = |name: &str| {
         let pid = name.strip_prefix(OWN_SOCKET_PREFIX);

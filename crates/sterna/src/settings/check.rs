@@ -8,6 +8,7 @@ mod hooks;
 mod limits;
 mod listeners;
 mod login_rules;
+mod observe;
 mod policy;
 mod system_users;
 mod trust_files;
@@ -41,12 +42,13 @@ use self::{groups::Groups, trust_files::TrustFiles};
 use super::{
     files::Files,
     schema::{
-        DefenceTable, HookTable, HostBasedTable, LimitsTable, OneOrMore, SystemUsersTable, TABLES,
-        TopTable,
+        AuditTable, DefenceTable, HookTable, HostBasedTable, LimitsTable, MetricsTable, OneOrMore,
+        SystemUsersTable, TABLES, TopTable,
     },
     source::{SettingsError, Source},
 };
 use crate::{failure::io_reason, output::display_name};
+pub use observe::{AuditSettings, ROTATE_MIB_DEFAULT, audit_state_in};
 
 /// The port if nothing is said.
 const PORT_DEFAULT: u16 = 2022;
@@ -85,9 +87,14 @@ pub struct Settings {
     pub host_certificates: Vec<PathBuf>,
     /// Shown before login.
     pub banner: Option<String>,
+    pub strict_algorithms: bool,
     pub legacy: Legacy,
     pub defence: DefenceSettings,
     pub confinement: Confinement,
+    /// `None`: nothing is recorded.
+    pub audit: Option<AuditSettings>,
+    /// Where figures may be asked for.
+    pub metrics: Option<SocketAddr>,
     /// Who of the machine may log in; `None`: nobody.
     pub system_users: Option<Policy>,
     /// How long unfinished uploads stay where they are published on close.
@@ -217,6 +224,8 @@ struct Tables<'t> {
     defence: DefenceTable,
     limits: LimitsTable,
     listeners: Vec<Spanned<DeTable<'t>>>,
+    audit: Option<Spanned<AuditTable>>,
+    metrics: Option<Spanned<MetricsTable>>,
     groups: Vec<Spanned<DeTable<'t>>>,
     users: Vec<Spanned<DeTable<'t>>>,
 }
@@ -241,9 +250,12 @@ impl<'f> Check<'f> {
         let host_keys = host_keys.map(|key| self.file(source, "host_keys", key)).collect();
         let host_certificates = self.host_certificates(source, top.host_certificates.as_deref());
         let banner = top.banner.as_ref().and_then(|text| self.banner(source, "banner", text));
+        let strict_algorithms = top.strict_algorithms.unwrap_or(false);
         let legacy = self.legacy(source, top.legacy.as_deref());
         let defence = self.defence(source, &tables.defence);
         let confinement = self.confinement(source, top);
+        let audit = self.audit(source, tables.audit.as_ref());
+        let metrics = self.metrics(source, tables.metrics.as_ref());
         self.login_rules(source, &tables);
         self.groups(source, tables.groups);
         let listens_by_default = top.listen.is_none() && tables.listeners.is_empty();
@@ -298,9 +310,12 @@ impl<'f> Check<'f> {
             host_keys,
             host_certificates,
             banner,
+            strict_algorithms,
             legacy,
             defence,
             confinement,
+            audit,
+            metrics,
             system_users,
             keep_unfinished,
             users,
@@ -327,6 +342,8 @@ impl<'f> Check<'f> {
         let defence = one(source, "defence", &mut tables, errors);
         let limits = one(source, "limits", &mut tables, errors);
         let listeners = several(source, "listener", &mut tables, errors);
+        let audit = one(source, "audit", &mut tables, errors);
+        let metrics = one(source, "metrics", &mut tables, errors);
         let groups = several(source, "group", &mut tables, errors);
         let users = several(source, "user", &mut tables, errors);
         if !self.errors.is_empty() {
@@ -343,6 +360,8 @@ impl<'f> Check<'f> {
             defence: defence.map(Spanned::into_inner).unwrap_or_default(),
             limits: limits.map(Spanned::into_inner).unwrap_or_default(),
             listeners,
+            audit,
+            metrics,
             groups,
             users,
         })

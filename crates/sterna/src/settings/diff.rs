@@ -8,13 +8,14 @@ use toml::{Table, Value};
 use super::{effective::Effective, schema::SECRETS};
 use crate::output::display_name;
 
-/// Keys at the top whose new values need a restart.
+/// Keys and tables at the top whose new values need a restart.
 pub const NEEDS_RESTART: &[&str] = &[
     "listen",
     "listener",
     "state_dir",
     "host_keys",
     "host_certificates",
+    "strict_algorithms",
     "legacy",
     "keep_unfinished_days",
     "drain_s",
@@ -22,6 +23,8 @@ pub const NEEDS_RESTART: &[&str] = &[
     "run_as_group",
     "sandbox",
     "sandbox_roots",
+    "audit",
+    "metrics",
     "system_users",
 ];
 
@@ -128,7 +131,7 @@ fn tables(
                 _ => Kind::Changed,
             },
             needs_restart: of.is_empty()
-                && (NEEDS_RESTART.contains(&key.as_str()) || key.starts_with("system_users.")),
+                && key.split('.').next().is_some_and(|first| NEEDS_RESTART.contains(&first)),
         });
     }
 }

@@ -17,13 +17,13 @@ use toml::{Table, Value};
 use toml_edit::{ArrayOfTables, DocumentMut, Item};
 
 use super::{
-    check::{Settings, USERS_MAX, load_from},
+    check::{ROTATE_MIB_DEFAULT, Settings, USERS_MAX, load_from},
     files::Files,
     places::Places,
     schema::{
-        DefenceTable, FolderTable, GroupTable, HookTable, HostBasedTable, LimitsTable,
-        ListenerTable, PenaltiesTable, PolicyTable, SECRETS, SystemUsersTable, TABLES, TopTable,
-        UserTable, keys_of,
+        AuditTable, DefenceTable, FolderTable, GroupTable, HookTable, HostBasedTable, LimitsTable,
+        ListenerTable, MetricsTable, PenaltiesTable, PolicyTable, SECRETS, SystemUsersTable,
+        TABLES, TopTable, UserTable, keys_of,
     },
     source::{SettingsError, Source},
 };
@@ -45,6 +45,7 @@ const PATHS: &[&str] = &[
     "sandbox_roots",
     "token_file",
     "ca_file",
+    "file",
 ];
 
 /// What a settings file comes to.
@@ -280,6 +281,7 @@ fn add_defaults(table: &mut Table, settings: &Settings) {
         add("state_dir", dir.to_string_lossy().into_owned().into());
     }
     add("ca_signature_algorithms", settings.users.rules().ca_signature_algorithms.clone().into());
+    add("strict_algorithms", settings.strict_algorithms.into());
     add("legacy", Vec::<String>::new().into());
     let days = settings.keep_unfinished.as_secs() / (24 * 3600);
     add("sandbox", settings.confinement.sandbox.name().into());
@@ -315,8 +317,28 @@ fn add_defaults(table: &mut Table, settings: &Settings) {
         let timeout = seconds(sterna_hooks::Hook::TIMEOUT_DEFAULT);
         table.entry("authorized_keys_command_timeout_s").or_insert(timeout);
     }
+    if let Some(Value::Table(audit)) = table.get_mut("audit") {
+        for (key, value) in audit_defaults() {
+            audit.entry(key).or_insert(value);
+        }
+    }
+    if let Some(Value::Table(metrics)) = table.get_mut("metrics") {
+        metrics.entry("allow_remote").or_insert(false.into());
+    }
     table.insert("defence".to_owned(), Value::Table(defence(&settings.defence)));
     table.insert("limits".to_owned(), Value::Table(limits(&settings.limits)));
+}
+
+fn audit_defaults() -> [(&'static str, Value); 7] {
+    [
+        ("stdout", false.into()),
+        ("journald", false.into()),
+        ("rotate_mib", (ROTATE_MIB_DEFAULT as i64).into()),
+        ("rotate_hours", 0.into()),
+        ("keep_files", 0.into()),
+        ("sync", "batch".into()),
+        ("on_failure", "stop".into()),
+    ]
 }
 
 fn add_user_defaults(user: &mut Table, directory: &Directory) {
@@ -422,6 +444,8 @@ pub fn keys_in(table: &str) -> Vec<&'static str> {
         }
         "system_users" => keys_of::<SystemUsersTable>().to_vec(),
         "defence" => keys_of::<DefenceTable>().to_vec(),
+        "audit" => keys_of::<AuditTable>().to_vec(),
+        "metrics" => keys_of::<MetricsTable>().to_vec(),
         "defence.penalties" => keys_of::<PenaltiesTable>().to_vec(),
         "limits" => keys_of::<LimitsTable>().to_vec(),
         "listener" => keys_of::<ListenerTable>().to_vec(),

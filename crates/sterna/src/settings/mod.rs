@@ -12,8 +12,9 @@ mod schema;
 mod source;
 
 pub use check::{
-    Confinement, KEEP_UNFINISHED_DEFAULT, Legacy, SandboxMode, Settings, USERS_MAX,
-    authorized_keys_of, limits_default, listen_default, load, load_from, parse_listen,
+    AuditSettings, Confinement, KEEP_UNFINISHED_DEFAULT, Legacy, SandboxMode, Settings, USERS_MAX,
+    audit_state_in, authorized_keys_of, limits_default, listen_default, load, load_from,
+    parse_listen,
 };
 pub use diff::{Change, NEEDS_RESTART, between};
 pub use effective::Effective;

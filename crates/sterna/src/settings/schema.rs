@@ -3,6 +3,8 @@
 //!
 //! A key that is not here is an error: a server that ignored `allow_from` would be open to everybody.
 
+mod observe;
+
 use std::{fmt, path::PathBuf};
 
 use serde::{
@@ -10,6 +12,8 @@ use serde::{
     de::{self, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use toml::{Spanned, value::Datetime};
+
+pub use observe::{AuditTable, MetricsTable};
 
 /// Keys of the file that hold tables; each is read by itself.
 pub const TABLES: &[&str] = &[
@@ -20,6 +24,8 @@ pub const TABLES: &[&str] = &[
     "defence",
     "limits",
     "listener",
+    "audit",
+    "metrics",
     "group",
     "user",
 ];
@@ -39,6 +45,8 @@ pub struct TopTable {
     pub host_keys: Option<Vec<Spanned<PathBuf>>>,
     pub host_certificates: Option<Vec<Spanned<PathBuf>>>,
     pub banner: Option<Spanned<String>>,
+    /// Only algorithms that no auditor has doubts about; `false` if missing.
+    pub strict_algorithms: Option<bool>,
     /// Weak algorithms that come back.
     pub legacy: Option<Vec<Spanned<String>>>,
     /// A directory of files `NAME.toml`, one user each, with the keys of [`UserTable`].

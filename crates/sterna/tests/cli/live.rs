@@ -35,6 +35,15 @@ impl Live {
         Self { port: port_of(&greeting), child, log, dir }
     }
 
+    /// Starts the server again that was stopped.
+    pub fn restart(&mut self) {
+        let mut command = sterna();
+        command.current_dir(self.dir.path()).args(["serve", "--config", "sterna.toml"]);
+        let (mut child, greeting) = spawn_until_listening(&mut command);
+        self.log = BufReader::new(child.stderr.take().unwrap());
+        (self.port, self.child) = (port_of(&greeting), child);
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

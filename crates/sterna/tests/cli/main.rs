@@ -6,6 +6,7 @@ mod exit_codes;
 mod explain;
 mod files;
 mod live;
+mod observe;
 mod serve;
 mod settings;
 mod shell;

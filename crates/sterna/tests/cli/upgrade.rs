@@ -101,6 +101,8 @@ fn nobody_is_refused_or_cut_by_an_upgrade() {
     let reloaded = live.ok("reload");
     assert!(reloaded.contains("2 users"), "{reloaded}");
     let mut newer = live.session("bob");
+    let listed = live.ok("sessions");
+    assert!(listed.contains("alice") && listed.contains("bob"), "both processes: {listed}");
     let second = Successor::of(&live.ok("upgrade"));
     assert_ne!(second.0, first.0.0);
     assert_eq!(lists(&mut session), Some(true));

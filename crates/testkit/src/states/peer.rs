@@ -25,7 +25,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    pub fn new() -> Self {
+    pub fn generate() -> Self {
         let make = || PrivateKey::generate(KeyType::Ed25519, &mut SystemRandom).unwrap();
         Self { host: make(), user: make() }
     }

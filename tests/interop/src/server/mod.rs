@@ -22,7 +22,9 @@ pub use dropbear::dropbear;
 pub use openssh::{openssh, openssh_with, openssh_with_our_sftp_server, openssh_with_pam};
 pub use proftpd::proftpd;
 pub use rclone::rclone;
-pub use sterna::{listening_port, restart, sterna, sterna_publishing_on_close, sterna_with};
+pub use sterna::{
+    listening_port, restart, sterna, sterna_publishing_on_close, sterna_with, sterna_with_audit,
+};
 
 /// Something that a server cannot do, whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -61,6 +61,19 @@ pub fn sterna_with(
 /// # Panics
 /// When it does not come up; the message has its output.
 pub fn sterna_publishing_on_close() -> Option<Server> {
+    sterna_with_settings("sterna serve, on-close", "", "publish = 'on-close'\n")
+}
+
+/// A server that records what is done in `audit.jsonl` of its place; `None` in a baseline run.
+///
+/// # Panics
+/// When it does not come up; the message has its output.
+pub fn sterna_with_audit() -> Option<Server> {
+    sterna_with_settings("sterna serve, audit", "[audit]\nfile = 'audit.jsonl'\n", "")
+}
+
+/// A server from a settings file, with more tables and more keys of its users.
+fn sterna_with_settings(name: &'static str, tables: &str, user_keys: &str) -> Option<Server> {
     if binary::is_baseline() {
         return None;
     }
@@ -72,13 +85,13 @@ pub fn sterna_publishing_on_close() -> Option<Server> {
     let user = |name: &str| {
         format!(
             "[[user]]\nname = '{name}'\nroot = 'shared'\nauthorized_keys = ['{}']\n\
-             publish = 'on-close'\n",
+             {user_keys}",
             key.public_line.trim()
         )
     };
     let text = format!(
         "listen = ['127.0.0.1:0']\nstate_dir = 'state'\nhost_keys = ['{}']\n\
-         [defence]\nexempt = ['127.0.0.0/8']\n{}{}",
+         [defence]\nexempt = ['127.0.0.0/8']\n{tables}{}{}",
         host_keys[0].private.display(),
         user(USER),
         user("other"),
@@ -89,7 +102,7 @@ pub fn sterna_publishing_on_close() -> Option<Server> {
     let process = Process::start("sterna serve", &mut serve).unwrap_or_else(|e| panic!("{e}"));
     let login = Login::new(place.path(), listening_port(&process), &key, &host_keys);
     Some(Server {
-        name: "sterna serve, on-close",
+        name,
         login,
         host_keys,
         root,

@@ -1,5 +1,6 @@
 //! Sterna against real peers, one file for each peer or subject. One binary, since each one takes long to link.
 
+mod audit;
 mod bad_input;
 mod baseline;
 mod batches;
@@ -32,6 +33,7 @@ mod server_scp;
 mod server_sftp;
 mod server_sshfs;
 mod shell_terminal;
+mod ssh_audit;
 mod ssh_config;
 mod subsystem_sftp;
 mod sync;

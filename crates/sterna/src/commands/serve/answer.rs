@@ -3,10 +3,11 @@
 use std::{fs, path::Path, sync::Arc, time::Instant};
 
 use ipnet::IpNet;
-use sterna_server::defence::Defence;
+use sterna_audit::{Audit, Record};
+use sterna_server::{Sessions, defence::Defence};
 use sterna_state::Unban;
 
-use super::reload::Reloader;
+use super::{reload::Reloader, sessions};
 use crate::{
     control::{Mistake, Reply, Request},
     settings::SettingsError,
@@ -16,6 +17,8 @@ use crate::{
 pub struct Answers {
     pub reloader: Arc<Reloader>,
     pub defence: Arc<Defence>,
+    pub sessions: Arc<Sessions>,
+    pub audit: Option<Audit>,
 }
 
 impl Answers {
@@ -47,9 +50,24 @@ impl Answers {
                 Reply::Refused { why: "not by itself".to_owned() }
             }
             Request::Lift { sources } => match unban(&sources) {
-                Some(unban) => Reply::Lifted { sources: self.defence.unban(unban) },
+                Some(unban) => {
+                    let lifted = self.defence.unban(unban);
+                    let record = Record::new("penalties-lifted").with("asked", sources);
+                    self.record(record.with("sources", lifted as u64));
+                    Reply::Lifted { sources: lifted }
+                }
                 None => Reply::Refused { why: format!("{sources}: not a network or address") },
             },
+            Request::Sessions => sessions::list(&self.sessions),
+            Request::Kick { which, why } => {
+                sessions::kick(&self.sessions, &which, &why, &|record| self.record(record))
+            }
+        }
+    }
+
+    fn record(&self, record: Record) {
+        if let Some(audit) = &self.audit {
+            audit.record(record);
         }
     }
 }

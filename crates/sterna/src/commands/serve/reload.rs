@@ -3,11 +3,13 @@
 
 use std::{
     fmt,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
+use sterna_audit::{Audit, Record};
 use sterna_identity::{PasswordHash, User};
 use sterna_server::{
     Banner, ChangePassword, ListenAt, ListenerRules, LiveLimits, Users, defence::Defence,
@@ -19,7 +21,8 @@ use super::confine::Reach;
 use crate::{
     commands::user,
     settings::{
-        self, Change, Confinement, Effective, Legacy, NEEDS_RESTART, Settings, SettingsError,
+        self, AuditSettings, Change, Confinement, Effective, Legacy, NEEDS_RESTART, Settings,
+        SettingsError,
     },
 };
 
@@ -29,14 +32,20 @@ pub struct Reloader {
     started_with: Fixed,
     /// What the server can reach of what new settings name.
     reach: Arc<Reach>,
-    users: Arc<Users>,
-    defence: Arc<Defence>,
-    banner: Banner,
-    limits: Arc<LiveLimits>,
+    parts: Parts,
+    audit: Option<Audit>,
     /// What the settings in force say, for whoever compares.
     in_force: Mutex<Effective>,
     /// Two at once might end with the older settings.
     turn: Mutex<()>,
+}
+
+/// What of a running server takes new settings.
+pub struct Parts {
+    pub users: Arc<Users>,
+    pub defence: Arc<Defence>,
+    pub banner: Banner,
+    pub limits: Arc<LiveLimits>,
 }
 
 /// What a reload changed, and what it could not.
@@ -72,10 +81,13 @@ pub struct Fixed {
     state_dir: Option<PathBuf>,
     host_keys: Vec<PathBuf>,
     host_certificates: Vec<PathBuf>,
+    strict_algorithms: bool,
     legacy: Legacy,
     keep_unfinished: Duration,
     drain: Duration,
     confinement: Confinement,
+    audit: Option<AuditSettings>,
+    metrics: Option<SocketAddr>,
     system_users: Option<Policy>,
 }
 
@@ -86,10 +98,13 @@ impl Fixed {
             state_dir: settings.state_dir.clone(),
             host_keys: settings.host_keys.clone(),
             host_certificates: settings.host_certificates.clone(),
+            strict_algorithms: settings.strict_algorithms,
             legacy: settings.legacy.clone(),
             keep_unfinished: settings.keep_unfinished,
             drain: settings.drain,
             confinement: settings.confinement.clone(),
+            audit: settings.audit.clone(),
+            metrics: settings.metrics,
             system_users: settings.system_users.clone(),
         }
     }
@@ -108,6 +123,7 @@ impl Fixed {
             self.state_dir != new.state_dir,
             self.host_keys != new.host_keys,
             self.host_certificates != new.host_certificates,
+            self.strict_algorithms != new.strict_algorithms,
             self.legacy != new.legacy,
             self.keep_unfinished != new.keep_unfinished,
             self.drain != new.drain,
@@ -117,6 +133,8 @@ impl Fixed {
                 != new.confinement.account.as_ref().map(|account| account.gid),
             self.confinement.sandbox != new.confinement.sandbox,
             self.confinement.roots != new.confinement.roots,
+            self.audit != new.audit,
+            self.metrics != new.metrics,
             self.system_users != new.system_users,
         ];
         let all = NEEDS_RESTART.iter().zip(has_changed);
@@ -128,15 +146,13 @@ impl Reloader {
     pub fn new(
         file: PathBuf,
         started_with: Fixed,
-        users: Arc<Users>,
-        defence: Arc<Defence>,
-        banner: Banner,
-        limits: Arc<LiveLimits>,
+        parts: Parts,
+        audit: Option<Audit>,
         in_force: Effective,
     ) -> Self {
         let (in_force, turn) = (Mutex::new(in_force), Mutex::new(()));
         let reach = Arc::default();
-        Self { file, started_with, reach, users, defence, banner, limits, in_force, turn }
+        Self { file, started_with, reach, parts, audit, in_force, turn }
     }
 
     /// For a server that cannot reach everything any more.
@@ -173,6 +189,8 @@ impl Reloader {
         let (settings, effective) = read.inspect_err(|errors| {
             errors.iter().for_each(|error| tracing::error!("{error}"));
             tracing::error!("settings not reloaded, the old ones are kept");
+            let first = errors.first().map_or_else(String::new, ToString::to_string);
+            self.record(Record::new("settings-reloaded").result(first));
         })?;
         let out_of_reach = self.reach.lacks(&self.file, &effective);
         let mut report = self.take_over(settings);
@@ -181,17 +199,24 @@ impl Reloader {
         drop(turn);
         report.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         tracing::info!("{report}");
+        self.record(Record::new("settings-reloaded").with("summary", report.to_string()));
         Ok(report)
+    }
+
+    fn record(&self, record: Record) {
+        if let Some(audit) = &self.audit {
+            audit.record(record);
+        }
     }
 
     /// From here on nothing can fail.
     fn take_over(&self, settings: Settings) -> ReloadReport {
         let needs_restart = self.started_with.changed(&Fixed::of(&settings));
         let users = settings.users.len();
-        self.defence.replace_settings(settings.defence, Instant::now());
-        self.banner.replace(settings.banner);
-        self.limits.replace(settings.limits);
-        let sessions_ended = self.users.replace(settings.users);
+        self.parts.defence.replace_settings(settings.defence, Instant::now());
+        self.parts.banner.replace(settings.banner);
+        self.parts.limits.replace(settings.limits);
+        let sessions_ended = self.parts.users.replace(settings.users);
         ReloadReport { users, sessions_ended, warnings: settings.warnings, needs_restart }
     }
 }
@@ -207,11 +232,14 @@ pub fn password_changer(
         user::store_password(&file, &user.name, &hash).map_err(|failure| failure.to_string())?;
         tracing::info!(user = user.name, "password changed by the user");
         match reloader.get().and_then(Weak::upgrade) {
-            Some(reloader) => match reloader.reload() {
-                Ok(_) => Ok(()),
-                // The password is stored; what else is wrong has been logged.
-                Err(errors) => Err(format!("{} mistakes in the settings", errors.len())),
-            },
+            Some(reloader) => {
+                reloader.record(Record::new("password-changed").user(user.name.as_bytes()));
+                match reloader.reload() {
+                    Ok(_) => Ok(()),
+                    // The password is stored; what else is wrong has been logged.
+                    Err(errors) => Err(format!("{} mistakes in the settings", errors.len())),
+                }
+            }
             None => Err("the server is ending".to_owned()),
         }
     })
@@ -242,7 +270,8 @@ mod tests {
         let users = Arc::new(Users::with_world(settings.users, SystemWorld::new()));
         let banner = Banner::new(settings.banner);
         let limits = Arc::new(LiveLimits::new(settings.limits));
-        let reloader = Reloader::new(file, fixed, users, defence, banner, limits, effective);
+        let parts = Parts { users, defence, banner, limits };
+        let reloader = Reloader::new(file, fixed, parts, None, effective);
         (dir, Arc::new(reloader))
     }
 
@@ -255,7 +284,7 @@ mod tests {
         let (dir, live) = started(&format!("listen = ['127.0.0.1:0']\n{}", user("alice", "")));
         let file = dir.path().join("sterna.toml");
         let names = || {
-            let directory = live.users.directory();
+            let directory = live.parts.users.directory();
             let mut names: Vec<_> = directory.users().map(|user| user.name.clone()).collect();
             names.sort();
             names
@@ -270,13 +299,13 @@ mod tests {
         assert_eq!(errors.len(), 1, "{errors:?}");
         assert_eq!((errors[0].line, &*errors[0].key), (Some(10), "user.hours"));
         assert_eq!(names(), ["alice"]);
-        assert_eq!(live.defence.settings().login_grace.as_secs(), 60);
+        assert_eq!(live.parts.defence.settings().login_grace.as_secs(), 60);
 
         fs::write(&file, format!("{changes}{}", user("bob", ""))).unwrap();
         let report = live.reload().unwrap();
 
         assert_eq!(names(), ["bob"]);
-        assert_eq!(live.defence.settings().login_grace.as_secs(), 7);
+        assert_eq!(live.parts.defence.settings().login_grace.as_secs(), 7);
         assert_eq!(report.needs_restart, ["listen", "legacy"]);
         assert_eq!(
             report.to_string(),
@@ -291,7 +320,7 @@ mod tests {
         let file = dir.path().join("sterna.toml");
         let reloader = Arc::new(OnceLock::from(Arc::downgrade(&live)));
         let change = password_changer(&file, reloader);
-        let alice = live.users.directory().user(b"alice").cloned().unwrap();
+        let alice = live.parts.users.directory().user(b"alice").cloned().unwrap();
         assert!(alice.must_change_password);
 
         change(&alice, b"a new password").unwrap();
@@ -299,7 +328,7 @@ mod tests {
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.starts_with("# ours\n") && text.ends_with("# the end\n"), "{text}");
         assert!(!text.contains("must_change_password"), "{text}");
-        let alice = live.users.directory().user(b"alice").cloned().unwrap();
+        let alice = live.parts.users.directory().user(b"alice").cloned().unwrap();
         assert!(!alice.must_change_password);
         let hash = alice.password.as_ref().unwrap();
         assert!(hash.as_str().starts_with("$argon2id$"));

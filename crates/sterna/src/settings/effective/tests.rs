@@ -130,9 +130,16 @@ fn the_reference_has_every_key_and_no_other() {
     // The tables have sections instead of rows.
     let top = keys_in("").into_iter().filter(|key| !TABLES.contains(key)).collect();
     assert_eq!(keys(""), sorted(top));
-    for name in
-        ["host_based", "external_identity", "keyboard_interactive", "defence", "limits", "listener"]
-    {
+    for name in [
+        "host_based",
+        "external_identity",
+        "keyboard_interactive",
+        "defence",
+        "limits",
+        "listener",
+        "audit",
+        "metrics",
+    ] {
         assert_eq!(keys(name), sorted(keys_in(name)), "{name}");
     }
     assert_eq!(keys("defence.penalties"), sorted(keys_in("defence.penalties")));
@@ -148,6 +155,7 @@ fn the_reference_tells_the_defaults_that_hold() {
     let in_force = defence(&DefenceSettings::default());
     let penalties = in_force["penalties"].as_table().unwrap();
     let limits = limits(&ServerLimits::default());
+    let audit = Table::from_iter(audit_defaults().map(|(key, value)| (key.to_owned(), value)));
     let mut looked_at = 0;
 
     for Row { table, key, default } in documented() {
@@ -156,6 +164,7 @@ fn the_reference_tells_the_defaults_that_hold() {
             "defence.penalties" => &penalties[&key],
             // Those that depend on the machine are told in words.
             "limits" if limits.get(&key).is_some() && !default.contains(' ') => &limits[&key],
+            "audit" if key != "file" => &audit[&key],
             _ => continue,
         };
         let shown = match value {
@@ -168,5 +177,6 @@ fn the_reference_tells_the_defaults_that_hold() {
     }
 
     // All limits but the five that the machine gives.
-    assert_eq!(looked_at, in_force.len() + penalties.len() + limits.len() - 5);
+    let limits = limits.len() - 5;
+    assert_eq!(looked_at, in_force.len() + penalties.len() + audit.len() + limits);
 }

@@ -47,6 +47,12 @@ const NAMES: &[&str] = &[
     "/var/lib/sss",
 ];
 
+/// What the figures tell about the process itself.
+const FIGURES: &[&str] = &["/proc/self/fd", "/proc/self/status"];
+
+/// The key of the audit log, which gets new files beside itself. A new one needs a restart in any case.
+const AUDIT_FILE: &str = "file";
+
 /// Authorities of services that are asked by HTTPS.
 const AUTHORITIES: &[&str] = &[
     "/etc/ca-certificates",
@@ -98,6 +104,9 @@ impl Reach {
         files.write.push("/dev/null".into());
         files.sockets.extend(state_dir.map(Path::to_owned));
         files.write.extend(settings.confinement.roots.iter().cloned());
+        if settings.metrics.is_some() {
+            files.read.extend(FIGURES.iter().map(PathBuf::from));
+        }
         let mut roots = settings.confinement.roots.len();
         if let Some(share) = share {
             roots += 1;
@@ -118,6 +127,7 @@ impl Reach {
                         files.write.push(path);
                     }
                     "state_dir" | "sandbox_roots" => {}
+                    AUDIT_FILE => files.write.push(directory_of(&path)),
                     _ => files.read.push(around(&path)),
                 }
             }
@@ -166,7 +176,7 @@ impl Reach {
                 "root" if !holds(files.write.iter(), &path) => {
                     say(&path, "this user's root");
                 }
-                "root" | "state_dir" | "sandbox_roots" => {}
+                "root" | "state_dir" | "sandbox_roots" | AUDIT_FILE => {}
                 key if !holds(readable(), &path) => say(&path, key),
                 _ => {}
             }
@@ -213,6 +223,12 @@ fn around(file: &Path) -> PathBuf {
         }
         _ => file,
     }
+}
+
+/// The directory that a file is in, whatever else is there.
+fn directory_of(file: &Path) -> PathBuf {
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    file.parent().map_or_else(|| file.clone(), Path::to_owned)
 }
 
 /// Where users that change their passwords at login have theirs: files are made anew beside the old ones.
