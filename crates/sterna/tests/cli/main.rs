@@ -10,6 +10,7 @@ mod observe;
 mod serve;
 mod settings;
 mod shell;
+mod shortage;
 mod support;
 mod sync;
 mod system_users;
