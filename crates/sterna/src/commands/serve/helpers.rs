@@ -2,6 +2,7 @@
 //! with a channel as its standard input.
 
 use std::{
+    ffi::CStr,
     os::{fd::OwnedFd, unix::process::CommandExt as _},
     path::PathBuf,
     process::{Command, Stdio},
@@ -26,7 +27,7 @@ pub struct HookRunnerArgs {
 
 impl HookRunnerArgs {
     pub fn run(self) -> Result<Exit> {
-        let channel = own_channel()?;
+        let channel = own_channel(c"sterna-hooks")?;
         sterna_hooks::run_programs(&channel, &self.programs)
             .map_err(|error| Failure::io("hook-runner", &error))?;
         Ok(Exit::Done)
@@ -43,7 +44,7 @@ pub struct MonitorArgs {
 
 impl MonitorArgs {
     pub fn run(self) -> Result<Exit> {
-        let channel = own_channel()?;
+        let channel = own_channel(c"sterna-monitor")?;
         sterna_worker::run_monitor(&channel, |descriptor| {
             let mut command = helper("user-helper");
             command.arg("").args(&self.policy).stdin(Stdio::from(descriptor));
@@ -66,7 +67,7 @@ pub struct UserHelperArgs {
 
 impl UserHelperArgs {
     pub fn run(self) -> Result<Exit> {
-        let channel = own_channel()?;
+        let channel = own_channel(c"sterna-user")?;
         let policy = Policy::from_args(&self.policy)
             .ok_or_else(|| Failure::usage("user-helper", "no policy"))?;
         let name = Some(self.name.as_str()).filter(|name| !name.is_empty());
@@ -130,8 +131,10 @@ fn start(mut command: Command) -> Result<Channel> {
     Ok(own)
 }
 
-/// The channel of a helper: its standard input.
-fn own_channel() -> Result<Channel> {
+/// The channel of a helper: its standard input. `name` is for those who look at the processes of the machine.
+fn own_channel(name: &CStr) -> Result<Channel> {
+    // Without it the name is that of the link by which this program was started.
+    let _ = rustix::thread::set_name(name);
     // Sockets of the service manager, say: a helper has no use for them, nor has what it starts.
     sterna_sandbox::close_all_but(&[]);
     let fail = |error: std::io::Error| Failure::io("channel", &error);
