@@ -68,21 +68,22 @@ pub fn confine(
         let _ =
             std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), PRIVATE).create(dir);
     }
-    let reach = Reach::of(settings, state_dir.as_deref(), reloads, share);
+    let mut reach = Reach::of(settings, state_dir.as_deref(), reloads, share);
     let knows_others =
         reloads.is_some_and(|(_, effective)| effective.table().contains_key("external_identity"));
     if knows_others && confinement.roots.is_empty() {
-        tracing::warn!(
-            "without sandbox_roots, users from outside reach only directories that the settings name"
-        );
+        // Their roots may be anywhere: a wall would lock them out.
+        without(is_required, "external_identity without sandbox_roots: no wall around files")?;
+        reach = reach.without_wall();
     }
-    let landlock = match sterna_sandbox::restrict_files(reach.files()) {
-        Ok(Landlock::Full(version)) => format!("abi {version}"),
-        Ok(Landlock::Partial(version)) => {
+    let landlock = match reach.files().map(sterna_sandbox::restrict_files).transpose() {
+        Ok(None) => "none".to_owned(),
+        Ok(Some(Landlock::Full(version))) => format!("abi {version}"),
+        Ok(Some(Landlock::Partial(version))) => {
             without(is_required, "this kernel's Landlock is older than that of Linux 6.12")?;
             format!("abi {version}, in part")
         }
-        Ok(Landlock::Missing) => {
+        Ok(Some(Landlock::Missing)) => {
             without(is_required, "this kernel has no Landlock")?;
             "none".to_owned()
         }

@@ -79,7 +79,6 @@ const PORT_HTTPS: u16 = 443;
 pub struct Reach {
     /// `None`: there is no wall.
     files: Option<Files>,
-    none: Files,
     /// Programs that the helper starts.
     programs: Vec<PathBuf>,
     roots: usize,
@@ -145,11 +144,17 @@ impl Reach {
             files.read.extend(NAMES.iter().map(PathBuf::from));
             files.connect.push(PORT_DNS);
         }
-        Self { files: Some(files), none: Files::default(), programs, roots, looks_up_names }
+        Self { files: Some(files), programs, roots, looks_up_names }
     }
 
-    pub fn files(&self) -> &Files {
-        self.files.as_ref().unwrap_or(&self.none)
+    /// The same without a wall around files.
+    pub fn without_wall(self) -> Self {
+        Self { files: None, ..self }
+    }
+
+    /// What is inside of the wall, if there is one.
+    pub fn files(&self) -> Option<&Files> {
+        self.files.as_ref()
     }
 
     /// How many directories of users there are.
