@@ -140,7 +140,7 @@ mod tests {
             second.borrow_mut().insert(input.to_vec());
         });
         assert_eq!(first, second);
-        assert!(first.borrow().len() > 900, "{}", first.borrow().len());
+        assert!(first.borrow().len() > 800, "{}", first.borrow().len());
     }
 
     #[test]

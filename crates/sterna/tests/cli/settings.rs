@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path, process::Output};
 
-use crate::support::{feed, spawn_until_listening, stderr, stdout, sterna};
+use crate::{
+    live::HASH,
+    support::{feed, port_of, spawn_until_listening, stderr, stdout, sterna},
+};
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBrsSTxm+vJdIU1ZNA8BCSSzBvrGL9aPZjsnOeeFf0xw alice";
@@ -149,4 +152,44 @@ fn a_password_may_be_hashed_from_a_pipe() {
 
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stdout(&output).starts_with("$argon2id$"), "{}", stdout(&output));
+}
+
+/// Goal: who demands every wall gets every wall, or no server.
+#[test]
+fn a_required_sandbox_is_there_or_nothing_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("root")).unwrap();
+    fs::write(dir.path().join("root/f"), "x").unwrap();
+    let settings = format!(
+        "listen = ['127.0.0.1:0']\nstate_dir = 'state'\nsandbox = 'require'\n\
+         [[user]]\nname = 'alice'\nroot = 'root'\npassword = '{HASH}'\n"
+    );
+    fs::write(dir.path().join("sterna.toml"), settings).unwrap();
+    // On a kernel without them this panics with what the server says, which is the other half.
+    let mut command = sterna();
+    command.current_dir(dir.path()).args(["serve", "--config", "sterna.toml"]);
+    let (mut child, greeting) = spawn_until_listening(&mut command);
+
+    let mut client = sterna();
+    client.args(["ls", "-F", "none", "-o", "StrictHostKeyChecking=no", "-o"]);
+    client.args(["UserKnownHostsFile=/dev/null", "-P", &port_of(&greeting).to_string()]);
+    client.env("STERNA_PASSWORD", "Hello world!").env("HOME", dir.path());
+    let output = client.arg("alice@127.0.0.1:/").output().unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    child.kill().unwrap();
+    let log = child.wait_with_output().unwrap();
+
+    assert_eq!(stdout(&output).trim(), "f", "{}", stderr(&output));
+    for line in ["Seccomp:\t2", "NoNewPrivs:\t1"] {
+        assert!(status.lines().any(|shown| shown == line), "{line}: {status}");
+    }
+    let log = stderr(&log);
+    assert!(log.contains("landlock=\"abi ") && log.contains("seccomp=\"on\""), "{log}");
+
+    // Users whose roots may be anywhere need a hole as large as the wall.
+    let settings =
+        "state_dir = 'state'\nsandbox = 'require'\n[external_identity]\ncommand = ['/bin/true']\n";
+    let output = refused(settings);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("external_identity without sandbox_roots"));
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Read,
+    io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     os::{fd::AsRawFd, unix::net::UnixDatagram},
     process::{Child, Command, Stdio},
@@ -124,6 +124,42 @@ fn nobody_is_refused_or_cut_by_an_upgrade() {
     live.log.read_to_string(&mut log).unwrap();
     assert_eq!(log.matches("a successor serves").count(), 2, "{log}");
     assert!(!live.path("state/control").exists());
+}
+
+/// Goal: records of both processes are one chain, and figures are asked for at one address all the time.
+#[test]
+fn the_audit_log_and_the_figures_go_on_over_an_upgrade() {
+    let tables =
+        format!("{QUIET}\n[audit]\nfile = 'audit.jsonl'\n[metrics]\nlisten = '127.0.0.1:0'");
+    let mut live = Live::start(&tables, &user("alice", ""));
+    let said = live.greeting.lines().find_map(|line| line.strip_prefix("metrics on http://"));
+    let metrics = said.and_then(|said| said.strip_suffix("/metrics")).unwrap().to_owned();
+    let figures = || {
+        let mut socket = TcpStream::connect(&metrics).unwrap();
+        socket.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut page = String::new();
+        socket.read_to_string(&mut page).unwrap();
+        page
+    };
+    let mut session = live.session("alice");
+    assert!(figures().contains("sterna_sessions 1\n"), "{}", figures());
+
+    let successor = Successor::of(&live.ok("upgrade"));
+    assert!(figures().contains("sterna_sessions 0\n"), "the successor answers: {}", figures());
+    assert_eq!(live.login("alice"), Some(0));
+    session.stdin.as_mut().unwrap().write_all(b"mkdir made-by-the-old-one\n").unwrap();
+    assert_eq!(lists(&mut session), Some(true));
+    assert!(leaves(session));
+    assert_eq!(live.child.wait().unwrap().code(), Some(0));
+    assert!(successor.signal("TERM"));
+    live.log.read_to_string(&mut String::new()).unwrap();
+
+    let log = fs::read_to_string(live.path("audit.jsonl")).unwrap();
+    for event in ["\"event\":\"start\"", "\"event\":\"stop\""] {
+        assert_eq!(log.matches(event).count(), 2, "{log}");
+    }
+    assert!(log.contains("made-by-the-old-one"), "{log}");
+    live.ok("audit verify");
 }
 
 #[test]
