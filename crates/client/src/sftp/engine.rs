@@ -49,6 +49,10 @@ impl Frame {
     }
 }
 
+/// Turns of other threads that a call may take to come once it has its place: a handful of instructions, in
+/// the midst of which its thread may have been interrupted.
+const COMING_TURNS: usize = 100_000;
+
 /// What VERSION said, in a form that outlives its packet.
 pub(crate) struct Greeting {
     pub(crate) offered: ExtensionSet,
@@ -361,10 +365,7 @@ impl Engine {
     /// Ends everything with `error`: whoever waits or asks later gets it.
     pub(crate) fn fail(&mut self, error: &Error) {
         let _ = self.failure.set(error.clone());
-        self.calls.close();
-        while let Ok(call) = self.calls.try_recv() {
-            call.reply_to.send(Err(error.clone()));
-        }
+        self.refuse_calls(error);
         self.timing.ended();
         if let Some(write) = self.from_file.take() {
             write.fail(error.clone());
@@ -377,6 +378,21 @@ impl Engine {
         }
         self.calls_ended = true;
         self.unsent = Unsent::default();
+    }
+
+    /// Nobody gets into the queue any more, and whoever is in it gets `error`. Who has a place in it already and
+    /// not yet come (two steps of one call, on another thread) is waited for: it would wait for ever.
+    fn refuse_calls(&mut self, error: &Error) {
+        self.calls.close();
+        for _ in 0..COMING_TURNS {
+            while let Ok(call) = self.calls.try_recv() {
+                call.reply_to.send(Err(error.clone()));
+            }
+            if self.calls.capacity() == self.calls.max_capacity() {
+                return;
+            }
+            std::thread::yield_now();
+        }
     }
 
     /// The error of a server that fell silent.

@@ -490,3 +490,26 @@ async fn limits_may_be_asked_for_before_version() {
     let limits = sftp.unwrap().inner.limits;
     assert_eq!((limits.read_len, limits.write_len, limits.open_handles), (100_000, 50_000, 7));
 }
+
+/// Goal: a call that has its place in the queue and is not in it yet, when the channel fails, hears of that.
+/// Method: its place is taken, the engine fails on another thread, and only then the call comes.
+#[test]
+fn a_call_that_comes_while_the_channel_fails_is_answered() {
+    let (mut engine, handle) = Engine::new(std::time::Duration::from_secs(60));
+    let place = handle.calls.clone().try_reserve_owned().unwrap();
+    let gone = Error::Interrupted { doing: "talk to the server", why: "it went".into() };
+    let (reply_to, mut reply) = oneshot::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| engine.fail(&gone));
+        while !handle.calls.is_closed() {
+            std::thread::yield_now();
+        }
+        let request = Request::Stat(sterna_sftp_proto::messages::Stat { path: b"/f" });
+        drop(place.send(call(request, ReplyTo::One(reply_to))));
+    });
+
+    assert!(
+        matches!(reply.try_recv(), Ok(Err(Error::Interrupted { .. }))),
+        "it would wait for ever"
+    );
+}
