@@ -76,7 +76,7 @@ type Secret = Zeroizing<Vec<u8>>;
 
 /// A login under way, or a session.
 pub(crate) struct Login {
-    library: Library,
+    pam: Library,
     handle: Handle,
     status: c_int,
     in_session: bool,
@@ -144,23 +144,18 @@ impl Login {
         let (service, user) = (text(service.as_bytes())?, text(user.as_bytes())?);
         let password = password.map(secret).transpose()?;
         let password = Box::new(password);
-        let library = Library::load()?;
+        let pam = Library::load()?;
         let data = ptr::from_ref::<Option<Secret>>(&*password).cast_mut().cast();
         let conversation = Conversation { converse, data };
         let mut handle = ptr::null_mut();
         // SAFETY: see the head of this file; PAM copies the conversation.
         let status = unsafe {
-            (library.start)(
-                service.as_ptr(),
-                user.as_ptr(),
-                &raw const conversation,
-                &raw mut handle,
-            )
+            (pam.start)(service.as_ptr(), user.as_ptr(), &raw const conversation, &raw mut handle)
         };
         if status != SUCCESS || handle.is_null() {
             return Err(format!("PAM does not start: {status}"));
         }
-        let login = Self { library, handle, status, in_session: false, _password: password };
+        let login = Self { pam, handle, status, in_session: false, _password: password };
         login.set_item(ITEM_TTY, c"ssh");
         if let Some(source) = source.and_then(|source| CString::new(source).ok()) {
             login.set_item(ITEM_REMOTE_HOST, &source);
@@ -171,20 +166,20 @@ impl Login {
     fn set_item(&self, item: c_int, value: &CStr) {
         // SAFETY: PAM copies the text. What it makes of it is for its modules.
         unsafe {
-            (self.library.set_item)(self.handle, item, value.as_ptr().cast());
+            (self.pam.set_item)(self.handle, item, value.as_ptr().cast());
         }
     }
 
     /// # Errors
     /// Why the password lets nobody in.
     pub(crate) fn authenticate(&mut self) -> Result<(), String> {
-        self.call(self.library.authenticate, SILENT | DISALLOW_NULL_TOKEN)
+        self.call(self.pam.authenticate, SILENT | DISALLOW_NULL_TOKEN)
     }
 
     /// # Errors
     /// Why the account is not open: expired, not at this time, a password that must be changed.
     pub(crate) fn check_account(&mut self) -> Result<(), String> {
-        self.call(self.library.account, SILENT)
+        self.call(self.pam.account, SILENT)
     }
 
     /// Opens the session, which ends with this value.
@@ -192,8 +187,8 @@ impl Login {
     /// # Errors
     /// What a module says.
     pub(crate) fn open_session(&mut self) -> Result<(), String> {
-        self.call(self.library.credentials, SILENT | ESTABLISH_CREDENTIALS)?;
-        self.call(self.library.open_session, SILENT)?;
+        self.call(self.pam.credentials, SILENT | ESTABLISH_CREDENTIALS)?;
+        self.call(self.pam.open_session, SILENT)?;
         self.in_session = true;
         Ok(())
     }
@@ -206,7 +201,7 @@ impl Login {
         }
         // SAFETY: as above; the text is the library's and ends with a NUL.
         let text = unsafe {
-            let text = (self.library.error_text)(self.handle, self.status);
+            let text = (self.pam.error_text)(self.handle, self.status);
             (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned())
         };
         Err(text.unwrap_or_else(|| format!("PAM error {}", self.status)))
@@ -217,12 +212,12 @@ impl Drop for Login {
     fn drop(&mut self) {
         if self.in_session {
             // Nothing can be done about what fails here.
-            let _ = self.call(self.library.close_session, SILENT);
-            let _ = self.call(self.library.credentials, SILENT | DELETE_CREDENTIALS);
+            let _ = self.call(self.pam.close_session, SILENT);
+            let _ = self.call(self.pam.credentials, SILENT | DELETE_CREDENTIALS);
         }
         // SAFETY: the handle is not used afterwards.
         unsafe {
-            (self.library.end)(self.handle, self.status);
+            (self.pam.end)(self.handle, self.status);
         }
     }
 }
