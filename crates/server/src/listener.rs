@@ -173,9 +173,6 @@ impl Server {
             Ok(place) => place,
             Err(reason) => return self.refuse(accepted, reason, now),
         };
-        if let Err(error) = prepare_socket(&accepted.socket) {
-            tracing::debug!(peer = %accepted.peer, %error, "socket option refused");
-        }
         let arrival = Arrival { accepted, place };
         if !is_balancer {
             let source = arrival.accepted.peer;
@@ -235,6 +232,9 @@ impl Server {
         let visit = Visit::new(Arc::clone(&self.defence), source.ip(), &admission);
         let (shared, rules) = (Arc::clone(&self.shared), Arc::clone(&at.rules));
         let service = ServerConnection::new(shared, rules, source, admission, shutdown.watch());
+        if let Err(error) = prepare_socket(&accepted.socket) {
+            tracing::debug!(peer = %accepted.peer, %error, "socket option refused");
+        }
         let driver = Driver::server(accepted.socket, config);
         tasks.spawn(run_connection(driver, service, source, visit, place));
     }
