@@ -110,8 +110,9 @@ impl<'k> Subject<'k> {
     pub fn speak_to(&mut self, peer: &mut Peer<'_>, seen: &mut Seen) {
         while !self.output.is_empty() {
             let pending = self.output.pending();
+            // libFuzzer's builds have ciphers that do nothing.
             assert!(
-                !pending.windows(PASSWORD.len()).any(|w| w == PASSWORD),
+                cfg!(fuzzing) || !pending.windows(PASSWORD.len()).any(|w| w == PASSWORD),
                 "a password in clear text"
             );
             peer.hear(pending);
