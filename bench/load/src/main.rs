@@ -8,6 +8,7 @@ mod ideal;
 mod idle;
 mod list;
 mod logins;
+mod mixed;
 mod requests;
 mod server;
 
@@ -35,6 +36,7 @@ enum What {
     List(list::Args),
     Idle(idle::Args),
     Fleet(fleet::Args),
+    Mixed(mixed::Args),
     Ideal(ideal::Args),
 }
 
@@ -58,6 +60,7 @@ fn measure(what: What) -> Result<Value, Failure> {
         What::List(args) => one_connection()?.block_on(list::run(args)),
         What::Idle(args) => many_connections()?.block_on(idle::run(args)),
         What::Fleet(args) => many_connections()?.block_on(fleet::run(args)),
+        What::Mixed(args) => many_connections()?.block_on(mixed::run(args)),
         What::Ideal(args) => ideal::run(&args),
     }
 }
