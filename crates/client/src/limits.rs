@@ -278,3 +278,7 @@ pub const RELAY_REQUESTS_MAX: usize = 16;
 /// Largest file of patterns, in bytes, and of their number.
 pub const FILTER_FILE_LEN_MAX: u64 = 1 << 20;
 pub const FILTER_PATTERNS_MAX: usize = 10_000;
+/// Directories of the server that are remembered to be synced; then they are synced, and others begin.
+pub const DIRS_UNSYNCED_MAX: usize = 4096;
+/// Directories that are synced at a time: distance is waited for once for so many.
+pub const DIRS_SYNCED_AT_ONCE: usize = 16;

@@ -15,6 +15,7 @@ mod handles;
 mod hash;
 mod lanes;
 pub(crate) mod local;
+mod names;
 mod passing;
 mod progress;
 mod ranges;
@@ -55,6 +56,7 @@ use command_digests::CommandDigests;
 use handles::Handles;
 use lanes::{Lane, Lanes};
 use local::LocalDir;
+use names::NewNames;
 use rate::Rate;
 
 /// What is done with symbolic links inside a tree. A source that is itself named is always followed.
@@ -107,7 +109,8 @@ pub struct Options {
     pub verify: Verify,
     /// A part that an earlier attempt left is continued if it can be proven; else begun again.
     pub resume: bool,
-    /// Content is brought to stable storage before it gets its name.
+    /// Content is brought to stable storage before it gets its name, and the name before the transfer is done,
+    /// as far as the server can.
     pub fsync: bool,
     /// Written under the final name at once, for directories that allow no other: whoever looks meanwhile
     /// sees a mixture of old and new, and so it stays if the transfer is never completed.
@@ -283,6 +286,7 @@ impl Transfer {
         let journals = blocking(move || state_dir.and_then(|dir| open_state_dir(&dir))).await?;
         let context = self.context(journals);
         tree::put(&context, &sources, target).await?;
+        context.settle_names().await;
         Ok(context.finish())
     }
 
@@ -308,6 +312,7 @@ impl Transfer {
             summary: Mutex::new(Summary::default()),
             stopped: AtomicBool::new(false),
             attrs_looked_at: AtomicBool::new(false),
+            new_names: NewNames::default(),
             started: Instant::now(),
             journals,
         })
@@ -338,6 +343,7 @@ struct Context {
     stopped: AtomicBool,
     /// Somebody looks, or has looked, whether the server keeps the attributes that it says it sets.
     attrs_looked_at: AtomicBool,
+    new_names: NewNames,
     started: Instant,
     journals: Option<Arc<LocalDir>>,
 }

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use sterna_sftp_proto::attrs::kind;
+use sterna_sftp_proto::extension::{Extended, Extension, Fsync};
 use sterna_sftp_proto::messages::{Close, Opendir, Readdir};
 use sterna_sftp_proto::{Reply, StatusCode};
 
@@ -97,6 +98,26 @@ impl Sftp {
                 empty_batches: 0,
             }),
             other => Err(refused(other, "open directory", path)),
+        }
+    }
+
+    /// Whether [`sync_dir`](Self::sync_dir) can be asked for: our own servers do it.
+    pub(crate) fn syncs_dirs(&self) -> bool {
+        self.has(Extension::Fsync) && self.has_exact_attrs()
+    }
+
+    /// Asks the server to bring the names in a directory to stable storage (`fsync@openssh.com` with its
+    /// handle).
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where it may not be read, or was not brought there.
+    pub(crate) async fn sync_dir(&self, path: &[u8]) -> Result<(), Error> {
+        let dir = self.open_dir(path).await?;
+        let request = Extended::Fsync(Fsync { handle: &dir.handle });
+        let frame = self.ask_extended(Extension::Fsync, request, "sync").await?;
+        match frame.reply()? {
+            Reply::Status(status) if status.code == StatusCode::Ok => Ok(()),
+            other => Err(refused(other, "sync", path)),
         }
     }
 

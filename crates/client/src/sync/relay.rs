@@ -126,6 +126,7 @@ impl Relay<'_> {
             let verified = verified?;
             self.left().naming = true;
             notes.extend(self.put_into_place(&to).await?);
+            mover.named(self.target).await;
             Ok((verified, notes))
         };
         let (verified, notes) = finished.await.inspect_err(|_| mover.travelled(sent))?;

@@ -74,13 +74,17 @@ impl RemoteSide {
     pub(crate) async fn make_root(&self) -> Result<Dir, Error> {
         let root = &self.root[..];
         self.ask(root, |sftp| async move { sftp.mkdir_all(root).await }).await?;
+        self.mover.named(root).await;
         Ok(Dir::Remote(self.root.clone().into()))
     }
 
     pub(crate) async fn make_dir(&self, rel: &[u8], mode: u32) -> Result<Dir, Error> {
         let path = self.path(rel);
         let made = &path[..];
-        self.ask(made, |sftp| async move { sftp.ensure_dir(made, Some(mode)).await }).await?;
+        let make = |sftp: Sftp| async move { sftp.ensure_dir(made, Some(mode)).await };
+        if self.ask(made, make).await? {
+            self.mover.named(made).await;
+        }
         Ok(Dir::Remote(path.into()))
     }
 

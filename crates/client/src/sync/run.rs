@@ -578,6 +578,7 @@ impl Run {
         let Self { shared, mut report, .. } = self;
         report.not_kept = shared.counts_not_kept().await;
         report.read_back = shared.bytes_read_back();
+        shared.mover.settle_names().await;
         report.summary = shared.mover.finish();
         report
     }

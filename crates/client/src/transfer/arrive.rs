@@ -82,6 +82,7 @@ impl Upload {
         place: Place,
     ) -> Result<FileReport, Error> {
         let mut report = self.travel(context, place).await?;
+        context.named(&self.target).await;
         if context.options.preserve && !context.attrs_looked_at.swap(true, Ordering::Relaxed) {
             for note in self.attrs_not_kept(context).await {
                 report.note(note);

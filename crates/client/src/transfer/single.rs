@@ -168,6 +168,16 @@ impl Mover {
         self.context.travelled(bytes);
     }
 
+    /// Something has got the name `target` at the server by other means than [`upload`](Self::upload).
+    pub(crate) async fn named(&self, target: &[u8]) {
+        self.context.named(target).await;
+    }
+
+    /// Waits until names that were given are on stable storage.
+    pub(crate) async fn settle_names(&self) {
+        self.context.settle_names().await;
+    }
+
     pub(crate) fn finish(&self) -> Summary {
         self.context.finish()
     }

@@ -88,6 +88,9 @@ impl Up {
             let at = &target[..];
             let make = |lane: Arc<Lane>| async move { lane.sftp.ensure_dir(at, made_with).await };
             let is_new = self.context.on_lane(&source, &Reached::default(), make).await?;
+            if is_new {
+                self.context.named(at).await;
+            }
 
             let preserve = self.context.options.preserve;
             let mode = if preserve { mode } else { mode & !umask() };
@@ -223,7 +226,11 @@ impl Up {
                 Ok(Ok(says)) => {
                     let (says, target) = (&says[..], &target[..]);
                     let put = |lane: Arc<Lane>| put_link(lane, says, target);
-                    context.on_lane(&source, &Reached::default(), put).await
+                    let put = context.on_lane(&source, &Reached::default(), put).await;
+                    if put.is_ok() {
+                        context.named(target).await;
+                    }
+                    put
                 }
                 Ok(Err(error)) | Err(error) => Err(error),
             };
