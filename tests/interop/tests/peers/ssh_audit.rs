@@ -29,7 +29,7 @@ const ACCEPTED: &[(&str, &[&str])] = &[
             "diffie-hellman-group-exchange-sha256 (2048-bit)",
         ],
     ),
-    // JSch 0.1.55 and older MINA SSHD have no other curve, and no Ed25519 host keys.
+    // JSch 0.1.54 and older MINA SSHD have no other curve, and no Ed25519 host keys.
     (
         "using elliptic curves that are suspected as being backdoored by the U.S. National Security Agency",
         &["ecdh-sha2-nistp256", "ecdh-sha2-nistp384", "ecdh-sha2-nistp521", "ecdsa-sha2-nistp256"],
@@ -41,7 +41,7 @@ const ACCEPTED: &[(&str, &[&str])] = &[
         "2048-bit modulus only provides 112-bits of symmetric strength",
         &["diffie-hellman-group14-sha256", "diffie-hellman-group-exchange-sha256 (2048-bit)"],
     ),
-    // libssh2 before 1.11 and JSch 0.1.55 have no other MAC.
+    // libssh2 before 1.11, Dropbear 2022 and JSch 0.1.54 have no other MAC.
     ("using encrypt-and-MAC mode", &["hmac-sha2-256", "hmac-sha2-512"]),
 ];
 
