@@ -20,6 +20,7 @@ macro_rules! targets {
 
 // About a second each.
 targets! {
+    audit_log: 400,
     authorized_keys: 5000,
     certificates: 5000,
     connection: 400,
@@ -35,5 +36,7 @@ targets! {
     shosts: 5000,
     ssh_config: 200,
     ssh_messages: 5000,
+    state_file: 50,
     wire_reader: 5000,
+    worker_messages: 20000,
 }
