@@ -1,6 +1,7 @@
 //! A server that listens, in this process, and OpenSSH's client, which logs in there.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -35,17 +36,20 @@ pub struct Setup {
     pub defence: Option<Arc<Defence>>,
 }
 
+/// Alice, who sees `root`, and whose key is the file `id` in `dir`.
+pub fn alice(dir: &Path, root: &Path) -> User {
+    let key = PrivateKey::generate(KeyType::Ed25519, &mut SystemRandom).unwrap();
+    let path = dir.join("id");
+    std::fs::write(&path, key.to_openssh_text("test").as_bytes()).unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let keys = parse_authorized_keys(key.public().to_openssh("alice").as_bytes()).0;
+    User { authorized_keys: keys.into_iter().map(Into::into).collect(), ..User::new("alice", root) }
+}
+
 impl Setup {
     pub fn start(self, change: impl FnOnce(&mut User)) -> Stage {
         let dir = tempfile::tempdir().unwrap();
-        let key = PrivateKey::generate(KeyType::Ed25519, &mut SystemRandom).unwrap();
-        let path = dir.path().join("id");
-        std::fs::write(&path, key.to_openssh_text("test").as_bytes()).unwrap();
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
-            .unwrap();
-        let mut user = User::new("alice", dir.path());
-        let keys = parse_authorized_keys(key.public().to_openssh("alice").as_bytes()).0;
-        user.authorized_keys = keys.into_iter().map(Into::into).collect();
+        let mut user = alice(dir.path(), dir.path());
         change(&mut user);
         let host_key = PrivateKey::generate(KeyType::Ed25519, &mut SystemRandom).unwrap();
         let limits = Arc::new(LiveLimits::new(self.limits));
