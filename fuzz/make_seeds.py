@@ -165,6 +165,18 @@ def main() -> None:
     })
     record = b'{"seq":%d,"time":"2026-01-01T00:00:00.000Z","event":"%s","prev":"' + b"0" * 64 + b'"%s}\n'
     signature = b',"sig":"' + b"0" * 128 + b'"'
+    write("typed_places", {
+        "uri": b"\x00sftp://ann@[2001:db8::1]:2222/~/a%20b",
+        "scp_like": b"\x00ann@host:~/in/a b",
+        "hop": b"\x01ssh://ann@host:22/",
+        "bare_hop": b"\x01ann@[::1]:22",
+        "local": b"\x02./a:b",
+        "remote": b"\x02host:/a",
+    })
+    write("manifests", {
+        "lines": b"d41d8cd98f00b204e9800998ecf8427e  a b\nd41d *c\n",
+        "escaped": b"\\d41d8cd9  a\\nb\\\\c\\r\n",
+    })
     write("state_file", {
         "unchanged": b"",
         "header": bytes([0, 0, 18, 1]),

@@ -27,6 +27,7 @@ targets! {
     handshake: 1500,
     key_files: 5000,
     known_hosts: 5000,
+    manifests: 20000,
     public_keys: 5000,
     revoked_keys: 5000,
     session: 150,
@@ -37,6 +38,7 @@ targets! {
     ssh_config: 200,
     ssh_messages: 5000,
     state_file: 50,
+    typed_places: 20000,
     wire_reader: 5000,
     worker_messages: 20000,
 }
