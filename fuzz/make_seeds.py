@@ -139,6 +139,60 @@ def main() -> None:
         + string(b"\x00\x80") + string(b"a,b,c") + bytes(12),
     })
 
+    path, none = string(b"/a"), bytes(5)
+    number = b"\x01" + struct.pack(">I", 0o644)
+    flags = bytes([1, 0, 0, 1, 0, 1])
+    time = struct.pack(">QI", 1 << 30, 999_999_999)
+    change = b"\x01" + struct.pack(">Q", 9) + number + b"\x01" + time * 2 + b"\x01" + number + none
+    file = b"\x00" + struct.pack(">QIII", 9, 0o644, 1, 2) + time * 3 + struct.pack(">QQQ", 1, 2, 3)
+    names = struct.pack(">I", 2) + string(b"user.a") + string(b"user.b")
+    xattr = b"\x02" + string(b"user.a") + string(b"value") + b"\x01"
+    write("worker_messages", {
+        "open": b"\x00\x01" + path + flags + number,
+        "read_dir": b"\x00\x04" + struct.pack(">II", 1, 100),
+        "set_attrs": b"\x00\x08" + path + change + b"\x01",
+        "rename": b"\x00\x0c" + path + string(b"/b") + b"\x01",
+        "xattr": b"\x00\x12" + path + xattr,
+        "failed": b"\x01\x00\x01" + struct.pack(">I", 13),
+        "attrs": b"\x01\x03" + file,
+        "entries": b"\x01\x06\x01" + struct.pack(">I", 2) + (string(b"a") + file) * 2,
+        "space": b"\x01\x07" + bytes(80) + b"\x01\x00",
+        "names": b"\x01\x09" + names,
+        "password": b"\x02\x02" + string(b"ann") + string(b"secret") + string(b"192.0.2.7"),
+        "keys": b"\x02\x03" + string(b"ann"),
+        "known": b"\x03\x01" + string(b"/srv") + string(b"/") + string(line) + string(b"/k"),
+        "refused": b"\x03\x00" + string(b"no such user"),
+    })
+    record = b'{"seq":%d,"time":"2026-01-01T00:00:00.000Z","event":"%s","prev":"' + b"0" * 64 + b'"%s}\n'
+    signature = b',"sig":"' + b"0" * 128 + b'"'
+    write("typed_places", {
+        "uri": b"\x00sftp://ann@[2001:db8::1]:2222/~/a%20b",
+        "scp_like": b"\x00ann@host:~/in/a b",
+        "hop": b"\x01ssh://ann@host:22/",
+        "bare_hop": b"\x01ann@[::1]:22",
+        "local": b"\x02./a:b",
+        "remote": b"\x02host:/a",
+    })
+    write("manifests", {
+        "lines": b"d41d8cd98f00b204e9800998ecf8427e  a b\nd41d *c\n",
+        "escaped": b"\\d41d8cd9  a\\nb\\\\c\\r\n",
+    })
+    write("state_file", {
+        "unchanged": b"",
+        "header": bytes([0, 0, 18, 1]),
+        "bytes": bytes([0, 16, 0, 5, 0, 31, 240, 255, 0, 48, 3, 1]),
+        "pieces": bytes([2, 16, 0, 9, 3, 32, 0, 100]),
+        "cut": bytes([5, 80, 0, 0]),
+    })
+    write("audit_log", {
+        "unchanged": b"\x01",
+        "bytes": b"\x01" + bytes([0, 0, 9, 1, 0, 1, 0, 32]),
+        "cut": b"\x01" + bytes([5, 2, 0, 0]),
+        "lines": b"\x01" + bytes([4, 0, 0, 0, 3, 0, 0, 255, 1, 1, 0, 10]),
+        "log": b"\x00" + record % (1, b"start", b"") + record % (2, b"checkpoint", signature),
+        "last": b"\x00" + record % (2**64 - 1, b"start", b"") + record % (1, b"start", b""),
+    })
+
 
 if __name__ == "__main__":
     main()

@@ -6,6 +6,9 @@ use std::time::Duration;
 /// and two more in hexadecimal, are 64 KiB; the rest of a record is some hundred bytes.
 pub const LINE_LEN_MAX: usize = 256 * 1024;
 
+/// The number of a record at most: more than anybody writes, and it can be counted on from there.
+pub const SEQ_MAX: u64 = i64::MAX as u64;
+
 /// Bytes of one value of a record that are kept. Longer than any path of a request.
 pub const VALUE_LEN_MAX: usize = 8 * 1024;
 

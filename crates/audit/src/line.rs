@@ -6,7 +6,7 @@ use std::io::{self, BufRead};
 use serde::Deserialize;
 
 use crate::chain::{Hash, Place};
-use crate::limits::LINE_LEN_MAX;
+use crate::limits::{LINE_LEN_MAX, SEQ_MAX};
 
 /// What one read brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl<'l> Members<'l> {
         }
         let members: Self = serde_json::from_slice(line).ok()?;
         let before = Hash::from_hex(members.prev)?;
-        (members.seq > 0).then_some((members, before))
+        (1..=SEQ_MAX).contains(&members.seq).then_some((members, before))
     }
 }
 
@@ -84,6 +84,19 @@ pub(crate) fn place_of(line: &[u8]) -> Option<Place> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_bounded() {
+        let is_line = |seq: &str| {
+            let hash = Hash::NONE;
+            let line =
+                format!("{{\"seq\":{seq},\"time\":\"\",\"event\":\"\",\"prev\":\"{hash}\"}}");
+            Members::of(line.as_bytes()).is_some()
+        };
+
+        assert!(is_line("1") && is_line("9223372036854775807"));
+        assert!(!is_line("0") && !is_line("9223372036854775808") && !is_line("-1"));
+    }
 
     #[test]
     fn lines_are_bounded() {

@@ -469,7 +469,7 @@ pub(crate) fn companion_name(name: &[u8], suffix: &str) -> Vec<u8> {
 fn short_digest(bytes: &[u8]) -> String {
     let mut digester = Digester::new(DigestAlgorithm::Blake3);
     digester.update(bytes);
-    digester.finish().iter().take(8).map(|b| format!("{b:02x}")).collect()
+    hex::encode(&digester.finish()[..8])
 }
 
 fn default_state_dir() -> Option<PathBuf> {

@@ -274,7 +274,7 @@ fn line_of(digest: &[u8], name: &[u8], style: Style) -> Vec<u8> {
     if escaped && matches!(style, Style::Gnu { .. }) {
         line.push(b'\\');
     }
-    line.extend(digest.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()));
+    line.extend_from_slice(hex::encode(digest).as_bytes());
     line.extend_from_slice(match style {
         Style::Gnu { binary: false } => b"  ",
         Style::Gnu { binary: true } => b" *",

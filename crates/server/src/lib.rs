@@ -45,6 +45,8 @@ mod command_line;
 mod connection;
 pub mod defence;
 mod digest_memory;
+#[cfg(test)]
+mod fuzz;
 mod handover;
 mod host_keys;
 mod io_pool;

@@ -16,6 +16,10 @@ const V2_HEAD_LEN: usize = 16;
 /// Bytes behind those: addresses of UNIX sockets take 216, and no balancer adds more than a certificate.
 const V2_REST_LEN_MAX: usize = 4096;
 
+/// A header of either version at most, in bytes.
+#[cfg(test)]
+pub(crate) const HEADER_LEN_MAX: usize = V2_HEAD_LEN + V2_REST_LEN_MAX;
+
 /// So much is read before it is clear which version it is: less than the shortest header has.
 const START_LEN: usize = 12;
 

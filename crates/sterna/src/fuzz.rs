@@ -1,9 +1,12 @@
 //! Text that people and other programs write, with seeded changes: none of it may cause a panic (`testkit::fuzz`).
+//!
+//! Not here: requests for figures (`commands/serve/metrics.rs`).
 
 use std::path::PathBuf;
 
 use sterna_testkit::fuzz::each_of;
 
+use crate::control::{Reply, Request};
 use crate::settings::{Files, load_from};
 use crate::shell::line;
 
@@ -31,6 +34,44 @@ const LINES: [&str; 8] = [
     "! echo hello",
     "rename \"\\\"\" \\?",
 ];
+
+/// What commands, servers and successors say to each other.
+const MESSAGES: [&str; 10] = [
+    r#"{"command":"reload","file":null}"#,
+    r#"{"command":"lift","sources":"192.0.2.0/24"}"#,
+    r#"{"command":"kick","which":{"user":"ann"},"why":"enough"}"#,
+    r#"{"command":"kick","which":"all","why":"\u001b\n"}"#,
+    r#"{"command":"serving","pid":7}"#,
+    r#"{"command":"hand-over"}"#,
+    r#"{"reply":"hand-over","pid":4294967295}"#,
+    r#"{"reply":"left","sessions":3}"#,
+    r#"{"reply":"mistakes","mistakes":[{"file":"f","line":1,"key":"k","why":"w"}]}"#,
+    r#"{"reply":"sessions","sessions":[{"id":"1","pid":1,"user":"a","source":"::1","login":["password"],
+        "client":"x","since":1,"lasts_s":1,"idle_s":0,"bytes_in":1,"bytes_out":18446744073709551615,
+        "open_files":1,"moving":[{"path":"/a","direction":"both","bytes":1,"bytes_per_s":1}]}]}"#,
+];
+
+#[test]
+fn messages_of_the_control_socket_are_read_or_refused() {
+    let seeds = MESSAGES.map(|text| text.as_bytes().to_vec());
+    for seed in &seeds {
+        let read = (serde_json::from_slice::<Request>(seed), serde_json::from_slice::<Reply>(seed));
+        assert!(read.0.is_ok() != read.1.is_ok(), "{}", seed.escape_ascii());
+    }
+    each_of(&seeds, 20_000, |text| {
+        // What is read is written so that it is read again, on one line.
+        if let Ok(request) = serde_json::from_slice::<Request>(text) {
+            let line = serde_json::to_vec(&request).unwrap();
+            assert!(!line.contains(&b'\n'));
+            assert_eq!(serde_json::from_slice::<Request>(&line).unwrap(), request);
+        }
+        if let Ok(reply) = serde_json::from_slice::<Reply>(text) {
+            let line = serde_json::to_vec(&reply).unwrap();
+            assert!(!line.contains(&b'\n'));
+            assert_eq!(serde_json::from_slice::<Reply>(&line).unwrap(), reply);
+        }
+    });
+}
 
 #[test]
 fn settings_of_any_text_are_read_or_refused() {

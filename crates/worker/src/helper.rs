@@ -16,8 +16,8 @@ use zeroize::Zeroizing;
 
 use crate::account::{self, SystemUser};
 use crate::files::serve_files;
+use crate::login_messages::{Checked, Known, Question};
 use crate::policy::{PasswordSource, Policy};
-use crate::questions::{Checked, Known, Question};
 use crate::{keys_file, pam, shadow};
 
 /// Tells everybody but root that nobody may log in at the moment (`nologin(5)`).

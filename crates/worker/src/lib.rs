@@ -12,13 +12,14 @@
 //!   from its own [`Policy`], whatever it is asked.
 //! - `files.rs` is the worker's work: operations on a backend, asked in messages (`messages.rs`). [`RemoteBackend`] asks.
 //!   An open file comes back as a descriptor, so that its data takes no detour.
-//! - `questions.rs` is what the network process asks about logins.
+//! - `questions.rs` is what the network process asks about logins, in messages as well (`login_messages.rs`).
 
 mod account;
 mod files;
 mod helper;
 mod keys_file;
 pub mod limits;
+pub mod login_messages;
 pub mod messages;
 mod monitor;
 mod pam;
@@ -31,5 +32,5 @@ pub use files::serve_files;
 pub use helper::run_helper;
 pub use monitor::run_monitor;
 pub use policy::{PasswordSource, Policy};
-pub use questions::{Checked, Known, Monitor, SystemIdentity};
+pub use questions::{Monitor, SystemIdentity};
 pub use remote::RemoteBackend;

@@ -1,7 +1,7 @@
 //! What is said between the network process and a worker about files: one request, one reply, each a message.
 //!
 //! Neither side believes the other. Every length has a bound, left-over bytes are an error, and a reply that does not fit
-//! its request is one as well.
+//! its request is one as well. A message can be written in one way only: another one is an error too.
 
 use sterna_sshwire::{DecodeError, Reader, put_bool, put_string, put_u8, put_u32, put_u64};
 use sterna_storage::{
@@ -262,17 +262,19 @@ impl<'a> Request<'a> {
         let r = &mut r;
         let request = match r.u8("request")? {
             1 => Self::Open { path: path(r)?, how: how(r)? },
-            2 => Self::Stat { path: path(r)?, follow: r.bool("follow")? },
+            2 => Self::Stat { path: path(r)?, follow: flag(r, "follow")? },
             3 => Self::OpenDir { path: path(r)? },
             4 => Self::ReadDir { dir: r.u32("dir")?, max: r.u32("max")? },
             5 => Self::StatDir { dir: r.u32("dir")? },
             6 => Self::SyncDir { dir: r.u32("dir")? },
             7 => Self::CloseDir { dir: r.u32("dir")? },
-            8 => Self::SetAttrs { path: path(r)?, attrs: set_attrs(r)?, follow: r.bool("follow")? },
+            8 => {
+                Self::SetAttrs { path: path(r)?, attrs: set_attrs(r)?, follow: flag(r, "follow")? }
+            }
             9 => Self::Remove { path: path(r)? },
             10 => Self::Mkdir { path: path(r)?, mode: option(r, "mode")? },
             11 => Self::Rmdir { path: path(r)? },
-            12 => Self::Rename { from: path(r)?, to: path(r)?, replace: r.bool("replace")? },
+            12 => Self::Rename { from: path(r)?, to: path(r)?, replace: flag(r, "replace")? },
             13 => Self::Realpath { path: path(r)? },
             14 => Self::Readlink { path: path(r)? },
             15 => Self::Symlink { target: path(r)?, link: path(r)? },
@@ -344,7 +346,7 @@ impl Reply {
             4 => Self::Path(path(r)?.to_vec()),
             5 => Self::Dir(r.u32("dir")?),
             6 => {
-                let more = r.bool("more")?;
+                let more = flag(r, "more")?;
                 let mut entries = Vec::new();
                 for _ in 0..count(r, ENTRIES_MAX)? {
                     let name = r.string("name", ENTRY_NAME_MAX)?.to_vec();
@@ -406,8 +408,29 @@ fn put_option(o: &mut Vec<u8>, value: Option<u32>) {
 }
 
 fn option(r: &mut Reader<'_>, field: &'static str) -> Decoded<Option<u32>> {
-    let (is_there, value) = (r.bool(field)?, r.u32(field)?);
-    Ok(is_there.then_some(value))
+    let (is_there, value) = (flag(r, field)?, r.u32(field)?);
+    if_there(field, is_there, value)
+}
+
+/// What stands in the place of nothing is the default.
+fn if_there<T: Default + PartialEq>(
+    field: &'static str,
+    is_there: bool,
+    value: T,
+) -> Decoded<Option<T>> {
+    match (is_there, value) {
+        (true, value) => Ok(Some(value)),
+        (false, value) if value == T::default() => Ok(None),
+        (false, _) => Err(DecodeError::invalid(field)),
+    }
+}
+
+fn flag(r: &mut Reader<'_>, field: &'static str) -> Decoded<bool> {
+    match r.u8(field)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(DecodeError::invalid(field)),
+    }
 }
 
 fn put_how(o: &mut Vec<u8>, how: &OpenHow) {
@@ -419,9 +442,9 @@ fn put_how(o: &mut Vec<u8>, how: &OpenHow) {
 }
 
 fn how(r: &mut Reader<'_>) -> Decoded<OpenHow> {
-    let mut flag = || r.bool("flag");
-    let (read, write, append) = (flag()?, flag()?, flag()?);
-    let (create, truncate, exclusive) = (flag()?, flag()?, flag()?);
+    let mut next = || flag(r, "flag");
+    let (read, write, append) = (next()?, next()?, next()?);
+    let (create, truncate, exclusive) = (next()?, next()?, next()?);
     Ok(OpenHow { read, write, append, create, truncate, exclusive, mode: option(r, "mode")? })
 }
 
@@ -479,16 +502,16 @@ fn put_set_attrs(o: &mut Vec<u8>, attrs: &SetAttrs) {
 }
 
 fn set_attrs(r: &mut Reader<'_>) -> Decoded<SetAttrs> {
-    let (has_size, size) = (r.bool("size")?, r.u64("size")?);
+    let (has_size, size) = (flag(r, "size")?, r.u64("size")?);
     let mode = option(r, "mode")?;
-    let (has_times, times) = (r.bool("times")?, (time(r)?, time(r)?));
-    let has_owner = r.bool("owner")?;
+    let (has_times, times) = (flag(r, "times")?, (time(r)?, time(r)?));
+    let has_owner = flag(r, "owner")?;
     let owner = Owner { uid: option(r, "uid")?, gid: option(r, "gid")? };
     Ok(SetAttrs {
-        size: has_size.then_some(size),
+        size: if_there("size", has_size, size)?,
         mode,
-        times: has_times.then_some(times),
-        owner: has_owner.then_some(owner),
+        times: if_there("times", has_times, times)?,
+        owner: if_there("owner", has_owner, owner)?,
     })
 }
 
@@ -537,8 +560,8 @@ fn space(r: &mut Reader<'_>) -> Decoded<Space> {
         files_available: r.u64("files available")?,
         fs_id: r.u64("id")?,
         name_len_max: r.u64("name length")?,
-        read_only: r.bool("read-only")?,
-        no_setuid: r.bool("no set-id")?,
+        read_only: flag(r, "read-only")?,
+        no_setuid: flag(r, "no set-id")?,
     })
 }
 

@@ -20,12 +20,14 @@ macro_rules! targets {
 
 // About a second each.
 targets! {
+    audit_log: 400,
     authorized_keys: 5000,
     certificates: 5000,
     connection: 400,
     handshake: 1500,
     key_files: 5000,
     known_hosts: 5000,
+    manifests: 20000,
     public_keys: 5000,
     revoked_keys: 5000,
     session: 150,
@@ -35,5 +37,8 @@ targets! {
     shosts: 5000,
     ssh_config: 200,
     ssh_messages: 5000,
+    state_file: 50,
+    typed_places: 20000,
     wire_reader: 5000,
+    worker_messages: 20000,
 }

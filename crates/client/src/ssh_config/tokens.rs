@@ -99,7 +99,7 @@ impl Tokens<'_> {
         let port = self.port.to_string();
         let text = [&self.local.host, self.host, &port, self.user, self.proxy_jump].concat();
         let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
-        hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(hash)
     }
 
     /// A file or socket: `~`, tokens and `${NAME}`.

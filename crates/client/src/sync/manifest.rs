@@ -20,7 +20,7 @@ impl ManifestLine {
         if self.name.iter().any(special) {
             line.push(b'\\');
         }
-        line.extend(self.digest.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()));
+        line.extend_from_slice(hex::encode(&self.digest).as_bytes());
         line.extend_from_slice(b"  ");
         for byte in &self.name {
             match byte {
@@ -43,14 +43,12 @@ impl ManifestLine {
         let space = line.iter().position(|byte| *byte == b' ')?;
         let (digits, rest) = line.split_at(space);
         let name = rest.strip_prefix(b"  ").or_else(|| rest.strip_prefix(b" *"))?;
-        let (pairs, odd) = digits.as_chunks::<2>();
-        if pairs.is_empty() || !odd.is_empty() || name.is_empty() {
+        if digits.is_empty() || name.is_empty() {
             return None;
         }
-        let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
-        let digest = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
+        let digest = hex::decode(digits).ok()?;
         let name = if escaped { unescaped(name)? } else { name.to_vec() };
-        Some(Self { digest: digest.collect::<Option<_>>()?, name })
+        Some(Self { digest, name })
     }
 
     /// The algorithm that a digest of this length is by, as coreutils takes it; BLAKE3 has the length of

@@ -49,7 +49,7 @@ impl Download {
         let _waiting = place.step_aside().await;
         if let Some(verified) = waits.verified(context, path, path).await? {
             let notes = self.put_into_place(context, waits.part).await?;
-            return Ok(self.small_report(waits.size, verified, notes));
+            return Ok(FileReport::whole(path, waits.size, verified, notes));
         }
         // Its part is locked as long as it is there.
         drop(waits);
@@ -123,7 +123,7 @@ impl Upload {
             let name = |lane: Arc<Lane>| self.give_name(context, lane, &waits, &asked);
             let note = context.on_lane(path, &Reached::default(), name).await?;
             let notes = waits.notes.iter().copied().chain(note).collect();
-            return Ok(self.small_report(waits.size, verified, notes));
+            return Ok(FileReport::whole(path, waits.size, verified, notes));
         }
         let at_length = |lane: Arc<Lane>| async move { self.run(context, &lane, false).await };
         match Box::pin(context.file_on_lane(path, &self.reached, at_length)).await? {

@@ -223,12 +223,9 @@ pub(super) async fn digests(
 /// One digest from each of `count` lines. The tools escape line feeds in names, so that a line is a
 /// file; in front of such a line stands a backslash.
 fn parse(stdout: &[u8], algorithm: DigestAlgorithm, count: usize) -> Option<Vec<Vec<u8>>> {
-    let digit = |b: &u8| (*b as char).to_digit(16);
     let digest = |line: &[u8]| -> Option<Vec<u8>> {
         let line = line.strip_prefix(b"\\").unwrap_or(line);
-        let hex = line.get(..algorithm.output_len() * 2)?;
-        let pairs = hex.as_chunks::<2>().0;
-        pairs.iter().map(|[high, low]| Some((digit(high)? * 16 + digit(low)?) as u8)).collect()
+        hex::decode(line.get(..algorithm.output_len() * 2)?).ok()
     };
     let lines = stdout.split(|b| *b == b'\n').filter(|line| !line.is_empty());
     let found: Vec<Vec<u8>> = lines.map(digest).collect::<Option<_>>()?;

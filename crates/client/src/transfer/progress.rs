@@ -93,6 +93,18 @@ pub struct FileReport {
 }
 
 impl FileReport {
+    /// A file that travelled whole.
+    pub(crate) fn whole(path: &[u8], size: u64, verified: Verified, notes: Vec<Note>) -> Self {
+        Self {
+            path: path.to_vec(),
+            bytes: size,
+            bytes_sent: size,
+            resumed_from: 0,
+            verified,
+            notes,
+        }
+    }
+
     /// Adds something that could not be done as it should be.
     pub(crate) fn note(&mut self, note: Note) {
         if !self.notes.contains(&note) {

@@ -121,7 +121,7 @@ fn print(source: SourceState, offset: u64, mark: Option<&Mark>) -> String {
     let hash = mark.map_or_else(
         || format!("{:>20} {:>6} {:>128}", 0, "none", "-"),
         |mark| {
-            let hex: String = mark.hash.iter().map(|b| format!("{b:02x}")).collect();
+            let hex = hex::encode(&mark.hash);
             format!("{:>20} {:>6} {hex:>128}", mark.len, mark.algorithm.name())
         },
     );
@@ -155,11 +155,7 @@ fn parse(text: &str, source: SourceState) -> Option<Noted> {
 }
 
 fn bytes(hex: &str, algorithm: HashAlgorithm) -> Option<Vec<u8>> {
-    let digit = |b: u8| (b as char).to_digit(16);
-    let pairs = hex.as_bytes().as_chunks::<2>().0;
-    let bytes: Option<Vec<u8>> =
-        pairs.iter().map(|[high, low]| Some((digit(*high)? * 16 + digit(*low)?) as u8)).collect();
-    bytes.filter(|bytes| bytes.len() == algorithm.output_len())
+    hex::decode(hex).ok().filter(|bytes| bytes.len() == algorithm.output_len())
 }
 
 /// How much of a part is right.

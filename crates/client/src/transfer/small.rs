@@ -112,29 +112,13 @@ impl Upload {
         let (size, notes) = (source.size, tally.notes);
         Ok(match compared {
             Ok(verified) => {
-                let report = self.small_report(size, verified, notes);
+                let report = FileReport::whole(&self.source, size, verified, notes);
                 Sent::Complete(FileReport { bytes_sent: tally.sent, ..report })
             }
             Err((algorithm, ours)) => {
                 Sent::Waits(Waits { part: part.path.clone(), size, algorithm, ours, notes })
             }
         })
-    }
-
-    pub(super) fn small_report(
-        &self,
-        size: u64,
-        verified: Verified,
-        notes: Vec<Note>,
-    ) -> FileReport {
-        FileReport {
-            path: self.source.clone(),
-            bytes: size,
-            bytes_sent: size,
-            resumed_from: 0,
-            verified,
-            notes,
-        }
     }
 
     /// `Err` with our digest if the server's is still to be asked for and the file has no name yet.

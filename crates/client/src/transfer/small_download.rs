@@ -8,7 +8,7 @@ use sterna_ssh_crypto::{DigestAlgorithm, Digester};
 
 use super::download::{Download, Part, Placing};
 use super::lanes::Lane;
-use super::progress::{FileReport, Note, Verified};
+use super::progress::{FileReport, Verified};
 use super::small::small_len_max;
 use super::verify::{check_algorithms, expected_algorithm};
 use super::waits::{Sent, Waits};
@@ -80,7 +80,7 @@ impl Download {
                 let placing = Placing::new(self, context);
                 let place = move |part| placing.run(part);
                 let notes = self.fill(context, part, content, size, place).await??;
-                Sent::Complete(self.small_report(size, verified, notes))
+                Sent::Complete(FileReport::whole(&self.source, size, verified, notes))
             }
             Compared::Later(algorithm, ours) => {
                 let part = self.fill(context, part, content, size, |part| part).await?;
@@ -115,22 +115,6 @@ impl Download {
                 self.discard(context, part).await?;
                 Err(error)
             }
-        }
-    }
-
-    pub(super) fn small_report(
-        &self,
-        size: u64,
-        verified: Verified,
-        notes: Vec<Note>,
-    ) -> FileReport {
-        FileReport {
-            path: self.source.clone(),
-            bytes: size,
-            bytes_sent: size,
-            resumed_from: 0,
-            verified,
-            notes,
         }
     }
 }

@@ -27,7 +27,7 @@ pub struct Digest {
 impl Digest {
     /// Lower-case hexadecimal.
     pub fn hex(&self) -> String {
-        self.bytes.iter().map(|b| format!("{b:02x}")).collect()
+        hex::encode(&self.bytes)
     }
 }
 

@@ -103,8 +103,7 @@ impl FileMoves {
 
 /// `ALGORITHM:HEX`.
 pub(crate) fn digest_text(algorithm: &str, digest: &[u8]) -> String {
-    let hex = digest.iter().map(|byte| format!("{byte:02x}"));
-    [algorithm.to_owned(), ":".to_owned()].into_iter().chain(hex).collect()
+    format!("{algorithm}:{}", hex::encode(digest))
 }
 
 #[cfg(test)]

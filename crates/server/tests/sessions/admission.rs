@@ -1,60 +1,21 @@
 //! Who gets in: limits of connections and sessions, listeners with rules, and clients behind a balancer.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::process::Stdio;
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use sterna_identity::{Directory, User, parse_authorized_keys};
-use sterna_server::defence::{Defence, DefenceSettings, Offence};
-use sterna_server::{HostKeys, ListenAt, ListenerRules, LiveLimits, Server, ServerLimits};
-use sterna_ssh_crypto::{KeyType, PrivateKey, SystemRandom};
+use sterna_identity::User;
+use sterna_server::defence::Offence;
+use sterna_server::{ListenerRules, ServerLimits};
 use sterna_ssh_files::AddressList;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStdin, Command};
 
-const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-/// A running server with one user, alice, whose key is the file `id`.
-struct Stage {
-    dir: tempfile::TempDir,
-    port: u16,
-    limits: Arc<LiveLimits>,
-    defence: Arc<Defence>,
-}
+use crate::stage::{HERE, Setup, Stage};
 
 impl Stage {
     fn start(limits: ServerLimits, rules: ListenerRules, change: impl FnOnce(&mut User)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let key = PrivateKey::generate(KeyType::Ed25519, &mut SystemRandom).unwrap();
-        let path = dir.path().join("id");
-        std::fs::write(&path, key.to_openssh_text("test").as_bytes()).unwrap();
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
-            .unwrap();
-        let mut user = User::new("alice", dir.path());
-        let keys = parse_authorized_keys(key.public().to_openssh("alice").as_bytes()).0;
-        user.authorized_keys = keys.into_iter().map(Into::into).collect();
-        change(&mut user);
-        let host_key = PrivateKey::generate(KeyType::Ed25519, &mut SystemRandom).unwrap();
-        let limits = Arc::new(LiveLimits::new(limits));
-        let defence = Defence::new(DefenceSettings::default(), Instant::now(), SystemTime::now());
-        let address = "127.0.0.1:0".parse().unwrap();
-        let server = Server::builder()
-            .listen_at(ListenAt { address, rules: Arc::new(rules) })
-            .host_keys(HostKeys::new([host_key]))
-            .users(Directory::new([user]).unwrap())
-            .limits(Arc::clone(&limits))
-            .defence(Arc::clone(&defence))
-            .bind()
-            .unwrap();
-        let port = server.local_addrs()[0].port();
-        tokio::spawn(server.run(std::future::pending(), Duration::ZERO));
-        Self { dir, port, limits, defence }
-    }
-
-    async fn connect(&self) -> TcpStream {
-        TcpStream::connect((HERE, self.port)).await.unwrap()
+        Setup { limits, rules, ..Setup::default() }.start(change)
     }
 
     /// Sends `first` and returns what the server says to that, until it waits or ends.
@@ -78,12 +39,7 @@ impl Stage {
         }
     }
 
-    /// OpenSSH's client, logged in with an SFTP session, or what it said when it could not.
-    async fn login(&self) -> Result<(Child, ChildStdin), String> {
-        self.login_at(self.port).await
-    }
-
-    /// The same with the client's connection made by a balancer, which says that the client is `source`.
+    /// [`Stage::login`] with the client's connection made by a balancer, which says that the client is `source`.
     async fn login_from(&self, source: &str) -> Result<(Child, ChildStdin), String> {
         let balancer = TcpListener::bind((HERE, 0)).await.unwrap();
         let port = balancer.local_addr().unwrap().port();
@@ -96,33 +52,6 @@ impl Stage {
             let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
         });
         self.login_at(port).await
-    }
-
-    async fn login_at(&self, port: u16) -> Result<(Child, ChildStdin), String> {
-        let mut client = Command::new("ssh")
-            .args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"])
-            .args(["-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes", "-i"])
-            .arg(self.dir.path().join("id"))
-            .args(["-p", &port.to_string()])
-            .args(["-s", "alice@127.0.0.1", "sftp"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("OpenSSH's client is installed");
-        let mut input = client.stdin.take().unwrap();
-        // It may have gone.
-        let _ = input.write_all(&[0, 0, 0, 5, 1, 0, 0, 0, 3]).await;
-        let mut version = [0; 9];
-        match client.stdout.take().unwrap().read_exact(&mut version).await {
-            Ok(_) => Ok((client, input)),
-            Err(_) => {
-                drop(input);
-                let output = client.wait_with_output().await.unwrap();
-                Err(String::from_utf8_lossy(&output.stderr).into_owned())
-            }
-        }
     }
 }
 

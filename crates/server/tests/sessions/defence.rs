@@ -3,69 +3,17 @@
 //!
 //! One thread runs both sides, so what the server did is done when its client sees the end.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use sterna_identity::{Directory, User, parse_authorized_keys};
 use sterna_server::defence::{Defence, DefenceSettings, Offence, PenaltySettings};
-use sterna_server::{HostKeys, Server};
-use sterna_ssh_crypto::{KeyType, PrivateKey, SystemRandom};
 use sterna_state::{State, Unban};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::process::Command;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
-const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-struct Stage {
-    dir: tempfile::TempDir,
-    port: u16,
-    defence: Arc<Defence>,
-    stop: oneshot::Sender<()>,
-    server: JoinHandle<()>,
-}
+use crate::stage::{HERE, Setup, Stage};
 
 impl Stage {
-    async fn start(settings: DefenceSettings) -> Self {
-        Self::with(Defence::new(settings, Instant::now(), SystemTime::now()))
-    }
-
-    /// A server with one user, alice, whose key is the file `id` in the stage's directory.
-    fn with(defence: Arc<Defence>) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let key = PrivateKey::generate(KeyType::Ed25519, &mut SystemRandom).unwrap();
-        let path = dir.path().join("id");
-        std::fs::write(&path, key.to_openssh_text("test").as_bytes()).unwrap();
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
-            .unwrap();
-        let mut user = User::new("alice", dir.path());
-        let keys = parse_authorized_keys(key.public().to_openssh("alice").as_bytes()).0;
-        user.authorized_keys = keys.into_iter().map(Into::into).collect();
-        let host_key = PrivateKey::generate(KeyType::Ed25519, &mut SystemRandom).unwrap();
-        let server = Server::builder()
-            .listen("127.0.0.1:0".parse().unwrap())
-            .host_keys(HostKeys::new([host_key]))
-            .users(Directory::new([user]).unwrap())
-            .defence(Arc::clone(&defence))
-            .bind()
-            .unwrap();
-        let port = server.local_addrs()[0].port();
-        let (stop, stopped) = oneshot::channel();
-        let stopped = async {
-            let _ = stopped.await;
-        };
-        let server = tokio::spawn(server.run(stopped, Duration::ZERO));
-        Self { dir, port, defence, stop, server }
-    }
-
-    async fn connect(&self) -> TcpStream {
-        TcpStream::connect((HERE, self.port)).await.unwrap()
-    }
-
     /// Connects; the socket if the server speaks, `None` if it just closes.
     async fn is_served(&self) -> Option<TcpStream> {
         let mut socket = self.connect().await;
@@ -82,6 +30,14 @@ impl Stage {
     fn offences(&self) -> Vec<Offence> {
         self.defence.list(Instant::now()).iter().map(|penalty| penalty.offence).collect()
     }
+}
+
+fn start(settings: DefenceSettings) -> Stage {
+    start_with(Defence::new(settings, Instant::now(), SystemTime::now()))
+}
+
+fn start_with(defence: Arc<Defence>) -> Stage {
+    Setup { defence: Some(defence), ..Setup::default() }.start(|_| {})
 }
 
 /// Sends `bytes` and waits until the server has closed.
@@ -106,7 +62,7 @@ fn strict() -> DefenceSettings {
 
 #[tokio::test]
 async fn a_penalised_source_is_refused_at_accept_and_served_after_an_unban() {
-    let stage = Stage::start(DefenceSettings::default()).await;
+    let stage = start(DefenceSettings::default());
     assert!(stage.is_served().await.is_some());
 
     stage.defence.note(HERE, Offence::Crash, Instant::now());
@@ -133,7 +89,7 @@ async fn what_a_connection_did_before_login_is_noted_at_its_end() {
         ),
     ];
     for (bytes, offence) in table {
-        let stage = Stage::start(strict()).await;
+        let stage = start(strict());
         let socket = stage.is_served().await.unwrap();
 
         ends_with(socket, bytes).await;
@@ -145,7 +101,7 @@ async fn what_a_connection_did_before_login_is_noted_at_its_end() {
 
 #[tokio::test]
 async fn connections_that_are_there_go_on_when_their_source_is_penalised() {
-    let stage = Stage::start(strict()).await;
+    let stage = start(strict());
     let mut early = stage.is_served().await.unwrap();
 
     ends_with(stage.is_served().await.unwrap(), b"").await;
@@ -159,7 +115,7 @@ async fn connections_that_are_there_go_on_when_their_source_is_penalised() {
 
 #[tokio::test]
 async fn new_settings_hold_for_the_next_connection() {
-    let stage = Stage::start(strict()).await;
+    let stage = start(strict());
     let _early = stage.is_served().await.unwrap();
 
     let no_grace = DefenceSettings { login_grace: Duration::ZERO, ..strict() };
@@ -174,12 +130,11 @@ async fn new_settings_hold_for_the_next_connection() {
 
 #[tokio::test]
 async fn a_place_before_login_is_free_again_at_the_end_of_a_connection() {
-    let stage = Stage::start(DefenceSettings {
+    let stage = start(DefenceSettings {
         per_source_max_startups: Some(2),
         per_source_penalties: None,
         ..DefenceSettings::default()
-    })
-    .await;
+    });
     let first = stage.is_served().await.unwrap();
     let _second = stage.is_served().await.unwrap();
     assert!(stage.is_served().await.is_none());
@@ -194,23 +149,8 @@ async fn a_place_before_login_is_free_again_at_the_end_of_a_connection() {
 #[tokio::test]
 async fn a_login_frees_the_place_and_is_no_offence() {
     let settings = DefenceSettings { per_source_max_startups: Some(1), ..strict() };
-    let stage = Stage::start(settings).await;
-    let mut client = Command::new("ssh")
-        .args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"])
-        .args(["-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes"])
-        .args(["-o", "LogLevel=ERROR", "-i"])
-        .arg(stage.dir.path().join("id"))
-        .args(["-p", &stage.port.to_string(), "-s", "alice@127.0.0.1", "sftp"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("OpenSSH's client is installed");
-    let init = [0, 0, 0, 5, 1, 0, 0, 0, 3];
-    let mut input = client.stdin.take().unwrap();
-    input.write_all(&init).await.unwrap();
-    let mut version = [0; 9];
-    client.stdout.take().unwrap().read_exact(&mut version).await.unwrap();
+    let stage = start(settings);
+    let (mut client, input) = stage.login().await.unwrap();
 
     let other = stage.is_served().await;
 
@@ -225,16 +165,15 @@ async fn penalties_are_kept_when_the_server_stops() {
     let state = Arc::new(State::in_memory().unwrap());
     let started = (Instant::now(), SystemTime::now());
     let defence = Defence::with_state(strict(), Arc::clone(&state), started.0, started.1).unwrap();
-    let stage = Stage::with(defence);
+    let stage = start_with(defence);
     ends_with(stage.is_served().await.unwrap(), b"").await;
 
-    stage.stop.send(()).unwrap();
-    stage.server.await.unwrap();
+    stage.stop().await;
 
     let kept = state.penalties().unwrap();
     assert_eq!(kept.len(), 1);
     assert_eq!((kept[0].source.to_string().as_str(), kept[0].offences), ("127.0.0.1/32", 1));
     // The next server refuses it from the start.
     let defence = Defence::with_state(strict(), Arc::clone(&state), started.0, started.1).unwrap();
-    assert!(Stage::with(defence).is_served().await.is_none());
+    assert!(start_with(defence).is_served().await.is_none());
 }

@@ -5,13 +5,15 @@ use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sterna_identity::{Attempt, Decision, Directory, Progress, User, parse_authorized_keys};
+use sterna_identity::{Attempt, Decision, Directory, Progress, User};
 use sterna_server::{Authenticator, HostKeys, Server, Sessions, Users};
 use sterna_ssh_crypto::{KeyType, PrivateKey, SystemRandom};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::stage::alice;
 
 struct Stage {
     dir: tempfile::TempDir,
@@ -41,16 +43,9 @@ impl Stage {
         patience: Duration,
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let key = PrivateKey::generate(KeyType::Ed25519, &mut SystemRandom).unwrap();
-        let path = dir.path().join("id");
-        std::fs::write(&path, key.to_openssh_text("test").as_bytes()).unwrap();
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
-            .unwrap();
         let root = dir.path().join("root");
         std::fs::create_dir(&root).unwrap();
-        let mut user = User::new("alice", &root);
-        let keys = parse_authorized_keys(key.public().to_openssh("alice").as_bytes()).0;
-        user.authorized_keys = keys.into_iter().map(Into::into).collect();
+        let mut user = alice(dir.path(), &root);
         change(&mut user);
 
         let host_key = PrivateKey::generate(host_key, &mut SystemRandom).unwrap();

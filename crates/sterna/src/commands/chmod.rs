@@ -5,7 +5,7 @@ use sterna_client::{Attrs, FileKind, Sftp};
 
 use crate::{
     args::{ClientArgs, GlobalArgs, RemotePath},
-    commands::mv::is_directory,
+    commands::onto::is_directory,
     exit::Exit,
     failure::{Failure, Result},
     mode::ModeChange,

@@ -8,7 +8,7 @@ use sterna_client::{
 
 use crate::{
     args::{ClientArgs, GlobalArgs, RemotePath},
-    commands::mv::{inside, is_directory},
+    commands::onto::{Onto, is_directory},
     exit::Exit,
     failure::{Failure, Result},
     output::display_name,
@@ -40,27 +40,9 @@ pub struct CpArgs {
 impl CpArgs {
     pub async fn run(self, global: &GlobalArgs) -> Result<Exit> {
         let mut remotes = Remotes::new(&self.client, global)?;
-        let Some((RemotePath(target), sources)) = self.places.split_last() else {
-            return Err(Failure::usage("cp", "needs what to copy and where to"));
-        };
-        let mut worst = Exit::Done;
-        let mut found = Vec::new();
-        for RemotePath(source) in sources {
-            remotes.same_server(target, source).await?;
-            match remotes.targets(source).await {
-                Ok(targets) => found.extend(targets),
-                Err(failure) => worst = worst.worst(report(failure)?),
-            }
-        }
-        let sftp = remotes.to(target).await?.sftp;
-        let into = is_directory(&sftp, target.path()).await;
-        if found.len() > 1 && !into {
-            return Err(Failure::incomplete(display_name(target.path()), "not a directory")
-                .hint("several files can only be copied into a directory"));
-        }
-        for source in found {
-            let to =
-                if into { inside(target.path(), &source.path) } else { target.path().to_vec() };
+        let Onto { sftp, pairs, mut worst } =
+            Onto::of(&mut remotes, &self.places, "copy", "copied").await?;
+        for (source, to) in pairs {
             let copied = match is_directory(&sftp, &source.path).await {
                 true if self.recursive => copy_tree(&source, &to).await,
                 true => Err(Failure::incomplete(display_name(&source.path), "is a directory")

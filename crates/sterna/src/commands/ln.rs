@@ -7,7 +7,7 @@ use sterna_client::{Destination, Place};
 
 use crate::{
     args::{ClientArgs, GlobalArgs, RemotePath, bytes_of},
-    commands::mv::{inside, is_directory},
+    commands::onto::{inside, is_directory},
     exit::Exit,
     failure::{Failure, Result},
     output::display_name,

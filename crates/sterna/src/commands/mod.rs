@@ -14,6 +14,7 @@ pub mod ln;
 pub mod ls;
 pub mod mkdir;
 pub mod mv;
+pub mod onto;
 pub mod penalties;
 pub mod put;
 pub mod reload;

@@ -1,15 +1,13 @@
 //! `sterna mv`: renames and moves on the server.
 
 use clap::Args;
-use sterna_client::{FileKind, Sftp};
 
 use crate::{
     args::{ClientArgs, GlobalArgs, RemotePath},
+    commands::onto::Onto,
     exit::Exit,
-    failure::{Failure, Result},
-    output::display_name,
+    failure::Result,
     remote::{Remotes, report},
-    remote_glob::join,
 };
 
 const EXAMPLES: &str = "\
@@ -31,27 +29,9 @@ pub struct MvArgs {
 impl MvArgs {
     pub async fn run(self, global: &GlobalArgs) -> Result<Exit> {
         let mut remotes = Remotes::new(&self.client, global)?;
-        let Some((RemotePath(target), sources)) = self.places.split_last() else {
-            return Err(Failure::usage("mv", "needs what to move and where to"));
-        };
-        let mut worst = Exit::Done;
-        let mut found = Vec::new();
-        for RemotePath(source) in sources {
-            remotes.same_server(target, source).await?;
-            match remotes.targets(source).await {
-                Ok(targets) => found.extend(targets),
-                Err(failure) => worst = worst.worst(report(failure)?),
-            }
-        }
-        let sftp = remotes.to(target).await?.sftp;
-        let into = is_directory(&sftp, target.path()).await;
-        if found.len() > 1 && !into {
-            return Err(Failure::incomplete(display_name(target.path()), "not a directory")
-                .hint("several files can only be moved into a directory"));
-        }
-        for source in found {
-            let to =
-                if into { inside(target.path(), &source.path) } else { target.path().to_vec() };
+        let Onto { sftp, pairs, mut worst } =
+            Onto::of(&mut remotes, &self.places, "move", "moved").await?;
+        for (source, to) in pairs {
             match sftp.rename(&source.path, &to).await {
                 Ok(_) => {}
                 Err(error) => worst = worst.worst(report(error.into())?),
@@ -59,15 +39,4 @@ impl MvArgs {
         }
         Ok(worst)
     }
-}
-
-/// Whether a path names a directory, through links.
-pub async fn is_directory(sftp: &Sftp, path: &[u8]) -> bool {
-    sftp.stat(path).await.is_ok_and(|attrs| FileKind::of(&attrs) == FileKind::Dir)
-}
-
-/// The path of `source` when it goes into `directory` under its own name.
-pub fn inside(directory: &[u8], source: &[u8]) -> Vec<u8> {
-    let name = source.rsplit(|&b| b == b'/').find(|part| !part.is_empty()).unwrap_or(b"");
-    join(directory, name)
 }

@@ -3,6 +3,7 @@
 
 mod answer;
 mod confine;
+mod greeting;
 pub mod helpers;
 mod metrics;
 mod observe;
@@ -10,13 +11,14 @@ pub mod reload;
 mod service_manager;
 mod sessions;
 mod signals;
+mod state;
 
 use std::{
     io::{self, Write as _},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock, Weak},
-    time::{Duration, Instant, SystemTime},
+    time::Duration,
 };
 
 use clap::Args;
@@ -25,12 +27,11 @@ use sterna_identity::{Directory, PasswordHash, User, UserKey};
 use sterna_server::{
     Authenticator as _, Banner, BuildError, HostKeys, ListenAt, LiveLimits, Roots, Server,
     Sessions, SystemWorld, Users,
-    defence::{Defence, DefenceSettings},
+    defence::DefenceSettings,
     listening_socket,
     sftp::{Names, SessionPolicy, SystemNames},
 };
 use sterna_ssh_crypto::{Random, SystemRandom};
-use sterna_state::State;
 use sterna_storage::Backend;
 use sterna_worker::Monitor;
 use tokio::task::AbortHandle;
@@ -39,9 +40,11 @@ pub use self::answer::unban;
 use self::{
     answer::Answers,
     confine::{Reach, confine},
+    greeting::{Share, greet},
     observe::Collecting,
     reload::Reloader,
     signals::{Asked, Signals},
+    state::{open_host_keys, open_state, start_defence, state_dir_of},
 };
 use crate::{
     control::{Control, HandoverFrom, Other, SocketFile, TakenOver},
@@ -50,7 +53,6 @@ use crate::{
     output::display_name,
     prompt,
     settings::{self, Confinement, Effective, Legacy, Settings, SettingsError},
-    state_dir,
 };
 
 const EXAMPLES: &str = "\
@@ -191,14 +193,6 @@ struct Plan {
     share: Option<Share>,
 }
 
-/// What is worth saying about a single shared directory.
-pub struct Share {
-    root: PathBuf,
-    user: String,
-    made_password: Option<String>,
-    read_only: bool,
-}
-
 impl Plan {
     fn from_settings(file: &Path) -> Result<Self> {
         let settings = settings::load(file).map_err(|errors| Failure::from_settings(&errors))?;
@@ -224,7 +218,7 @@ impl Plan {
         if taken_over.is_none() {
             service_manager::listen_where_inherited(&mut settings, &inherited);
         }
-        let host_keys = host_keys(&settings)?;
+        let host_keys = open_host_keys(&settings)?;
         let mut sockets = Vec::new();
         let addresses: Result<Vec<_>> = settings
             .listen
@@ -282,18 +276,8 @@ pub struct Started {
 
 impl Started {
     pub async fn run(self) -> Result<Exit> {
-        let Self {
-            settings,
-            share,
-            host_keys,
-            sockets,
-            collectors,
-            taken_over,
-            fixed,
-            reloads,
-            reach,
-        } = self;
-        let state = state(&settings, reloads.is_some())?;
+        let settings = self.settings;
+        let state = open_state(&settings, self.reloads.is_some())?;
         let control_dir = state_dir_of(&settings);
         let audit = observe::start_audit(&settings, control_dir.as_deref())?;
         let system_users = settings.system_users.is_some();
@@ -316,7 +300,7 @@ impl Started {
         }
         // The world of the users can change their passwords, and then reads the settings again.
         let reloader: Arc<OnceLock<Weak<Reloader>>> = Arc::default();
-        if let Some((file, _)) = &reloads {
+        if let Some((file, _)) = &self.reloads {
             world = world.change_password(reload::password_changer(file, Arc::clone(&reloader)));
         }
         let users = Arc::new(Users::with_world(users, world));
@@ -338,7 +322,7 @@ impl Started {
         let roots = Arc::new(roots);
         let limits = Arc::new(LiveLimits::new(limits));
         let builder = Server::builder()
-            .host_keys(host_keys)
+            .host_keys(self.host_keys)
             .authenticator(Arc::clone(&users))
             .defence(Arc::clone(&defence))
             .banner(banner.clone())
@@ -352,18 +336,19 @@ impl Started {
             .storage(storage_of(Arc::clone(&roots), SystemNames::load(), Arc::clone(&limits)));
         let builder = audit.iter().fold(builder, |builder, audit| builder.audit(audit.clone()));
         let builder = listen.into_iter().fold(builder, |builder, at| builder.listen_at(at));
-        let builder = builder.metrics(collectors.is_some()).inherited(sockets);
+        let builder = builder.metrics(self.collectors.is_some()).inherited(self.sockets);
         let server = builder.bind().map_err(cannot_start)?;
-        let collecting = observe::start_metrics(collectors, &server)?;
+        let collecting = observe::start_metrics(self.collectors, &server)?;
         let metrics = collecting.as_ref().map(|collecting| collecting.address);
         tokio::spawn(sweep_hourly(roots, Arc::clone(&users), keep_unfinished));
-        let live = reloads.map(|(file, effective)| {
+        let live = self.reloads.map(|(file, effective)| {
             let defence = Arc::clone(&defence);
             let parts = reload::Parts { users, defence, banner, limits };
             let audit = audit.clone();
-            let live = Reloader::new(file, fixed, parts, audit, effective);
-            Arc::new(live.within(reach))
+            let live = Reloader::new(file, self.fixed, parts, audit, effective);
+            Arc::new(live.within(self.reach))
         });
+        let is_successor = self.taken_over.is_some();
         let mut _control = None;
         if let Some(live) = &live {
             // Nothing else sets it.
@@ -371,17 +356,17 @@ impl Started {
             let handover = handover_of(&server, Arc::clone(&sessions), collecting);
             let reloader = Arc::clone(live);
             let answers = Answers { reloader, defence, sessions, audit: audit.clone() };
-            let other = if taken_over.is_some() { Other::Succeed } else { Other::Refuse };
+            let other = if is_successor { Other::Succeed } else { Other::Refuse };
             _control =
                 control_dir.and_then(|dir| listen_for_commands(&dir, other, answers, handover));
         }
         // Handlers first: whoever sees the last line may send a signal at once.
         let mut signals = Signals::new(live.is_some())?;
         let mut second = Signals::new(false)?;
-        let is_successor = taken_over.is_some();
-        taken_over.map_or(Ok(()), serve_in_place_of)?;
-        let greeted = observe::greet_metrics(metrics)
-            .and_then(|()| greet(share.as_ref(), &server.fingerprints(), &server.local_addrs()));
+        self.taken_over.map_or(Ok(()), serve_in_place_of)?;
+        let greeted = observe::greet_metrics(metrics).and_then(|()| {
+            greet(self.share.as_ref(), &server.fingerprints(), &server.local_addrs())
+        });
         match greeted {
             Ok(()) => {}
             // Nobody else serves any more, whoever read the old server's words.
@@ -417,48 +402,6 @@ impl Started {
 fn loopback() -> Vec<IpNet> {
     let networks = [(Ipv4Addr::new(127, 0, 0, 0).into(), 8), (Ipv6Addr::LOCALHOST.into(), 128)];
     networks.into_iter().filter_map(|(address, bits)| IpNet::new(address, bits).ok()).collect()
-}
-
-/// Where host keys and state are kept; `None` for somebody without a home.
-fn state_dir_of(settings: &Settings) -> Option<PathBuf> {
-    settings.state_dir.clone().or_else(state_dir::default)
-}
-
-fn host_keys(settings: &Settings) -> Result<HostKeys> {
-    let fail = |error: sterna_server::HostKeyError| Failure::usage("host keys", error.to_string());
-    let keys = if settings.host_keys.is_empty() {
-        let dir = state_dir_of(settings).ok_or_else(|| {
-            Failure::usage("state directory", "there is no home directory to keep host keys in")
-                .hint("name one with --state-dir")
-        })?;
-        HostKeys::in_dir(&dir)
-    } else {
-        HostKeys::from_files(&settings.host_keys)
-    };
-    keys.and_then(|keys| keys.with_certificates(&settings.host_certificates)).map_err(fail)
-}
-
-/// What must survive a restart: used codes, counters, penalties. A single shared directory does without
-/// if need be.
-fn state(settings: &Settings, needed: bool) -> Result<Option<Arc<State>>> {
-    let Some(dir) = state_dir_of(settings) else { return Ok(None) };
-    match State::open(&dir) {
-        Ok(state) => Ok(Some(Arc::new(state))),
-        Err(error) if !needed => {
-            tracing::warn!(dir = %dir.display(), %error, "penalties will not survive a restart");
-            Ok(None)
-        }
-        Err(error) => Err(Failure::usage(shown(&dir), error.to_string())),
-    }
-}
-
-fn start_defence(settings: DefenceSettings, state: Option<&Arc<State>>) -> Result<Arc<Defence>> {
-    let (now, time_of_day) = (Instant::now(), SystemTime::now());
-    match state {
-        None => Ok(Defence::new(settings, now, time_of_day)),
-        Some(state) => Defence::with_state(settings, Arc::clone(state), now, time_of_day)
-            .map_err(|error| Failure::usage("state directory", error.to_string())),
-    }
 }
 
 /// Answers commands until the result is dropped with the server's end. A server that cannot still serves.
@@ -574,50 +517,6 @@ fn storage_of(
     }
 }
 
-/// Says on stdout how to reach the server; the last lines are for programs that wait for them.
-fn greet(
-    share: Option<&Share>,
-    fingerprints: &[(String, String)],
-    addresses: &[SocketAddr],
-) -> io::Result<()> {
-    let mut text = String::new();
-    if let Some(share) = share {
-        let how = if share.read_only { ", read-only" } else { "" };
-        text += &format!("sharing {} as user {}{how}\n", shown(&share.root), share.user);
-        if let Some(password) = &share.made_password {
-            text += &format!("password: {password}\n");
-        }
-    }
-    for (key_type, fingerprint) in fingerprints {
-        text += &format!("host key: {fingerprint} ({key_type})\n");
-    }
-    if let (Some(share), Some(address)) = (share, addresses.first()) {
-        let (host, port) = (host_for(*address), address.port());
-        // In brackets where the colons of an address would end the host.
-        let place = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-        text += &format!(
-            "connect with:\n  sterna ls -P {port} {user}@{place}:\n  sftp -P {port} {user}@{place}\n",
-            user = share.user
-        );
-    }
-    for address in addresses {
-        text += &format!("listening on {address}\n");
-    }
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
-}
-
-/// The name under which others reach this machine at `address`.
-fn host_for(address: SocketAddr) -> String {
-    if !address.ip().is_unspecified() {
-        return address.ip().to_string();
-    }
-    let uname = rustix::system::uname();
-    let name = uname.nodename().to_string_lossy();
-    if name.is_empty() { "localhost".to_owned() } else { display_name(name.as_bytes()) }
-}
-
 fn whoami() -> String {
     let uid = rustix::process::geteuid().as_raw();
     let known = SystemNames::load().user(uid);
@@ -675,11 +574,5 @@ mod tests {
         assert_eq!(password.len(), 23);
         assert_eq!(password.split('-').map(str::len).collect::<Vec<_>>(), [5, 5, 5, 5]);
         assert_ne!(password, make_password(&mut Count(2)));
-    }
-
-    #[test]
-    fn an_address_for_everybody_is_reached_by_name() {
-        assert_eq!(host_for("192.0.2.1:22".parse().unwrap()), "192.0.2.1");
-        assert_ne!(host_for("[::]:22".parse().unwrap()), "::");
     }
 }

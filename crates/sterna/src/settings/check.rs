@@ -8,6 +8,7 @@ mod hooks;
 mod limits;
 mod listeners;
 mod login_rules;
+mod numbers;
 mod observe;
 mod policy;
 mod system_users;

@@ -31,7 +31,7 @@ use self::{
     words::Word,
 };
 use crate::{
-    commands::{chmod, df, mv::is_directory},
+    commands::{chmod, df, onto::is_directory},
     exit::Exit,
     failure::{Failure, Result},
     glob::{self, PatternByte},

@@ -187,7 +187,7 @@ fn a_log_that_cannot_be_begun_is_a_mistake_in_the_settings() {
     for (table, why) in [
         ("[audit]\nsync = 'batch'", "records go nowhere"),
         ("[audit]\nfile = 'a'\nsync = 'never'", "audit.sync: not \"batch\" or \"record\""),
-        ("[audit]\nfile = 'a'\nrotate_mib = 100000000", "audit.rotate_mib: more than"),
+        ("[audit]\nfile = 'a'\nrotate_mib = 100000000", "audit.rotate_mib: not 0 to 1048576 MiB"),
         ("[metrics]\nlisten = '0.0.0.0:9187'", "allow_remote"),
         ("[metrics]", "metrics.listen: missing"),
     ] {

@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use sterna_server::Figures;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time::{sleep, timeout},
@@ -80,7 +80,7 @@ async fn serve(mut stream: TcpStream, figures: Arc<Figures>) -> io::Result<()> {
 }
 
 /// Everything up to the empty line, or to the bound.
-async fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     let mut bounded = stream.take(HEAD_LEN_MAX as u64);
     while !head.ends_with(b"\r\n\r\n") && bounded.read_buf(&mut head).await? > 0 {}
@@ -113,7 +113,29 @@ fn asked(head: &[u8]) -> Asked {
 
 #[cfg(test)]
 mod tests {
+    use sterna_testkit::fuzz::each_of;
+
     use super::*;
+
+    /// Seeded changes: none may cause a panic, or be taken for more than it is.
+    #[test]
+    fn requests_of_any_bytes_are_understood_or_refused() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let seeds = [
+            &b"GET /metrics?a=b HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n"[..],
+            b"GET / HTTP/1.0\r\n\r\nGET",
+            b"POST /metrics HTTP/1.1\r\nContent-Length: 9\r\n\r\n",
+        ];
+        let long = [seeds[0], &[b'x'; 2 * HEAD_LEN_MAX]].concat();
+        let seeds: Vec<_> = seeds.into_iter().map(<[u8]>::to_vec).chain([long]).collect();
+        each_of(&seeds, 20_000, |bytes| {
+            let head = runtime.block_on(read_head(&mut &*bytes)).unwrap();
+            assert!(head.len() <= HEAD_LEN_MAX && bytes.starts_with(&head));
+            if asked(&head) == Asked::Metrics {
+                assert!(head.starts_with(b"GET /metrics") && head.ends_with(b"\r\n\r\n"));
+            }
+        });
+    }
 
     #[test]
     fn one_request_is_understood() {

@@ -1,12 +1,12 @@
 //! `[defence]`: the numbers that keep strangers from costing anything.
 
-use std::{net::IpAddr, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{net::IpAddr, str::FromStr, time::Duration};
 
 use ipnet::IpNet;
 use sterna_server::defence::{DefenceSettings, Overflow, PenaltySettings};
 use toml::Spanned;
 
-use super::Check;
+use super::{Check, numbers::Numbers};
 use crate::settings::{
     Source,
     schema::{DefenceTable, NumberOrText, Penalties, PenaltiesTable},
@@ -34,7 +34,7 @@ impl Check<'_> {
                 )),
             }
         }
-        let mut read = Numbers { check: self, source };
+        let mut read = Numbers { check: self, source, table: "defence" };
         let grace =
             read.number(&table.login_grace_s, "login_grace_s", 1..=LOGIN_GRACE_S_MAX, "seconds");
         if let Some(seconds) = grace {
@@ -75,32 +75,7 @@ impl Check<'_> {
     }
 }
 
-/// Reads numbers of the table and says which are wrong.
-struct Numbers<'c, 'f, 's> {
-    check: &'c mut Check<'f>,
-    source: &'s Source,
-}
-
 impl Numbers<'_, '_, '_> {
-    fn fail<T>(&mut self, value: &Spanned<T>, key: &str, why: impl Into<String>) {
-        self.check.errors.push(self.source.error(value.span(), &format!("defence.{key}"), why));
-    }
-
-    fn number(
-        &mut self,
-        value: &Option<Spanned<u64>>,
-        key: &str,
-        range: RangeInclusive<u64>,
-        unit: &str,
-    ) -> Option<u64> {
-        let value = value.as_ref()?;
-        if range.contains(value.get_ref()) {
-            return Some(*value.get_ref());
-        }
-        self.fail(value, key, format!("not {} to {} {unit}", range.start(), range.end()));
-        None
-    }
-
     fn text<T>(&mut self, value: &Option<Spanned<NumberOrText>>, key: &str) -> Option<T>
     where
         T: FromStr<Err: ToString>,

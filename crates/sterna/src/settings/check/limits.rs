@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use sterna_server::{ServerLimits, share_of};
 use toml::Spanned;
 
-use super::Check;
+use super::{Check, numbers::Numbers};
 use crate::settings::{
     Source,
     machine::Machine,
@@ -46,9 +46,9 @@ pub fn limits_default() -> ServerLimits {
 impl Check<'_> {
     pub(super) fn limits(&mut self, source: &Source, table: &LimitsTable) -> ServerLimits {
         let (machine, mut limits) = (Machine::here(), limits_default());
-        let mut read = Numbers { check: self, source };
+        let mut read = Numbers { check: self, source, table: "limits" };
         if let Some(connections) =
-            read.number(&table.connections, "connections", 1..=CONNECTIONS_MAX, "connections")
+            read.count(&table.connections, "connections", 1..=CONNECTIONS_MAX, "connections")
         {
             limits.connections = connections;
             limits.connections_per_source = share_of(connections);
@@ -96,7 +96,7 @@ impl Check<'_> {
             ),
             (&table.long_jobs, "long_jobs", &mut limits.long_jobs, 1..=LONG_JOBS_MAX, "jobs"),
         ] {
-            if let Some(number) = read.number(value, key, range, unit) {
+            if let Some(number) = read.count(value, key, range, unit) {
                 *place = number;
             }
         }
@@ -120,30 +120,16 @@ impl Check<'_> {
     }
 }
 
-/// Reads numbers of the table and says which are wrong.
-struct Numbers<'c, 'f, 's> {
-    check: &'c mut Check<'f>,
-    source: &'s Source,
-}
-
 impl Numbers<'_, '_, '_> {
-    fn fail<T>(&mut self, value: &Spanned<T>, key: &str, why: impl Into<String>) {
-        self.check.errors.push(self.source.error(value.span(), &format!("limits.{key}"), why));
-    }
-
-    fn number(
+    /// A number of things.
+    fn count(
         &mut self,
         value: &Option<Spanned<u64>>,
         key: &str,
         range: RangeInclusive<u64>,
         unit: &str,
     ) -> Option<usize> {
-        let value = value.as_ref()?;
-        if range.contains(value.get_ref()) {
-            return usize::try_from(*value.get_ref()).ok();
-        }
-        self.fail(value, key, format!("not {} to {} {unit}", range.start(), range.end()));
-        None
+        usize::try_from(self.number(value, key, range, unit)?).ok()
     }
 
     /// `None` if nothing was said or it was wrong; `Some(None)` for `"none"`.

@@ -9,7 +9,7 @@ use std::{
 use sterna_audit::{OnFailure, Rotation, Sync, Targets};
 use toml::Spanned;
 
-use super::Check;
+use super::{Check, numbers::Numbers};
 use crate::settings::{
     Source,
     schema::{AuditTable, MetricsTable},
@@ -72,17 +72,10 @@ impl Check<'_> {
             let why = "records go nowhere; add a file, stdout or journald";
             self.errors.push(source.error(whole.span(), "audit", why));
         }
-        let mut number = |value: &Option<Spanned<u64>>, key: &str, max: u64| -> Option<u64> {
-            let value = value.as_ref()?;
-            if *value.get_ref() > max {
-                let why = format!("more than {max}");
-                self.errors.push(source.error(value.span(), &format!("audit.{key}"), why));
-            }
-            Some((*value.get_ref()).min(max))
-        };
-        let size = number(&table.rotate_mib, "rotate_mib", ROTATE_MIB_MAX);
-        let hours = number(&table.rotate_hours, "rotate_hours", ROTATE_HOURS_MAX);
-        let keep = number(&table.keep_files, "keep_files", KEEP_FILES_MAX);
+        let mut read = Numbers { check: self, source, table: "audit" };
+        let size = read.number(&table.rotate_mib, "rotate_mib", 0..=ROTATE_MIB_MAX, "MiB");
+        let hours = read.number(&table.rotate_hours, "rotate_hours", 0..=ROTATE_HOURS_MAX, "hours");
+        let keep = read.number(&table.keep_files, "keep_files", 0..=KEEP_FILES_MAX, "files");
         let some = |number: u64| (number > 0).then_some(number);
         let rotation = Rotation {
             size: some(size.unwrap_or(ROTATE_MIB_DEFAULT)).map(|mib| mib * MIB),
