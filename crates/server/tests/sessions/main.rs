@@ -14,4 +14,5 @@ mod session_basics;
 mod session_order;
 mod session_streams;
 mod session_writes;
+mod simulation;
 mod support;
