@@ -142,7 +142,10 @@ impl Conn {
             self.is_excused = true;
         }
         self.until(|conn| conn.side.has("authenticated")).await?;
-        let channel = self.side.connection.open_session(&mut self.side.output).expect("room");
+        let Some(channel) = self.side.connection.open_session(&mut self.side.output) else {
+            // It has been told to go.
+            return self.until(|_| false).await;
+        };
         self.until(|conn| conn.side.has("opened")).await?;
         self.side.connection.request_subsystem(channel, "sftp", &mut self.side.output);
         self.until(|conn| conn.side.has("request-done true")).await?;
