@@ -18,9 +18,9 @@ pub(crate) struct Acceptor {
     reserve: Option<OwnedFd>,
 }
 
-/// A connection, and the number of the socket that it came through.
-pub(crate) struct Accepted {
-    pub(crate) socket: TcpStream,
+/// A connection, and the number of the place that it came through.
+pub(crate) struct Accepted<S = TcpStream> {
+    pub(crate) socket: S,
     pub(crate) peer: SocketAddr,
     pub(crate) listening: usize,
 }

@@ -19,7 +19,7 @@ use crate::defence::{Defence, DefenceSettings};
 use crate::host_keys::{HostKeyError, HostKeys};
 use crate::io_pool::IoPool;
 use crate::listener::Server;
-use crate::listening::{ListenAt, Listening, socket_for};
+use crate::listening::{ListenAt, ListenerRules, Listening, socket_for};
 use crate::login_delay::LoginDelay;
 use crate::roots::Roots;
 use crate::server_limits::LiveLimits;
@@ -33,6 +33,7 @@ const LOGIN_THREADS_MAX: usize = 32;
 pub struct Builder {
     listen: Vec<ListenAt>,
     inherited: Vec<std::net::TcpListener>,
+    streams: Option<Arc<ListenerRules>>,
     host_keys: Option<HostKeys>,
     authenticator: Option<Arc<dyn Authenticator>>,
     storage_of: Box<StorageOf>,
@@ -43,6 +44,8 @@ pub struct Builder {
     banner: Banner,
     audit: Option<Audit>,
     metrics: bool,
+    logins: Option<IoPool>,
+    login_delay: Option<LoginDelay>,
     configure: Vec<Configure>,
 }
 
@@ -88,6 +91,7 @@ impl Default for Builder {
         Self {
             listen: Vec::new(),
             inherited: Vec::new(),
+            streams: None,
             host_keys: None,
             authenticator: None,
             storage_of: Box::new(local_roots()),
@@ -98,6 +102,8 @@ impl Default for Builder {
             banner: Banner::default(),
             audit: None,
             metrics: false,
+            logins: None,
+            login_delay: None,
             configure: Vec::new(),
         }
     }
@@ -129,6 +135,14 @@ impl Builder {
     #[must_use]
     pub fn inherited(mut self, sockets: Vec<std::net::TcpListener>) -> Self {
         self.inherited = sockets;
+        self
+    }
+
+    /// The application brings connections itself, through [`Server::door`]: these rules hold for them. Then there need
+    /// be no address to listen on.
+    #[must_use]
+    pub fn streams(mut self, rules: Arc<ListenerRules>) -> Self {
+        self.streams = Some(rules);
         self
     }
 
@@ -177,6 +191,21 @@ impl Builder {
     #[must_use]
     pub fn resources(mut self, resources: Resources) -> Self {
         self.resources = Some(resources);
+        self
+    }
+
+    /// Where logins are judged and slow signatures made, in place of threads of the server's own.
+    #[must_use]
+    pub fn logins(mut self, pool: IoPool) -> Self {
+        self.logins = Some(pool);
+        self
+    }
+
+    /// What the delay of a refused login follows from, for each name; without it, something random. Servers that clients
+    /// take for one should have the same, so that a name has the same delay at all of them.
+    #[must_use]
+    pub fn login_delay_secret(mut self, secret: [u8; 32]) -> Self {
+        self.login_delay = Some(LoginDelay { secret });
         self
     }
 
@@ -237,7 +266,7 @@ impl Builder {
     pub fn bind(self) -> Result<Server, BuildError> {
         let host_keys = self.host_keys.ok_or(BuildError::Missing("host keys"))?;
         let authenticator = self.authenticator.ok_or(BuildError::Missing("users"))?;
-        if self.listen.is_empty() {
+        if self.listen.is_empty() && self.streams.is_none() {
             return Err(BuildError::Missing("an address to listen on"));
         }
         let mut config = ServerConfig::new(host_keys.offered());
@@ -257,7 +286,11 @@ impl Builder {
         for ListenAt { address, rules } in self.listen {
             let socket = socket_for(address, &mut inherited)
                 .map_err(|source| BuildError::Listen { address, source })?;
-            listening.push(Listening::new(socket, rules, &config, Arc::clone(&settings)));
+            listening.push(Listening::new(Some(socket), rules, &config, Arc::clone(&settings)));
+        }
+        let brings = self.streams.is_some();
+        if let Some(rules) = self.streams {
+            listening.push(Listening::new(None, rules, &config, Arc::clone(&settings)));
         }
         drop(inherited);
         let resources = self.resources.unwrap_or_default();
@@ -278,14 +311,15 @@ impl Builder {
             sessions,
             authenticator,
             storage_of: self.storage_of,
-            logins: IoPool::new(LOGIN_THREADS_MAX),
-            login_delay: LoginDelay::new(&mut SystemRandom),
-            signatures: IoPool::new(cores),
+            signatures: self.logins.clone().unwrap_or_else(|| IoPool::new(cores)),
+            logins: self.logins.unwrap_or_else(|| IoPool::new(LOGIN_THREADS_MAX)),
+            login_delay: self.login_delay.unwrap_or_else(|| LoginDelay::new(&mut SystemRandom)),
             resources,
             limits: self.limits,
             audit: self.audit,
             metrics: self.metrics.then(Arc::default),
         };
-        Server::new(listening, Arc::new(shared), defence, self.banner).map_err(BuildError::Socket)
+        Server::new(listening, brings, Arc::new(shared), defence, self.banner)
+            .map_err(BuildError::Socket)
     }
 }

@@ -15,7 +15,7 @@ use sterna_ssh_proto::{
     AuthAnswer, AuthMethod, AuthRequest, ChannelId, ChannelRequest, Error, Event, Reason,
     SignRequest,
 };
-use sterna_ssh_tokio::{Link, Service, Turns};
+use sterna_ssh_tokio::{Link, Service, Turns, now};
 use tokio::time::{Sleep, sleep_until};
 
 use crate::authenticate::{Account, Authenticator, InvalidUser, Judgement, Peer, StorageOf, judge};
@@ -129,7 +129,7 @@ impl ServerConnection {
             session: None,
             was_active: false,
             ended: None,
-            connected: Instant::now(),
+            connected: now(),
             unauthenticated: Some(unauthenticated),
             channels: BTreeMap::new(),
             turns: Turns::default(),
@@ -157,7 +157,7 @@ impl ServerConnection {
         let peer = Peer {
             source: self.source,
             version: link.connection.peer_software().to_vec(),
-            connected: self.connected.elapsed(),
+            connected: now() - self.connected,
             rules: Arc::clone(&self.rules),
             id: Arc::clone(&self.id),
             audit: self.shared.audit.clone(),
@@ -206,7 +206,7 @@ impl ServerConnection {
         }
         match (judgement.answer, self.attempt.take()) {
             (answer @ AuthAnswer::Reject { .. }, Some(attempt)) if attempt.may_guess => {
-                let due = self.shared.login_delay.due(&attempt.user, attempt.began, Instant::now());
+                let due = self.shared.login_delay.due(&attempt.user, attempt.began, now());
                 self.refusal = Some((answer, Box::pin(sleep_until(due.into()))));
                 Ok(())
             }
@@ -271,7 +271,7 @@ impl ServerConnection {
             let (metrics, since) = (self.shared.metrics.clone(), link.now);
             self.signatures.start(0, move |_| {
                 let signature = sign();
-                note_crypto(metrics.as_deref(), since, Instant::now());
+                note_crypto(metrics.as_deref(), since, now());
                 signature
             });
             return Ok(());

@@ -29,6 +29,8 @@ struct Owner(Arc<Shared>);
 
 struct Shared {
     threads_max: usize,
+    /// Called when jobs were queued, if there are no threads.
+    queued: Option<Box<dyn Fn() + Send + Sync>>,
     state: Mutex<State>,
     panics: AtomicUsize,
 }
@@ -64,12 +66,27 @@ impl Shared {
 impl IoPool {
     /// A pool of up to `threads_max` threads, at least one.
     pub fn new(threads_max: usize) -> Self {
-        let shared = Shared {
-            threads_max: threads_max.max(1),
-            state: Mutex::default(),
-            panics: AtomicUsize::new(0),
-        };
+        Self::with(threads_max.max(1), None)
+    }
+
+    /// A pool without threads: `queued` is called when there are jobs, and [`IoPool::run_one`] runs them, in any
+    /// order that its caller likes. What is queued when the last clone goes is dropped.
+    pub fn without_threads(queued: impl Fn() + Send + Sync + 'static) -> Self {
+        Self::with(0, Some(Box::new(queued)))
+    }
+
+    fn with(threads_max: usize, queued: Option<Box<dyn Fn() + Send + Sync>>) -> Self {
+        let (state, panics) = (Mutex::default(), AtomicUsize::new(0));
+        let shared = Shared { threads_max, queued, state, panics };
         Self(Arc::new(Owner(Arc::new(shared))))
+    }
+
+    /// Runs the queued job number `at`, counted from 0, on this thread. False if there are not so many.
+    pub fn run_one(&self, at: usize) -> bool {
+        let shared = &self.0.0;
+        // A statement of its own: the lock is not held while the job runs.
+        let job = shared.state().queue.remove(at);
+        job.map(|job| run_caught(job, shared)).is_some()
     }
 
     /// Twice the cores, at least [`IO_THREADS_MIN`]: the jobs mostly wait.
@@ -91,7 +108,7 @@ impl IoPool {
     pub(crate) fn run_all(&self, jobs: impl ExactSizeIterator<Item = Job>) {
         let shared = &self.0.0;
         let mut state = shared.state();
-        let is_watched = jobs.len() > 1;
+        let is_watched = jobs.len() > 1 && shared.queued.is_none();
         state.queue.extend(jobs);
         wake_one(shared, state);
         if is_watched {
@@ -125,6 +142,10 @@ impl Drop for Owner {
 
 /// Wakes the thread that became idle last, or starts one if none is idle and there may be more.
 fn wake_one(shared: &Arc<Shared>, mut state: MutexGuard<'_, State>) {
+    if let Some(queued) = &shared.queued {
+        drop(state);
+        return queued();
+    }
     if let Some(thread) = state.idle.pop() {
         drop(state);
         return thread.unpark();
@@ -330,6 +351,29 @@ mod tests {
         }
 
         assert_eq!(pool.0.0.state().threads, 1);
+    }
+
+    #[test]
+    fn without_threads_jobs_run_when_and_in_the_order_in_which_they_are_told_to() {
+        let (done, seen) = mpsc::channel();
+        let told = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&told);
+        let pool = IoPool::without_threads(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        for number in 0..3 {
+            let done = done.clone();
+            pool.run(move || done.send(number).unwrap());
+        }
+        assert_eq!(
+            (told.load(Ordering::Relaxed), pool.queued(), seen.try_recv().ok()),
+            (3, 3, None)
+        );
+
+        assert!(pool.run_one(1) && pool.run_one(1) && !pool.run_one(1) && pool.run_one(0));
+
+        drop(done);
+        assert_eq!(seen.iter().collect::<Vec<_>>(), [1, 2, 0]);
     }
 
     #[test]

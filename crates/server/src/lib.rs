@@ -45,6 +45,7 @@ mod command_line;
 mod connection;
 pub mod defence;
 mod digest_memory;
+mod door;
 #[cfg(test)]
 mod fuzz;
 mod handover;
@@ -76,6 +77,7 @@ pub use banner::Banner;
 pub use buffers::{Buffer, BufferPool};
 pub use builder::{BuildError, Builder};
 pub use digest_memory::DigestMemory;
+pub use door::{Door, Stream};
 pub use handover::Handover;
 pub use host_keys::{HostKeyError, HostKeyWhy, HostKeys};
 pub use io_pool::IoPool;

@@ -128,6 +128,10 @@ pub const SWEPT_ROOTS_MAX: usize = 100_000;
 /// Connections at a time when nothing is configured: at 32 KiB for each idle one, half a gigabyte.
 pub const CONNECTIONS_MAX: usize = 16_384;
 
+/// Connections that an application has brought and the server has not come to take: as many as wait in the backlog
+/// of a socket.
+pub const BROUGHT_MAX: usize = 1024;
+
 /// Open files and directories of all sessions together when nothing is configured. Who starts a server
 /// says what its descriptors allow.
 pub const HANDLES_TOTAL_MAX: usize = 16_384;

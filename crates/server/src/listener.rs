@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use sterna_audit::Audit;
 use sterna_ssh_crypto::SystemRandom;
-use sterna_ssh_tokio::{Driver, End, prepare_socket};
+use sterna_ssh_tokio::{Driver, End, now, prepare_socket};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::accept::{Accepted, Acceptor, lacks_descriptors};
@@ -17,7 +19,9 @@ use crate::banner::Banner;
 use crate::builder::Builder;
 use crate::connection::{ServerConnection, Shared};
 use crate::defence::{Admit, Defence, DropReason, Visit};
+use crate::door::{Brought, Door, Stream};
 use crate::handover::Handover;
+use crate::io_pool::IoPool;
 use crate::limits::{DEFENCE_SAVE_PAUSE, IDLE_LOOK_PAUSE, PROXY_HEADER_TIME};
 use crate::listening::Listening;
 use crate::memory_watch::MemoryWatch;
@@ -33,7 +37,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// An SFTP server with open sockets.
 pub struct Server {
+    /// The last one is where connections are brought, if they are.
     listening: Vec<Listening>,
+    brought: Option<(Door, Receiver<Brought>)>,
     shared: Arc<Shared>,
     defence: Arc<Defence>,
     banner: Banner,
@@ -47,8 +53,8 @@ pub struct Server {
 type Introduced = (Arrival, Result<Option<SocketAddr>, HeaderError>);
 
 /// A connection that has a place.
-struct Arrival {
-    accepted: Accepted,
+struct Arrival<S = TcpStream> {
+    accepted: Accepted<S>,
     place: Place,
 }
 
@@ -59,17 +65,20 @@ impl Server {
 
     pub(crate) fn new(
         listening: Vec<Listening>,
+        brings: bool,
         shared: Arc<Shared>,
         defence: Arc<Defence>,
         banner: Banner,
     ) -> io::Result<Self> {
+        let places = Arc::default();
         Ok(Self {
             handover: Handover::new(&listening)?,
             listening,
+            brought: brings.then(|| Door::new(&places)),
             shared,
             defence,
             banner,
-            places: Arc::default(),
+            places,
             refusals: Refusals::default(),
             memory: MemoryWatch::new(),
         })
@@ -78,6 +87,11 @@ impl Server {
     /// Where it listens, with the ports that the system chose.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         self.listening.iter().filter_map(Listening::local_addr).collect()
+    }
+
+    /// Where the application brings connections, if it was built for that.
+    pub fn door(&self) -> Option<Door> {
+        self.brought.as_ref().map(|(door, _)| door.clone())
     }
 
     /// Its figures, if it was built with them.
@@ -107,12 +121,15 @@ impl Server {
     pub async fn run(mut self, stop: impl Future<Output = ()>, patience: Duration) {
         let shutdown = Shutdown::new();
         let (defence, shared) = (Arc::clone(&self.defence), Arc::clone(&self.shared));
-        let keeping = async { tokio::join!(keep(defence), end_idle(shared)) };
+        let logins = shared.logins.clone();
+        let keeping = async { tokio::join!(keep(defence, logins), end_idle(shared)) };
         let mut keeping = std::pin::pin!(keeping);
         let mut acceptor = Acceptor::new();
         let mut introductions = JoinSet::new();
         let mut tasks = JoinSet::new();
         let mut stop = std::pin::pin!(stop);
+        // Its own copy of the door would keep it open.
+        let mut brought = self.brought.take().map(|(_, brought)| brought);
         let handover = self.handover.clone();
         let mut left = std::pin::pin!(handover.left());
         let mut has_left = false;
@@ -135,6 +152,9 @@ impl Server {
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
+                Some(stream) = next_of(&mut brought), if !has_left => {
+                    self.take_brought(stream, &shutdown, &mut tasks);
+                }
                 Some(introduced) = introductions.join_next() => match introduced {
                     Ok(introduced) => self.take_introduced(introduced, &shutdown, &mut tasks),
                     Err(ended) => log_panic(Err(ended)),
@@ -143,12 +163,12 @@ impl Server {
                 _ = &mut keeping => {}
             }
         }
-        drop(self.listening);
+        drop((self.listening, brought));
         handover.close();
         introductions.abort_all();
         tracing::info!(connections = tasks.len(), "stopping");
         shutdown.finish(&mut tasks, patience, log_panic).await;
-        save(&self.defence).await;
+        save(&self.defence, &self.shared.logins).await;
     }
 
     /// Gives a connection its place, or says that there is none. What a balancer sends has to say first
@@ -160,20 +180,12 @@ impl Server {
         introductions: &mut JoinSet<Introduced>,
         tasks: &mut JoinSet<()>,
     ) {
-        let now = Instant::now();
-        if let Some(metrics) = &self.shared.metrics {
-            metrics.connections.fetch_add(1, Ordering::Relaxed);
-        }
-        let limits = self.shared.limits.now();
+        let now = now();
         let is_balancer = self.listening[accepted.listening].rules.is_balancer(accepted.peer);
-        if limits.memory.is_some_and(|max| self.memory.resident(now) > max) {
-            return self.refuse(accepted, DropReason::MemoryFull, now);
+        let Some(arrival) = self.give_place(accepted, now) else { return };
+        if let Err(error) = prepare_socket(&arrival.accepted.socket) {
+            tracing::debug!(peer = %arrival.accepted.peer, %error, "socket option refused");
         }
-        let place = match self.places.take(&limits) {
-            Ok(place) => place,
-            Err(reason) => return self.refuse(accepted, reason, now),
-        };
-        let arrival = Arrival { accepted, place };
         if !is_balancer {
             let source = arrival.accepted.peer;
             return self.admit(arrival, source, now, shutdown, tasks);
@@ -187,6 +199,39 @@ impl Server {
         });
     }
 
+    /// The same for one that the application brings.
+    fn take_brought(
+        &mut self,
+        (socket, peer): Brought,
+        shutdown: &Shutdown,
+        tasks: &mut JoinSet<()>,
+    ) {
+        let now = now();
+        let accepted = Accepted { socket, peer, listening: self.listening.len() - 1 };
+        if let Some(arrival) = self.give_place(accepted, now) {
+            self.admit(arrival, peer, now, shutdown, tasks);
+        }
+    }
+
+    fn give_place<S: Stream>(&mut self, accepted: Accepted<S>, now: Instant) -> Option<Arrival<S>> {
+        if let Some(metrics) = &self.shared.metrics {
+            metrics.connections.fetch_add(1, Ordering::Relaxed);
+        }
+        let limits = self.shared.limits.now();
+        let place = if limits.memory.is_some_and(|max| self.memory.resident(now) > max) {
+            Err(DropReason::MemoryFull)
+        } else {
+            self.places.take(&limits)
+        };
+        match place {
+            Ok(place) => Some(Arrival { accepted, place }),
+            Err(reason) => {
+                self.refuse(accepted, reason, now);
+                None
+            }
+        }
+    }
+
     fn take_introduced(
         &mut self,
         (arrival, client): Introduced,
@@ -197,7 +242,7 @@ impl Server {
         match client {
             Ok(client) => {
                 let source = client.unwrap_or(balancer);
-                self.admit(arrival, source, Instant::now(), shutdown, tasks);
+                self.admit(arrival, source, now(), shutdown, tasks);
             }
             Err(error) => tracing::info!(%balancer, %error, "connection without a client"),
         }
@@ -205,9 +250,9 @@ impl Server {
 
     /// Starts a connection's task, or closes the socket if the defence refuses it or its source has too
     /// many already.
-    fn admit(
+    fn admit<S: Stream>(
         &mut self,
-        Arrival { accepted, place }: Arrival,
+        Arrival { accepted, place }: Arrival<S>,
         source: SocketAddr,
         now: Instant,
         shutdown: &Shutdown,
@@ -232,14 +277,11 @@ impl Server {
         let visit = Visit::new(Arc::clone(&self.defence), source.ip(), &admission);
         let (shared, rules) = (Arc::clone(&self.shared), Arc::clone(&at.rules));
         let service = ServerConnection::new(shared, rules, source, admission, shutdown.watch());
-        if let Err(error) = prepare_socket(&accepted.socket) {
-            tracing::debug!(peer = %accepted.peer, %error, "socket option refused");
-        }
         let driver = Driver::server(accepted.socket, config);
         tasks.spawn(run_connection(driver, service, source, visit, place));
     }
 
-    fn refuse(&self, accepted: Accepted, reason: DropReason, now: Instant) {
+    fn refuse<S: Stream>(&self, accepted: Accepted<S>, reason: DropReason, now: Instant) {
         let Accepted { socket, peer, listening } = accepted;
         self.defence.log_drop(peer.ip(), reason, now);
         self.count_drop(reason);
@@ -257,7 +299,7 @@ impl Server {
 // An `async fn` would keep two copies of what it is called with, for as long as a session lasts.
 #[allow(clippy::manual_async_fn)]
 fn run_connection(
-    driver: Driver<TcpStream>,
+    driver: Driver<impl Stream>,
     mut service: ServerConnection,
     source: SocketAddr,
     visit: Visit,
@@ -265,9 +307,9 @@ fn run_connection(
 ) -> impl Future<Output = ()> {
     async move {
         let _place = place;
-        let began = Instant::now();
+        let began = now();
         let result = driver.run(&mut service).await;
-        let now = Instant::now();
+        let now = now();
         visit.end(&result, now);
         let seconds = now.duration_since(began).as_secs();
         service.note_end(match &result {
@@ -302,23 +344,34 @@ async fn end_idle(shared: Arc<Shared>) {
 }
 
 /// Keeps what the defence learns, from time to time. Ends with the server.
-async fn keep(defence: Arc<Defence>) {
+async fn keep(defence: Arc<Defence>, pool: IoPool) {
     loop {
         tokio::time::sleep(DEFENCE_SAVE_PAUSE).await;
-        save(&defence).await;
+        save(&defence, &pool).await;
     }
 }
 
 /// Keeps it now, on a thread that may block.
-async fn save(defence: &Arc<Defence>) {
-    let defence = Arc::clone(defence);
-    let saved = tokio::task::spawn_blocking(move || {
-        let now = Instant::now();
+async fn save(defence: &Arc<Defence>, pool: &IoPool) {
+    let (done, saved) = oneshot::channel();
+    let (defence, now) = (Arc::clone(defence), now());
+    pool.run(move || {
         defence.log_drops(now);
-        defence.save(now)
+        if let Err(error) = defence.save(now) {
+            tracing::warn!(%error, "penalties were not saved");
+        }
+        // Nobody waits if the server was dropped.
+        let _ = done.send(());
     });
-    if let Ok(Err(error)) = saved.await {
-        tracing::warn!(%error, "penalties were not saved");
+    // An error is a panic, which the pool has told of.
+    let _ = saved.await;
+}
+
+/// The next connection that the application brings; never one if it brings none.
+async fn next_of(brought: &mut Option<Receiver<Brought>>) -> Option<Brought> {
+    match brought {
+        Some(brought) => brought.recv().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -56,7 +56,7 @@ impl ListenerRules {
 
 /// A listening socket with what a connection through it is offered.
 pub(crate) struct Listening {
-    /// `None` once a successor has it.
+    /// `None` once a successor has it, and where the application brings connections.
     socket: Option<TcpListener>,
     pub(crate) rules: Arc<ListenerRules>,
     config: Arc<ServerConfig>,
@@ -66,7 +66,7 @@ pub(crate) struct Listening {
 
 impl Listening {
     pub(crate) fn new(
-        socket: TcpListener,
+        socket: Option<TcpListener>,
         rules: Arc<ListenerRules>,
         config: &Arc<ServerConfig>,
         settings: Arc<DefenceSettings>,
@@ -75,7 +75,7 @@ impl Listening {
         if rules.banner.is_some() {
             Arc::make_mut(&mut config).banner.clone_from(&rules.banner);
         }
-        Self { socket: Some(socket), rules, config, settings }
+        Self { socket, rules, config, settings }
     }
 
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {

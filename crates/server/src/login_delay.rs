@@ -17,7 +17,7 @@ const DELAY_MAX: Duration = Duration::from_secs(5);
 /// Knows the delay of every name. A name always has the same one, and nobody outside can compute
 /// it: repeated attempts average nothing out.
 pub(crate) struct LoginDelay {
-    secret: [u8; 32],
+    pub(crate) secret: [u8; 32],
 }
 
 impl LoginDelay {

@@ -9,6 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
+use crate::door::Stream;
+
 /// Refused connections that are told why at a time; more are just closed.
 const REFUSED_MAX: usize = 64;
 
@@ -38,7 +40,7 @@ impl Refusals {
     }
 
     /// Tells the peer `why` and closes the connection, in a task of its own.
-    pub(crate) fn refuse(&self, mut socket: TcpStream, software: &str, why: &str) {
+    pub(crate) fn refuse(&self, mut socket: impl Stream, software: &str, why: &str) {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
         let words = refusal(software, why);
         tokio::spawn(async move {

@@ -1,6 +1,6 @@
 //! Who is logged in: so that sessions can be listed, and ended from outside.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Context;
@@ -20,7 +20,8 @@ pub struct Sessions {
 
 #[derive(Default)]
 struct Open {
-    all: HashMap<u64, Arc<Entry>>,
+    /// In the order in which they began.
+    all: BTreeMap<u64, Arc<Entry>>,
     /// How many of them each user has.
     by_user: HashMap<String, usize>,
 }

@@ -164,8 +164,12 @@ pub const PACKETS_HARD_MAX: u64 = (1 << 32) - (1 << 16);
 /// From TCP accept to login.
 pub const LOGIN_GRACE_DEFAULT: Duration = Duration::from_secs(60);
 
-/// A key exchange must be over after this long.
-pub const KEX_TIME_MAX: Duration = Duration::from_secs(120);
+/// A key exchange ends the connection if nothing moves for this long: neither does the peer send, nor does it take what
+/// waits to be sent. Our part of it may stand behind megabytes that a slow peer has to read first.
+pub const KEX_STALL_MAX: Duration = Duration::from_secs(120);
+
+/// A key exchange must be over after this long, whatever moves.
+pub const KEX_TIME_MAX: Duration = Duration::from_secs(3600);
 
 // What one side sends, the other must take.
 const _: () = assert!(CHANNEL_PACKET_LEN as usize + 64 + 255 < PACKET_LEN_MAX);

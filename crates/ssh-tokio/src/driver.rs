@@ -13,7 +13,7 @@ use sterna_ssh_proto::{ClientConfig, Connection, Error, InputBuffer, OutputBuffe
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use crate::{Link, Service, spare};
+use crate::{Link, Service, clock, spare};
 
 /// After the end, this long is given to the peer to take our last words.
 const LINGER: Duration = Duration::from_secs(2);
@@ -92,7 +92,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     pub fn server(io: IO, config: Arc<ServerConfig>) -> Self {
         let mut output = OutputBuffer::new();
         let connection =
-            Connection::server(config, Box::new(SystemRandom), Instant::now(), &mut output);
+            Connection::server(config, Box::new(SystemRandom), clock::now(), &mut output);
         Self::new(io, connection, output)
     }
 
@@ -100,7 +100,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     pub fn client(io: IO, config: Arc<ClientConfig>) -> Self {
         let mut output = OutputBuffer::new();
         let connection =
-            Connection::client(config, Box::new(SystemRandom), Instant::now(), &mut output);
+            Connection::client(config, Box::new(SystemRandom), clock::now(), &mut output);
         Self::new(io, connection, output)
     }
 
@@ -162,7 +162,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         service: &mut S,
     ) -> Poll<Result<End, DriveError>> {
         loop {
-            let now = Instant::now();
+            let now = clock::now();
             if self.ending.is_some() {
                 return self.poll_ending(now, cx);
             }

@@ -13,6 +13,11 @@ impl Clock {
         Self { now: Instant::now() }
     }
 
+    /// A clock that starts at `now`.
+    pub fn at(now: Instant) -> Self {
+        Self { now }
+    }
+
     pub fn now(&self) -> Instant {
         self.now
     }

@@ -106,7 +106,11 @@ pub struct Pair {
 
 impl Pair {
     pub fn new(config: PairConfig) -> Self {
-        let clock = Clock::new();
+        Self::at(config, Clock::new())
+    }
+
+    /// With a clock of the caller's, for one side of it that talks to something else.
+    pub fn at(config: PairConfig, clock: Clock) -> Self {
         let side = |connection, output, host_keys| Side {
             connection,
             input: InputBuffer::new(),

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use sterna_ssh_tokio::now;
+
 /// One open file of a client.
 pub(crate) struct FileMoves {
     /// As it was opened; the name may have gone since.
@@ -69,7 +71,7 @@ impl FileMoves {
     pub(crate) fn new(path: Vec<u8>) -> Self {
         Self {
             path,
-            began: Instant::now(),
+            began: now(),
             read: Span::default(),
             written: Span::default(),
             failed: AtomicBool::new(false),

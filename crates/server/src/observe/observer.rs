@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sterna_audit::{Audit, Record};
 use sterna_identity::{Refusal, User};
+use sterna_ssh_tokio::now;
 
 use super::latency::Latency;
 use super::metrics::Metrics;
@@ -94,7 +95,7 @@ impl Observer {
             source,
             login,
             since: SystemTime::now(),
-            began: Instant::now(),
+            began: now(),
             last_active: AtomicU32::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
@@ -134,7 +135,7 @@ impl Observer {
     /// Since the client last sent something, to a second.
     pub(crate) fn idle(&self) -> Duration {
         let last_active = Duration::from_secs(self.last_active.load(Ordering::Relaxed).into());
-        self.began.elapsed().saturating_sub(last_active)
+        (now() - self.began).saturating_sub(last_active)
     }
 
     /// Nobody may be served now.
@@ -204,7 +205,7 @@ impl Observer {
         self.record(
             record
                 .with("why", why)
-                .duration(self.began.elapsed())
+                .duration(now() - self.began)
                 .with("bytes_in", bytes_in)
                 .with("bytes_out", bytes_out)
                 .with("transfers", u64::from(self.transfers.load(Ordering::Relaxed)))
@@ -266,7 +267,7 @@ impl Observer {
         if let Some((from, to)) = moves.read.range() {
             record = record.with("read_bytes", read).with("read_from", from).with("read_to", to);
         }
-        self.record(record.with_some("digest", digest).duration(moves.began.elapsed()));
+        self.record(record.with_some("digest", digest).duration(now() - moves.began));
     }
 
     /// Bytes of files, from the client and to it.
@@ -281,7 +282,7 @@ impl Observer {
 
     pub(crate) fn info(&self) -> SessionInfo {
         let (bytes_in, bytes_out) = self.bytes();
-        let lasts = self.began.elapsed();
+        let lasts = now() - self.began;
         let open = self.open_files();
         let open_files = open.len();
         let mut moving: Vec<Moving> = open
@@ -290,7 +291,7 @@ impl Observer {
                 path: file.path.clone(),
                 bytes_in: file.written.bytes(),
                 bytes_out: file.read.bytes(),
-                lasts: file.began.elapsed(),
+                lasts: now() - file.began,
             })
             .filter(|file| file.bytes_in + file.bytes_out > 0)
             .collect();

@@ -29,6 +29,8 @@ pub(crate) struct OpenFile {
     pub(crate) at_hand: AtomicBool,
     /// Storage refused a WRITE: what is there is not what the client sent. Closing says so once more.
     pub(crate) write_failed: AtomicBool,
+    /// An fsync failed. Systems say that once, and yes to the next one, whatever became of the data.
+    pub(crate) sync_failed: AtomicBool,
     /// The client has closed it: digests that are still computed stop.
     pub(crate) closing: Cancel,
 }
@@ -328,6 +330,7 @@ mod tests {
             appends: false,
             at_hand: AtomicBool::new(false),
             write_failed: AtomicBool::new(false),
+            sync_failed: AtomicBool::new(false),
             closing: Cancel::default(),
         }))
     }

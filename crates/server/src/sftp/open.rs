@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sterna_sftp_proto::OpenFlags;
 use sterna_sftp_proto::extension::Fsync;
 use sterna_sftp_proto::messages::{Close, Open as OpenRequest};
-use sterna_storage::OpenHow;
+use sterna_storage::{ErrorKind, OpenHow};
 
 use super::handles::{HandleId, Open, OpenFile};
 use super::recording::result_of;
@@ -33,6 +33,7 @@ pub(super) fn open(request: &OpenRequest<'_>, at: &mut Serving<'_>) -> Start {
             appends: how.append,
             at_hand: AtomicBool::new(false),
             write_failed: AtomicBool::new(false),
+            sync_failed: AtomicBool::new(false),
             closing: Cancel::default(),
         });
         Outcome::OpenedFile(opened)
@@ -74,6 +75,10 @@ pub(super) fn close(request: &Close<'_>, at: &mut Serving<'_>) -> Start {
                     drop(open.file);
                     Answer::failure("close: a write before it failed")
                 }
+                Some(open) if open.sync_failed.load(Ordering::Relaxed) => {
+                    drop(open.file);
+                    Answer::failure("close: an fsync before it failed")
+                }
                 Some(open) => Answer::of(open.file.close()),
                 None => Answer::failure("close: still in use"),
             };
@@ -112,7 +117,16 @@ pub(super) fn fsync(request: &Fsync<'_>, at: &mut Serving<'_>) -> Start {
     match open {
         Some(Open::File(file)) => {
             let file = Arc::clone(file);
-            Start::sync(move || Answer::of(file.file.sync()))
+            Start::sync(move || {
+                if file.sync_failed.load(Ordering::Relaxed) {
+                    return Answer::failure("fsync: one before it failed");
+                }
+                let synced = file.file.sync();
+                if synced.as_ref().is_err_and(|error| error.kind != ErrorKind::Unsupported) {
+                    file.sync_failed.store(true, Ordering::Relaxed);
+                }
+                Answer::of(synced)
+            })
         }
         Some(Open::Dir(dir)) => {
             let dir = Arc::clone(dir);

@@ -7,6 +7,7 @@ use sterna_audit::{Record, Value};
 use sterna_sftp_proto::attrs::Attrs;
 use sterna_sftp_proto::extension::Extended;
 use sterna_sftp_proto::{Request, StatusCode};
+use sterna_ssh_tokio::now;
 
 use super::handles::{HandleId, Handles};
 use super::path;
@@ -62,7 +63,7 @@ impl Pending {
             Recorded::IfRefused => return None,
         };
         let observer = Arc::clone(observer);
-        Some(Box::new(Self { observer, row, record, path, began: Instant::now() }))
+        Some(Box::new(Self { observer, row, record, path, began: now() }))
     }
 
     pub(super) fn finish(mut self: Box<Self>, answer: &Answer) {
@@ -74,7 +75,7 @@ impl Pending {
 
     fn end(&mut self, result: String, is_denied: bool) {
         if let Some(record) = self.record.take() {
-            self.observer.record(record.result(result).duration(self.began.elapsed()));
+            self.observer.record(record.result(result).duration(now() - self.began));
         } else if let Some(path) = self.path.take()
             && is_denied
         {

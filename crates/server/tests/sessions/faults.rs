@@ -17,7 +17,7 @@ use sterna_sftp_proto::messages::{
 };
 use sterna_sftp_proto::{Attrs, OpenFlags, Reply, Request, StatusCode};
 use sterna_storage::{Backend, ErrorKind, Folder, Memory, OnClose, OpenHow, Uploads};
-use sterna_testkit::storage::{Fault, Faulty, Plan};
+use sterna_testkit::storage::{Disk, Fault, Faulty, Kept, Plan};
 
 /// How long threads may take to let go of what they hold.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -250,6 +250,38 @@ fn every_call_of_storage_may_fail_once_and_nothing_is_lost_or_left_open() {
                 assert!(told.is_ok(), "{publish:?} call {at} ({called:?}) {fault:?}");
             }
         }
+    }
+}
+
+/// Goal: whoever was told that an fsync failed is not told later that all is well: systems say yes to the next one, and
+/// what the first one should have brought to stable storage is not there.
+#[test]
+fn behind_an_fsync_that_failed_there_is_no_good_one_and_no_good_close() {
+    for publish in [Publish::Direct, Publish::OnClose] {
+        let disk = Disk::with_journal();
+        let backend: Arc<dyn Backend> = match publish {
+            Publish::Direct => Arc::new(disk.clone()),
+            Publish::OnClose => {
+                let everywhere = [Folder { path: b"/".to_vec(), on_close: true }];
+                let below = Arc::new(disk.clone());
+                Arc::new(OnClose::new(below, b"alice", &everywhere, Uploads::new()))
+            }
+        };
+        let mut peer = Peer::new(backend, SessionPolicy::default());
+        let handle = &peer.create(b"/f")[..];
+        assert_eq!(peer.write(handle, 0, b"content"), StatusCode::Ok);
+        disk.syncs_fail(1, 0);
+        assert_eq!(peer.ask_extended(Fsync { handle }).status(), StatusCode::Failure);
+        disk.syncs_fail(usize::MAX, 0);
+
+        assert_eq!(peer.ask_extended(Fsync { handle }).status(), StatusCode::Failure);
+        assert_eq!(peer.close(handle), StatusCode::Failure);
+        assert_eq!(get(&disk, b"/f").is_some(), publish == Publish::Direct);
+
+        // A new handle begins anew.
+        peer.put(b"/f", b"content");
+        let found = get(&disk.after_cut(Kept::Nothing), b"/f");
+        assert!(publish == Publish::Direct || found.unwrap() == b"content");
     }
 }
 

@@ -14,5 +14,6 @@ mod session_basics;
 mod session_order;
 mod session_streams;
 mod session_writes;
+mod simulation;
 mod stage;
 mod support;

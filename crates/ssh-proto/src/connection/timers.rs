@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Common;
 use crate::error::{Deadline, Error};
-use crate::limits::KEX_TIME_MAX;
+use crate::limits::{KEX_STALL_MAX, KEX_TIME_MAX};
 use crate::messages::global;
 use crate::packet::OutputBuffer;
 use crate::phase::Phase;
@@ -15,8 +15,12 @@ use super::global::Asked;
 pub(super) struct Timers {
     /// Disarmed by login.
     login: Option<Instant>,
-    /// Armed while an exchange runs.
+    /// Armed while an exchange runs: when it has stood still for too long.
     exchange: Option<Instant>,
+    /// When it has taken too long in any case.
+    exchange_end: Instant,
+    /// Bytes that waited to be sent when that was last looked at.
+    unsent: usize,
     /// When to renew the keys.
     rekey: Option<Instant>,
     rekey_after: Duration,
@@ -36,6 +40,8 @@ impl Timers {
         Self {
             login: login_grace.map(|grace| now + grace),
             exchange: None,
+            exchange_end: now,
+            unsent: 0,
             rekey: None,
             rekey_after: config.rekey_time,
             keepalive: None,
@@ -50,7 +56,15 @@ impl Timers {
     pub fn exchange_started(&mut self, now: Instant) {
         self.rekey = None;
         // Before login its own deadline bounds all: the peer's user may be comparing our host key.
-        self.exchange = self.login.is_none().then(|| now + KEX_TIME_MAX);
+        self.exchange = self.login.is_none().then(|| now + KEX_STALL_MAX);
+        (self.exchange_end, self.unsent) = (now + KEX_TIME_MAX, usize::MAX);
+    }
+
+    /// Something has moved: a slow peer has more to read before it comes to our part of the exchange.
+    fn exchange_moves(&mut self, now: Instant) {
+        if let Some(at) = &mut self.exchange {
+            *at = (now + KEX_STALL_MAX).min(self.exchange_end);
+        }
     }
 
     /// A person compares the host key: that takes as long as it takes. The login's deadline stays.
@@ -72,6 +86,7 @@ impl Timers {
     /// Anything from the peer proves it.
     pub fn peer_is_alive(&mut self, now: Instant) {
         self.unanswered = 0;
+        self.exchange_moves(now);
         if let (Some(at), Some(after)) = (&mut self.keepalive, self.keepalive_after) {
             *at = now + after;
         }
@@ -113,6 +128,12 @@ impl Connection {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if due(self.timers.login) {
             return Err(Error::TimedOut(Deadline::Login));
+        }
+        if due(self.timers.exchange) && now < self.timers.exchange_end {
+            let before = std::mem::replace(&mut self.timers.unsent, out.len());
+            if (1..before).contains(&out.len()) {
+                self.timers.exchange_moves(now);
+            }
         }
         if due(self.timers.exchange) {
             return Err(Error::TimedOut(Deadline::KeyExchange));

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sterna_ssh_proto::limits::{KEX_STALL_MAX, KEX_TIME_MAX};
+use sterna_ssh_proto::{Deadline, Error};
 use sterna_testkit::{Link, Pair, PairConfig, Seed};
 
 /// Goal: bytes survive any number of key exchanges, started by either side or both at once.
@@ -58,6 +60,66 @@ fn data_written_during_an_exchange_arrives_once_and_after_it() {
 
     assert_eq!(pair.server.received[&channel], [0xAB; 32_768]);
     assert_eq!(pair.client.connection.exchanges_done(), 2);
+}
+
+/// Goal: new keys do not cost a slow reader its session, and a peer that does nothing about them goes.
+/// Method: the server's KEXINIT stays on its way for minutes, while the client sends now and then.
+#[test]
+fn an_exchange_may_last_while_the_peer_moves_and_not_when_it_stands_still() {
+    let (mut pair, channel) = Pair::connected(PairConfig::new(7));
+    let ask_for_new_keys = |pair: &mut Pair| {
+        let server = &mut pair.server;
+        server.connection.start_rekey(pair.clock.now(), &mut server.output);
+        let asked = server.output.pending().to_vec();
+        server.output.consume(asked.len());
+        asked
+    };
+    let asked = ask_for_new_keys(&mut pair);
+    for _ in 0..3 {
+        pair.clock.advance(KEX_STALL_MAX * 9 / 10);
+        pair.client.write(channel, b"still reading");
+        pair.run_until_idle();
+        assert_eq!(pair.server.error, None);
+    }
+    pair.client.feed(&asked);
+    pair.run_until_idle();
+    assert_eq!(pair.server.connection.exchanges_done(), 2);
+
+    ask_for_new_keys(&mut pair);
+    pair.clock.advance(KEX_STALL_MAX);
+    pair.run_until_idle();
+    assert_eq!(pair.server.error, Some(Error::TimedOut(Deadline::KeyExchange)));
+}
+
+/// Goal: what waits to be sent moves, or it does not. And nobody is exchanged with for ever.
+#[test]
+fn an_exchange_may_last_while_what_waits_is_taken_and_an_hour_at_most() {
+    let (mut pair, channel) = Pair::connected(PairConfig::new(7));
+    let server = &mut pair.server;
+    server.write(channel, &[1; 100_000]);
+    server.run(pair.clock.now());
+    server.connection.start_rekey(pair.clock.now(), &mut server.output);
+    let began = pair.clock.now();
+    let mut ended = None;
+    while ended.is_none() {
+        pair.clock.advance(KEX_STALL_MAX);
+        server.output.consume(1);
+        server.run(pair.clock.now());
+        ended = server.error.clone();
+    }
+    assert_eq!(ended, Some(Error::TimedOut(Deadline::KeyExchange)));
+    assert_eq!(pair.clock.now() - began, KEX_TIME_MAX);
+
+    let (mut pair, channel) = Pair::connected(PairConfig::new(7));
+    let server = &mut pair.server;
+    server.write(channel, &[1; 100_000]);
+    server.run(pair.clock.now());
+    server.connection.start_rekey(pair.clock.now(), &mut server.output);
+    for expected in [None, Some(Error::TimedOut(Deadline::KeyExchange))] {
+        pair.clock.advance(KEX_STALL_MAX);
+        server.run(pair.clock.now());
+        assert_eq!(server.error, expected);
+    }
 }
 
 #[test]

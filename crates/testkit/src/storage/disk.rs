@@ -52,6 +52,10 @@ struct State {
     pending: Vec<NameChange>,
     open: usize,
     journal: bool,
+    /// Says which calls need not be waited for.
+    at_hand: Option<Seed>,
+    /// Says which syncs of files fail: one in so many.
+    bad_syncs: Option<(usize, Seed)>,
 }
 
 type Names = BTreeMap<Vec<u8>, usize>;
@@ -97,6 +101,22 @@ impl Disk {
         let disk = Self::new();
         disk.state().journal = true;
         disk
+    }
+
+    /// From now on half of the calls that may be answered without waiting are, by this seed.
+    pub fn answers_at_once(&self, seed: u64) {
+        self.state().at_hand = Some(Seed::new(seed));
+    }
+
+    /// From now on one sync of a file in `one_in` fails, by this seed, as Linux does it: what was to be synced can be read
+    /// until the power goes, and no later sync brings it to stable storage.
+    pub fn syncs_fail(&self, one_in: usize, seed: u64) {
+        self.state().bad_syncs = Some((one_in, Seed::new(seed)));
+    }
+
+    /// Moves the clock that files have their times from, in seconds, also back.
+    pub fn move_clock(&self, by: i64) {
+        self.state().clock += by;
     }
 
     /// The power goes at the call number `at`, counted from 0: that one and all later ones fail.
@@ -157,6 +177,11 @@ impl Disk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether this call need not be waited for.
+    fn is_at_hand(&self) -> bool {
+        self.state().at_hand.as_mut().is_some_and(|random| random.below(2) == 0)
+    }
+
     /// One call: the clock goes on, and the power may be gone.
     fn call(&self, doing: &'static str) -> Result<MutexGuard<'_, State>> {
         let mut state = self.state();
@@ -215,8 +240,12 @@ impl Inode {
     }
 
     fn sync(&mut self) {
-        self.synced.clone_from(&self.data);
-        self.pending.clear();
+        for change in self.pending.drain(..) {
+            match change {
+                Change::Write { at, bytes } => apply_write(&mut self.synced, at, &bytes),
+                Change::Resize(len) => self.synced.resize(len, 0),
+            }
+        }
     }
 
     fn after_cut(&self, kept: Kept, random: &mut Seed) -> Self {
@@ -352,6 +381,10 @@ impl Backend for Disk {
         Ok(state.attrs(inode))
     }
 
+    fn try_stat(&self, path: &[u8], follow: bool) -> Option<Result<Attrs>> {
+        self.is_at_hand().then(|| self.stat(path, follow))
+    }
+
     fn open_dir(&self, path: &[u8]) -> Result<Box<dyn Dir>> {
         let mut state = self.call("opendir")?;
         let inode = state.find(path, "opendir")?;
@@ -444,6 +477,25 @@ impl File for DiskFile {
         Ok(before - rest.len())
     }
 
+    fn try_read_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> Option<Result<usize>> {
+        self.disk.is_at_hand().then(|| self.read_at(buffers, offset))
+    }
+
+    fn try_write_at(&self, data: &[u8], offset: u64) -> Option<Result<()>> {
+        if self.disk.is_at_hand() {
+            return Some(self.write_at(data, offset));
+        }
+        if !self.append && self.disk.is_at_hand() {
+            // Some of it is written, and then it would have to wait.
+            let _ = self.write_at(&data[..data.len() / 2], offset);
+        }
+        None
+    }
+
+    fn try_stat(&self) -> Option<Result<Attrs>> {
+        self.disk.is_at_hand().then(|| File::stat(self))
+    }
+
     fn write_at(&self, data: &[u8], offset: u64) -> Result<()> {
         let mut state = self.disk.call("write")?;
         let clock = state.clock;
@@ -465,6 +517,14 @@ impl File for DiskFile {
 
     fn sync(&self) -> Result<()> {
         let mut state = self.disk.call("fsync")?;
+        let fails = match &mut state.bad_syncs {
+            Some((one_in, random)) => random.below(*one_in) == 0,
+            None => false,
+        };
+        if fails {
+            state.inodes[self.inode].pending.clear();
+            return Err(Error::new(ErrorKind::Other, "fsync"));
+        }
         state.inodes[self.inode].sync();
         if state.journal {
             let of_this = |change: &NameChange| {
@@ -564,6 +624,21 @@ mod tests {
         let some: std::collections::BTreeSet<_> =
             (0..20).map(|seed| content(&disk.after_cut(Kept::Some(seed)), "/f").unwrap()).collect();
         assert_eq!(some.len(), 2, "{some:?}");
+    }
+
+    #[test]
+    fn what_a_failed_sync_should_have_brought_stays_away_after_the_next_one() {
+        let disk = Disk::with_journal();
+        let file = disk.open(b"/f", &UPLOAD).unwrap();
+        file.write_at(b"first", 0).unwrap();
+        disk.syncs_fail(1, 0);
+        assert!(file.sync().is_err());
+        disk.syncs_fail(usize::MAX, 0);
+        file.write_at(b"more", 5).unwrap();
+        file.sync().unwrap();
+
+        assert_eq!(content(&disk, "/f").unwrap(), b"firstmore");
+        assert_eq!(content(&disk.after_cut(Kept::All), "/f").unwrap(), b"\0\0\0\0\0more");
     }
 
     #[test]

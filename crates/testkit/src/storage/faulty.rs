@@ -1,4 +1,4 @@
-//! A layer in which one call fails, wherever a test says; it counts the calls, and what is open.
+//! A layer in which calls fail: one wherever a test says, or many by a seed. It counts the calls, and what is open.
 
 use std::any::Any;
 use std::io::IoSliceMut;
@@ -10,6 +10,8 @@ use sterna_storage::{
     Attrs, Backend, Dir, DirEntry, Error, ErrorKind, File, OpenHow, Result, SetAttrs, Space, Xattr,
     XattrAnswer,
 };
+
+use crate::Seed;
 
 /// What the failing call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,24 +27,53 @@ pub enum Fault {
 /// Which call fails, and what was seen of all.
 #[derive(Debug)]
 pub struct Plan {
-    fails: Option<(u64, Fault)>,
+    fails: Fails,
     calls: AtomicU64,
     names: Mutex<Vec<&'static str>>,
     open: AtomicI64,
 }
 
+#[derive(Debug)]
+enum Fails {
+    None,
+    Once(u64, Fault),
+    /// One in so many, by the seed.
+    Often {
+        one_in: usize,
+        seed: u64,
+    },
+}
+
+/// Faults that a seed chooses from.
+const FAULTS: [Fault; 8] = [
+    // EIO
+    Fault::Before(ErrorKind::Other),
+    Fault::After(ErrorKind::Other),
+    Fault::Half(ErrorKind::Other),
+    Fault::Before(ErrorKind::NoSpace),
+    Fault::Half(ErrorKind::NoSpace),
+    Fault::After(ErrorKind::QuotaExceeded),
+    Fault::Before(ErrorKind::TooManyOpen),
+    Fault::Before(ErrorKind::Busy),
+];
+
 impl Plan {
     /// Nothing fails.
     pub fn none() -> Arc<Self> {
-        Self::new(None)
+        Self::new(Fails::None)
     }
 
     /// The call number `at` fails, counted from 0.
     pub fn failing(at: u64, fault: Fault) -> Arc<Self> {
-        Self::new(Some((at, fault)))
+        Self::new(Fails::Once(at, fault))
     }
 
-    fn new(fails: Option<(u64, Fault)>) -> Arc<Self> {
+    /// One call in `one_in` fails, in one of all ways; which and how is the seed's.
+    pub fn often(one_in: usize, seed: u64) -> Arc<Self> {
+        Self::new(Fails::Often { one_in, seed })
+    }
+
+    fn new(fails: Fails) -> Arc<Self> {
         let (calls, open) = (AtomicU64::new(0), AtomicI64::new(0));
         Arc::new(Self { fails, calls, names: Mutex::default(), open })
     }
@@ -65,7 +96,20 @@ impl Plan {
     fn fault(&self, name: &'static str) -> Option<Fault> {
         self.names.lock().expect("no test panics inside").push(name);
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
-        self.fails.filter(|(at, _)| *at == number).map(|(_, fault)| fault)
+        self.fault_of(number)
+    }
+
+    fn fault_of(&self, number: u64) -> Option<Fault> {
+        match self.fails {
+            Fails::None => None,
+            Fails::Once(at, fault) => (at == number).then_some(fault),
+            Fails::Often { one_in, seed } => {
+                let mut random = Seed::new(seed ^ number);
+                // Neighbouring seeds begin alike.
+                random.next_u64();
+                (random.below(one_in) == 0).then(|| FAULTS[random.below(FAULTS.len())])
+            }
+        }
     }
 
     fn call<T>(&self, name: &'static str, call: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -85,12 +129,9 @@ impl Plan {
         name: &'static str,
         call: impl FnOnce() -> Option<Result<T>>,
     ) -> Option<Result<T>> {
-        match self.fails {
-            Some((at, Fault::Before(kind) | Fault::Half(kind))) if at == self.calls() => {
-                self.fault(name);
-                return Some(Err(Error::new(kind, name)));
-            }
-            _ => {}
+        if let Some(Fault::Before(kind) | Fault::Half(kind)) = self.fault_of(self.calls()) {
+            self.fault(name);
+            return Some(Err(Error::new(kind, name)));
         }
         let done = call()?;
         Some(self.call(name, || done))
