@@ -3,7 +3,8 @@
 //! Opening a file for writing goes to a *staged part* in `.sterna-staging`, a directory of the folder
 //! that nobody sees or names. Closing syncs the part, renames it to its name, and syncs the directory; only
 //! then it says yes. Until then everybody sees the old file, or none. The one thing a reader must not
-//! miss: a file that is *dropped* was not finished. Its part stays, and so does what was there before.
+//! miss: a file that is *dropped* was not finished. Its part stays, and so does what was there before. A part that could
+//! not be synced does not stay: nobody could tell what is in it.
 //!
 //! What a name means, for the user whose part it is and in this order:
 //!
@@ -364,6 +365,11 @@ impl Shared {
     /// Removes a part, and tells who writes it now.
     fn remove_part(&self, part: &[u8]) -> Result<()> {
         let id = self.below.stat(part, false)?.id;
+        self.remove_part_of(part, id)
+    }
+
+    /// The same if it is still this one.
+    fn remove_part_of(&self, part: &[u8], id: (u64, u64)) -> Result<()> {
         self.uploads.discard(id);
         let _alone = self.uploads.alone(part);
         if self.below.stat(part, false)?.id != id || self.uploads.has(id) {
@@ -374,12 +380,18 @@ impl Shared {
     }
 
     /// Goes on with a part that is there.
-    fn resume(&self, target: &[u8], part: Vec<u8>, id: (u64, u64), how: &OpenHow) -> Result<Part> {
+    fn resume(
+        self: &Arc<Self>,
+        target: &[u8],
+        part: Vec<u8>,
+        id: (u64, u64),
+        how: &OpenHow,
+    ) -> Result<Part> {
         let claim = self.uploads.join(id, self.session, target, &part)?;
         let how = OpenHow { write: true, create: false, truncate: false, exclusive: false, ..*how };
         let opened = self.below.open(&part, &how).and_then(|file| Ok((file.stat()?.id, file)));
         match opened {
-            Ok((found, file)) if found == id => Ok(Part::new(file, part, claim)),
+            Ok((found, file)) if found == id => Ok(Part::new(self, file, part, claim)),
             // It was published, or began anew, between the look and the opening.
             Ok(_) => {
                 claim.give_back();
@@ -394,7 +406,7 @@ impl Shared {
 
     /// A new, empty part for `target`, over one that was left.
     fn stage(
-        &self,
+        self: &Arc<Self>,
         folder: &[u8],
         target: &[u8],
         how: &OpenHow,
@@ -429,7 +441,7 @@ impl Shared {
                 opened => opened?,
             };
             if let Some(claim) = self.uploads.claim(file.stat()?.id, self.session, target, &path) {
-                return Ok(Part::new(file, path, claim));
+                return Ok(Part::new(self, file, path, claim));
             }
         }
         Err(Error::new(ErrorKind::Busy, "open"))
@@ -458,7 +470,7 @@ impl Shared {
     }
 
     /// A part with the content of `published`, the file of the name `target`, to be changed.
-    fn copy(&self, published: &dyn File, target: &[u8], how: &OpenHow) -> Result<Part> {
+    fn copy(self: &Arc<Self>, published: &dyn File, target: &[u8], how: &OpenHow) -> Result<Part> {
         if let Some((part, id)) = self.uploads.part_of(self.session, target) {
             return self.resume(target, part, id, how);
         }
