@@ -3,7 +3,8 @@
 //! Opening a file for writing goes to a *staged part* in `.sterna-staging`, a directory of the folder
 //! that nobody sees or names. Closing syncs the part, renames it to its name, and syncs the directory; only
 //! then it says yes. Until then everybody sees the old file, or none. The one thing a reader must not
-//! miss: a file that is *dropped* was not finished. Its part stays, and so does what was there before.
+//! miss: a file that is *dropped* was not finished. Its part stays, and so does what was there before. A part that could
+//! not be synced does not stay: nobody could tell what is in it.
 //!
 //! What a name means, for the user whose part it is and in this order:
 //!

@@ -285,6 +285,42 @@ fn behind_an_fsync_that_failed_there_is_no_good_one_and_no_good_close() {
     }
 }
 
+/// Goal: whoever goes on with an upload by its length does not publish what a failed sync has lost.
+/// Method: a session ends in the middle and its part cannot be synced; the next one goes on at the size that it finds, and
+/// the power goes behind its good CLOSE.
+#[test]
+fn nobody_goes_on_with_a_part_that_could_not_be_synced() {
+    for asks in [true, false] {
+        let (disk, uploads) = (Disk::with_journal(), Uploads::new());
+        let session = || {
+            let everywhere = [Folder { path: b"/".to_vec(), on_close: true }];
+            let below = Arc::new(disk.clone());
+            let on_close = OnClose::new(below, b"alice", &everywhere, Arc::clone(&uploads));
+            Peer::new(Arc::new(on_close), SessionPolicy::default())
+        };
+        let content = pattern(LEN);
+        let mut peer = session();
+        let handle = &peer.create(b"/f")[..];
+        assert_eq!(peer.write(handle, 0, &content[..LEN / 2]), StatusCode::Ok);
+        disk.syncs_fail(1, 0);
+        if asks {
+            assert_eq!(peer.ask_extended(Fsync { handle }).status(), StatusCode::Failure);
+            disk.syncs_fail(usize::MAX, 0);
+        }
+        drop(peer);
+        wait_for("the part is still open", || disk.open_count() == 0);
+        disk.syncs_fail(usize::MAX, 0);
+
+        let mut peer = session();
+        let handle = &peer.open(b"/f", OpenFlags::WRITE | OpenFlags::CREATE).handle()[..];
+        let there = peer.ask(Fstat { handle }).attrs().size.unwrap();
+        assert_eq!(peer.write(handle, there, &content[there as usize..]), StatusCode::Ok);
+        assert_eq!(peer.close(handle), StatusCode::Ok);
+
+        assert!(get(&disk.after_cut(Kept::Nothing), b"/f") == Some(content), "asks {asks}");
+    }
+}
+
 /// fsync of the file, then its name, then fsync of the directory: any other order loses files in a power cut.
 #[test]
 fn an_upload_published_on_close_is_synced_named_and_synced_again_in_this_order() {

@@ -1,6 +1,7 @@
 //! Parts in the staging directory: where they are, how one is begun, found again, gone on with, and published.
 
 use std::io::IoSliceMut;
+use std::sync::Arc;
 
 use super::staged::Part;
 use super::uploads::Claim;
@@ -29,6 +30,11 @@ impl Shared {
     /// Removes a part, and tells who writes it now.
     pub(super) fn remove_part(&self, part: &[u8]) -> Result<()> {
         let id = self.below.stat(part, false)?.id;
+        self.remove_part_of(part, id)
+    }
+
+    /// The same if it is still this one.
+    pub(super) fn remove_part_of(&self, part: &[u8], id: (u64, u64)) -> Result<()> {
         self.uploads.discard(id);
         let _alone = self.uploads.alone(part);
         if self.below.stat(part, false)?.id != id || self.uploads.has(id) {
@@ -40,7 +46,7 @@ impl Shared {
 
     /// Goes on with a part that is there.
     pub(super) fn resume(
-        &self,
+        self: &Arc<Self>,
         target: &[u8],
         part: Vec<u8>,
         id: (u64, u64),
@@ -50,7 +56,7 @@ impl Shared {
         let how = OpenHow { write: true, create: false, truncate: false, exclusive: false, ..*how };
         let opened = self.below.open(&part, &how).and_then(|file| Ok((file.stat()?.id, file)));
         match opened {
-            Ok((found, file)) if found == id => Ok(Part::new(file, part, claim)),
+            Ok((found, file)) if found == id => Ok(Part::new(self, file, part, claim)),
             // It was published, or began anew, between the look and the opening.
             Ok(_) => {
                 claim.give_back();
@@ -65,7 +71,7 @@ impl Shared {
 
     /// A new, empty part for `target`, over one that was left.
     pub(super) fn stage(
-        &self,
+        self: &Arc<Self>,
         folder: &[u8],
         target: &[u8],
         how: &OpenHow,
@@ -100,7 +106,7 @@ impl Shared {
                 opened => opened?,
             };
             if let Some(claim) = self.uploads.claim(file.stat()?.id, self.session, target, &path) {
-                return Ok(Part::new(file, path, claim));
+                return Ok(Part::new(self, file, path, claim));
             }
         }
         Err(Error::new(ErrorKind::Busy, "open"))
@@ -129,7 +135,12 @@ impl Shared {
     }
 
     /// A part with the content of `published`, the file of the name `target`, to be changed.
-    pub(super) fn copy(&self, published: &dyn File, target: &[u8], how: &OpenHow) -> Result<Part> {
+    pub(super) fn copy(
+        self: &Arc<Self>,
+        published: &dyn File,
+        target: &[u8],
+        how: &OpenHow,
+    ) -> Result<Part> {
         if let Some((part, id)) = self.uploads.part_of(self.session, target) {
             return self.resume(target, part, id, how);
         }

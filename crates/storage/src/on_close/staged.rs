@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::io::IoSliceMut;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::Shared;
@@ -30,28 +31,76 @@ pub(super) struct Part {
 }
 
 /// Syncs a file that is dropped: whoever goes on with it reads its size and believes it, also after a
-/// power cut.
-struct SyncedOnDrop(Option<Box<dyn File>>);
+/// power cut. A part that could not be synced is removed for the same reason: systems say yes to the next sync, though
+/// the data is gone.
+struct SyncedOnDrop {
+    layer: Arc<Shared>,
+    path: Vec<u8>,
+    id: (u64, u64),
+    file: Option<Box<dyn File>>,
+    /// A sync failed.
+    is_lost: AtomicBool,
+}
 
 impl Part {
-    pub fn new(file: Box<dyn File>, path: Vec<u8>, claim: Claim) -> Self {
-        Self { file: SyncedOnDrop(Some(file)), path, claim }
+    pub fn new(layer: &Arc<Shared>, file: Box<dyn File>, path: Vec<u8>, claim: Claim) -> Self {
+        let file = SyncedOnDrop {
+            layer: Arc::clone(layer),
+            path: path.clone(),
+            id: claim.id(),
+            file: Some(file),
+            is_lost: AtomicBool::new(false),
+        };
+        Self { file, path, claim }
     }
 
     /// The same part through another handle.
-    pub fn with_file(self, file: Box<dyn File>) -> Self {
-        Self { file: SyncedOnDrop(Some(file)), ..self }
+    pub fn with_file(mut self, file: Box<dyn File>) -> Self {
+        if let Some(old) = self.file.file.replace(file) {
+            // One that fails is remembered.
+            let _ = self.file.sync(&*old);
+        }
+        self
     }
 
     pub fn file(&self) -> Result<&dyn File> {
-        self.file.0.as_deref().ok_or(Error::new(ErrorKind::Other, "closed"))
+        self.file.file.as_deref().ok_or(Error::new(ErrorKind::Other, "closed"))
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.file.sync(self.file()?)
+    }
+}
+
+impl SyncedOnDrop {
+    fn sync(&self, file: &dyn File) -> Result<()> {
+        if self.is_lost.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Other, "fsync"));
+        }
+        let synced = file.sync();
+        if synced.as_ref().is_err_and(|error| error.kind != ErrorKind::Unsupported) {
+            self.is_lost.store(true, Ordering::Relaxed);
+        }
+        synced
+    }
+
+    /// Brings it to stable storage and closes it.
+    fn close(mut self) -> Result<()> {
+        let Some(file) = self.file.take() else { return Ok(()) };
+        match self.sync(&*file) {
+            Err(error) if error.kind != ErrorKind::Unsupported => Err(error),
+            _ => file.close(),
+        }
     }
 }
 
 impl Drop for SyncedOnDrop {
     fn drop(&mut self) {
-        if let Some(file) = self.0.take() {
-            let _ = file.sync();
+        if let Some(file) = self.file.take() {
+            let _ = self.sync(&*file);
+        }
+        if *self.is_lost.get_mut() {
+            let _ = self.layer.remove_part_of(&self.path, self.id);
         }
     }
 }
@@ -156,7 +205,10 @@ impl File for StagedFile {
     }
 
     fn sync(&self) -> Result<()> {
-        self.current()?.sync()
+        match self.staged.get() {
+            Some(part) => part.sync(),
+            None => self.current()?.sync(),
+        }
     }
 
     fn times_tell_of_changes(&self) -> bool {
@@ -191,17 +243,12 @@ impl File for StagedFile {
 
     fn close(self: Box<Self>) -> Result<()> {
         let Self { layer, target, how, published, staged, .. } = *self;
-        let Some(Part { mut file, path, claim }) = staged.into_inner() else {
+        let Some(Part { file, path, claim }) = staged.into_inner() else {
             return published.map_or(Ok(()), |file| file.close());
         };
         drop(claim.turn("close")?);
-        // On stable storage before anybody sees it; a part that cannot be stays a part.
-        if let Some(file) = file.0.take() {
-            match file.sync() {
-                Err(error) if error.kind != ErrorKind::Unsupported => return Err(error),
-                _ => file.close()?,
-            }
-        }
+        // On stable storage before anybody sees it.
+        file.close()?;
         let replace = !(how.create && how.exclusive);
         claim.close(|claim| layer.publish(claim, &path, &target, replace))
     }
