@@ -46,6 +46,7 @@ mod connection;
 pub mod defence;
 mod digest_memory;
 mod door;
+mod flood;
 #[cfg(test)]
 mod fuzz;
 mod handover;
@@ -55,6 +56,7 @@ mod jobs;
 pub mod limits;
 mod listener;
 mod listening;
+mod listening_socket;
 mod login_delay;
 mod machine;
 mod memory_watch;

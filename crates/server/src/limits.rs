@@ -162,6 +162,13 @@ pub const PENALTIES_SAVED_AT_ONCE: usize = 2048;
 /// a crash forgets at most, and how long a command takes to work.
 pub const DEFENCE_SAVE_PAUSE: Duration = Duration::from_secs(5);
 
+/// So many connections of refused sources within [`FLOOD_WINDOW`] are a flood.
+pub const FLOOD_DROPS: u32 = 100;
+pub const FLOOD_WINDOW: Duration = Duration::from_millis(100);
+
+/// Under a flood connections are taken at such intervals: a login waits no longer, and the backlog of a socket holds all that come meanwhile.
+pub const FLOOD_ACCEPT_PAUSE: Duration = Duration::from_millis(2);
+
 /// Time between two lines of the log about dropped connections of one source.
 pub const DROP_LINE_PAUSE: Duration = Duration::from_secs(60);
 

@@ -1,25 +1,25 @@
 //! Takes connections, within bounds, and runs each in a task of its own until the server stops.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sterna_audit::Audit;
 use sterna_ssh_crypto::SystemRandom;
-use sterna_ssh_tokio::{Driver, End, now, prepare_socket};
-use tokio::net::TcpStream;
+use sterna_ssh_tokio::{Driver, End, now};
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::accept::{Accepted, Acceptor, lacks_descriptors};
+use crate::accept::{Accepted, Acceptor, Raw, lacks_descriptors};
 use crate::banner::Banner;
 use crate::builder::Builder;
 use crate::connection::{ServerConnection, Shared};
 use crate::defence::{Admit, Defence, DropReason, Visit};
 use crate::door::{Brought, Door, Stream};
+use crate::flood::Flood;
 use crate::handover::Handover;
 use crate::io_pool::IoPool;
 use crate::limits::{DEFENCE_SAVE_PAUSE, IDLE_LOOK_PAUSE, PROXY_HEADER_TIME};
@@ -46,11 +46,13 @@ pub struct Server {
     places: Arc<Places>,
     refusals: Refusals,
     memory: MemoryWatch,
+    flood: Flood,
     handover: Handover,
 }
 
-/// A connection from a balancer, once its header was read: whose it is.
-type Introduced = (Arrival, Result<Option<SocketAddr>, HeaderError>);
+/// A connection from a balancer, once its header was read, and whose it is; or the balancer, and what is
+/// wrong with the header.
+type Introduced = Result<(Arrival<tokio::net::TcpStream>, SocketAddr), (SocketAddr, HeaderError)>;
 
 /// A connection that has a place.
 struct Arrival<S = TcpStream> {
@@ -81,6 +83,7 @@ impl Server {
             places,
             refusals: Refusals::default(),
             memory: MemoryWatch::new(),
+            flood: Flood::new(now()),
         })
     }
 
@@ -141,7 +144,7 @@ impl Server {
                     self.listening.iter_mut().for_each(Listening::close);
                     has_left = true;
                 }
-                accepted = acceptor.accept(&self.listening), if !has_left => match accepted {
+                accepted = acceptor.accept(&self.listening, &self.flood), if !has_left => match accepted {
                     Ok(accepted) => self.take(accepted, &shutdown, &mut introductions, &mut tasks),
                     Err(error) => {
                         tracing::warn!(%error, "accept failed");
@@ -183,19 +186,13 @@ impl Server {
         let now = now();
         let is_balancer = self.listening[accepted.listening].rules.is_balancer(accepted.peer);
         let Some(arrival) = self.give_place(accepted, now) else { return };
-        if let Err(error) = prepare_socket(&arrival.accepted.socket) {
-            tracing::debug!(peer = %arrival.accepted.peer, %error, "socket option refused");
-        }
         if !is_balancer {
             let source = arrival.accepted.peer;
             return self.admit(arrival, source, now, shutdown, tasks);
         }
         introductions.spawn(async move {
-            let mut arrival = arrival;
-            let header = read_header(&mut arrival.accepted.socket);
-            let read = tokio::time::timeout(PROXY_HEADER_TIME, header).await;
-            let late = |_| Err(HeaderError::Malformed("no PROXY header in time".to_owned()));
-            (arrival, read.unwrap_or_else(late))
+            let balancer = arrival.accepted.peer;
+            introduce(arrival).await.map_err(|error| (balancer, error))
         });
     }
 
@@ -213,7 +210,7 @@ impl Server {
         }
     }
 
-    fn give_place<S: Stream>(&mut self, accepted: Accepted<S>, now: Instant) -> Option<Arrival<S>> {
+    fn give_place<S: Raw>(&mut self, accepted: Accepted<S>, now: Instant) -> Option<Arrival<S>> {
         if let Some(metrics) = &self.shared.metrics {
             metrics.connections.fetch_add(1, Ordering::Relaxed);
         }
@@ -234,23 +231,21 @@ impl Server {
 
     fn take_introduced(
         &mut self,
-        (arrival, client): Introduced,
+        introduced: Introduced,
         shutdown: &Shutdown,
         tasks: &mut JoinSet<()>,
     ) {
-        let balancer = arrival.accepted.peer;
-        match client {
-            Ok(client) => {
-                let source = client.unwrap_or(balancer);
-                self.admit(arrival, source, now(), shutdown, tasks);
+        match introduced {
+            Ok((arrival, source)) => self.admit(arrival, source, now(), shutdown, tasks),
+            Err((balancer, error)) => {
+                tracing::info!(%balancer, %error, "connection without a client");
             }
-            Err(error) => tracing::info!(%balancer, %error, "connection without a client"),
         }
     }
 
     /// Starts a connection's task, or closes the socket if the defence refuses it or its source has too
     /// many already.
-    fn admit<S: Stream>(
+    fn admit<S: Raw>(
         &mut self,
         Arrival { accepted, place }: Arrival<S>,
         source: SocketAddr,
@@ -260,7 +255,12 @@ impl Server {
     ) {
         let admission = match self.defence.admit(source.ip(), now, &mut SystemRandom) {
             Admit::Yes(admission) => admission,
-            Admit::Drop(reason) => return self.count_drop(reason),
+            Admit::Drop(reason) => {
+                if reason == DropReason::Penalised {
+                    self.flood.note(now);
+                }
+                return self.count_drop(reason);
+            }
         };
         if self.shared.audit.as_ref().is_some_and(Audit::is_stopped) {
             let accepted = Accepted { peer: source, ..accepted };
@@ -277,11 +277,15 @@ impl Server {
         let visit = Visit::new(Arc::clone(&self.defence), source.ip(), &admission);
         let (shared, rules) = (Arc::clone(&self.shared), Arc::clone(&at.rules));
         let service = ServerConnection::new(shared, rules, source, admission, shutdown.watch());
-        let driver = Driver::server(accepted.socket, config);
+        let stream = match accepted.socket.begin() {
+            Ok(stream) => stream,
+            Err(error) => return tracing::warn!(%source, %error, "connection cannot be served"),
+        };
+        let driver = Driver::server(stream, config);
         tasks.spawn(run_connection(driver, service, source, visit, place));
     }
 
-    fn refuse<S: Stream>(&self, accepted: Accepted<S>, reason: DropReason, now: Instant) {
+    fn refuse<S: Raw>(&self, accepted: Accepted<S>, reason: DropReason, now: Instant) {
         let Accepted { socket, peer, listening } = accepted;
         self.defence.log_drop(peer.ip(), reason, now);
         self.count_drop(reason);
@@ -294,6 +298,18 @@ impl Server {
             metrics.dropped(reason);
         }
     }
+}
+
+/// Waits for the header of a balancer's connection, which says whose it is: the client's, or its own.
+async fn introduce(
+    Arrival { accepted, place }: Arrival,
+) -> Result<(Arrival<tokio::net::TcpStream>, SocketAddr), HeaderError> {
+    let Accepted { socket, peer, listening } = accepted;
+    let mut socket = socket.begin()?;
+    let read = tokio::time::timeout(PROXY_HEADER_TIME, read_header(&mut socket)).await;
+    let late = |_| Err(HeaderError::Malformed("no PROXY header in time".to_owned()));
+    let client = read.unwrap_or_else(late)?;
+    Ok((Arrival { accepted: Accepted { socket, peer, listening }, place }, client.unwrap_or(peer)))
 }
 
 // An `async fn` would keep two copies of what it is called with, for as long as a session lasts.

@@ -2,17 +2,17 @@
 //! or taken over from whoever had it before.
 
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use ipnet::IpNet;
 use sterna_ssh_proto::ServerConfig;
-use tokio::net::{TcpListener, TcpStream};
 
 use crate::banner::Banner;
 use crate::defence::{Defence, DefenceSettings, is_in};
+use crate::listening_socket::ListeningSocket;
 use crate::server_limits::ServerLimits;
 
 /// Channels that may be open beside those on which something runs: just opened, or closed by one side.
@@ -57,7 +57,7 @@ impl ListenerRules {
 /// A listening socket with what a connection through it is offered.
 pub(crate) struct Listening {
     /// `None` once a successor has it, and where the application brings connections.
-    socket: Option<TcpListener>,
+    socket: Option<ListeningSocket>,
     pub(crate) rules: Arc<ListenerRules>,
     config: Arc<ServerConfig>,
     /// Those that `config` was last brought up to.
@@ -66,7 +66,7 @@ pub(crate) struct Listening {
 
 impl Listening {
     pub(crate) fn new(
-        socket: Option<TcpListener>,
+        socket: Option<ListeningSocket>,
         rules: Arc<ListenerRules>,
         config: &Arc<ServerConfig>,
         settings: Arc<DefenceSettings>,
@@ -92,7 +92,7 @@ impl Listening {
 
     /// Another descriptor of the socket; `None` if it is closed.
     pub(crate) fn copy(&self) -> io::Result<Option<OwnedFd>> {
-        self.socket.as_ref().map(|socket| socket.as_fd().try_clone_to_owned()).transpose()
+        self.socket.as_ref().map(ListeningSocket::copy).transpose()
     }
 
     /// Nobody comes through it any more.
@@ -139,9 +139,9 @@ impl Listening {
 /// If the address cannot be used.
 pub fn listening_socket(
     address: SocketAddr,
-    inherited: &mut Vec<std::net::TcpListener>,
-) -> io::Result<std::net::TcpListener> {
-    let has_it = |socket: &std::net::TcpListener| {
+    inherited: &mut Vec<TcpListener>,
+) -> io::Result<TcpListener> {
+    let has_it = |socket: &TcpListener| {
         // A port that the system chose for a predecessor is as good as any other.
         let fits = |own: SocketAddr| address.port() == 0 && own.ip() == address.ip();
         socket.local_addr().is_ok_and(|own| own == address || fits(own))
@@ -155,14 +155,12 @@ pub fn listening_socket(
 /// The same for the tasks of this process.
 pub(crate) fn socket_for(
     address: SocketAddr,
-    inherited: &mut Vec<std::net::TcpListener>,
-) -> io::Result<TcpListener> {
-    let socket = listening_socket(address, inherited)?;
-    socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket)
+    inherited: &mut Vec<TcpListener>,
+) -> io::Result<ListeningSocket> {
+    ListeningSocket::new(listening_socket(address, inherited)?)
 }
 
-fn open(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+fn open(address: SocketAddr) -> io::Result<TcpListener> {
     use socket2::{Domain, Protocol, Socket, Type};
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for old connections to be forgotten.

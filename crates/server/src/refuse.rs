@@ -1,15 +1,16 @@
 //! Refuses a connection kindly: says why in the way that SSH clients show, spends nothing else on it.
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sterna_ssh_crypto::SystemRandom;
 use sterna_ssh_proto::{Reason, encode_refusal};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use crate::door::Stream;
+use crate::accept::Raw;
 
 /// Refused connections that are told why at a time; more are just closed.
 const REFUSED_MAX: usize = 64;
@@ -34,14 +35,15 @@ impl Default for Refusals {
 
 impl Refusals {
     /// The same without a descriptor to spare: what the socket takes at once, and the end.
-    pub(crate) fn refuse_at_once(socket: &TcpStream, software: &str, why: &str) {
+    pub(crate) fn refuse_at_once(mut socket: &TcpStream, software: &str, why: &str) {
         // Whether it gets there is not waited for.
-        let _ = socket.try_write(&refusal(software, why));
+        let _ = socket.write(&refusal(software, why));
     }
 
     /// Tells the peer `why` and closes the connection, in a task of its own.
-    pub(crate) fn refuse(&self, mut socket: impl Stream, software: &str, why: &str) {
+    pub(crate) fn refuse(&self, socket: impl Raw, software: &str, why: &str) {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
+        let Ok(mut socket) = socket.begin() else { return };
         let words = refusal(software, why);
         tokio::spawn(async move {
             let _place = place;
