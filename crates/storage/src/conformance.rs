@@ -329,7 +329,10 @@ fn directories_are_made_listed_and_removed(b: &dyn Backend) {
     b.remove(b"/d/link").expect("remove a link");
     assert_eq!(get(b, "/d/file"), b"123", "the link went, not the file");
     b.remove(b"/d/file").expect("remove");
+    let mut open = b.open_dir(b"/d/sub").expect("opendir");
     b.rmdir(b"/d/sub").expect("rmdir");
+    let mut left = Vec::new();
+    assert!(!open.next_entries(10, &mut left).expect("readdir") && left.is_empty(), "{left:?}");
     b.rmdir(b"/d").expect("rmdir");
     refused(b.stat(b"/d", true), &[ErrorKind::NotFound]);
 }

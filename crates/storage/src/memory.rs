@@ -369,6 +369,9 @@ enum Next {
 impl Dir for MemoryDir {
     fn next_entries(&mut self, max: usize, entries: &mut Vec<DirEntry>) -> Result<bool> {
         let tree = lock(&self.tree);
+        if tree.is_removed(self.id) {
+            return Ok(false);
+        }
         for _ in 0..max.clamp(1, ENTRIES_MAX) {
             match &mut self.next {
                 Next::Dots(0) => {

@@ -110,6 +110,11 @@ impl Tree {
         self.nodes.contains_key(&id)
     }
 
+    /// Whether only handles lead to it.
+    pub fn is_removed(&self, id: NodeId) -> bool {
+        id != ROOT && self.node(id).names == 0
+    }
+
     /// A node that a name or a handle leads to; both keep it alive.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[&id]
