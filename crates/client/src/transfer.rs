@@ -312,7 +312,7 @@ impl Transfer {
             summary: Mutex::new(Summary::default()),
             stopped: AtomicBool::new(false),
             attrs_looked_at: AtomicBool::new(false),
-            new_names: NewNames::default(),
+            new_names: NewNames::new(self.options.fsync && self.sftp.syncs_dirs()),
             started: Instant::now(),
             journals,
         })

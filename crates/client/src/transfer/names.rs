@@ -16,14 +16,19 @@ use crate::limits::{DIRS_SYNCED_AT_ONCE, DIRS_UNSYNCED_MAX};
 use crate::sftp::Sftp;
 use crate::{Error, Refusal};
 
-/// Directories of the server in which names were given since they were synced.
-#[derive(Default)]
-pub(super) struct NewNames(Mutex<BTreeSet<Vec<u8>>>);
+/// Directories of the server in which names were given since they were synced; `None` where that is not wanted or cannot
+/// be done.
+pub(super) struct NewNames(Option<Mutex<BTreeSet<Vec<u8>>>>);
 
 impl NewNames {
+    pub(super) fn new(are_kept: bool) -> Self {
+        Self(are_kept.then(Mutex::default))
+    }
+
     /// Says whether there are as many as there may be.
     fn note(&self, dir: &[u8]) -> bool {
-        let mut dirs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(dirs) = &self.0 else { return false };
+        let mut dirs = dirs.lock().unwrap_or_else(PoisonError::into_inner);
         if !dirs.contains(dir) {
             dirs.insert(dir.to_vec());
         }
@@ -31,14 +36,15 @@ impl NewNames {
     }
 
     fn take(&self) -> BTreeSet<Vec<u8>> {
-        take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        let Some(dirs) = &self.0 else { return BTreeSet::new() };
+        take(&mut dirs.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Context {
     /// Something has got the name `target` at the server.
     pub(super) async fn named(&self, target: &[u8]) {
-        if self.options.fsync && self.new_names.note(parent(target)) {
+        if self.new_names.note(parent(target)) {
             self.settle_names().await;
         }
     }
@@ -59,9 +65,6 @@ impl Context {
 }
 
 async fn sync_all(lane: Arc<Lane>, dirs: &BTreeSet<Vec<u8>>) -> Result<(), Error> {
-    if !lane.sftp.syncs_dirs() {
-        return Ok(());
-    }
     let mut under_way = JoinSet::new();
     for dir in dirs {
         if under_way.len() == DIRS_SYNCED_AT_ONCE {
@@ -105,7 +108,7 @@ mod tests {
 
     #[test]
     fn many_names_in_one_directory_are_one_directory_to_sync() {
-        let names = NewNames::default();
+        let names = NewNames::new(true);
         for n in 0..3 * DIRS_UNSYNCED_MAX {
             assert!(!names.note(if n % 2 == 0 { b"/a" } else { b"/b" }));
         }
@@ -114,5 +117,9 @@ mod tests {
         assert!(names.take().is_empty());
         let full = (0..DIRS_UNSYNCED_MAX).map(|n| names.note(n.to_string().as_bytes()));
         assert_eq!(full.filter(|full| *full).count(), 1);
+
+        let unwanted = NewNames::new(false);
+        unwanted.note(b"/a");
+        assert!(unwanted.take().is_empty());
     }
 }
